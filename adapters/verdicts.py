@@ -1,0 +1,71 @@
+"""What one answer of an API means for the command that asked: the only four things an executor can be told.
+
+```
+Verdict
+├── Done      final: succeeded, or refused by the API (terminal)
+├── Follow    not finished: one more call (the next page, the resource that an idempotency conflict names)
+├── Retry     nothing happened; the same call again, not before `after_s` (throttled, token refreshed, the API down before our write)
+└── Unknown   it may have happened: look up first, then decide
+```
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call, ready to send. `path` starts with "/"; `body` is exact bytes; `headers` hold no credentials."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Final. `kind` "succeeded" or "refused"; `found`: it was there before this call."""
+
+    kind: Literal["succeeded", "refused"]
+    resource_id: str = ""
+    reason: str = ""
+    message: str = ""
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Send this call next; this answer is delivered to the log first. `found` is carried to the end."""
+
+    call: Call
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nothing happened. `scope`: what is closed until then: this command, or the whole API of the connection (minute, day, token)."""
+
+    reason: str
+    after_s: float | None = None
+    scope: Literal["command", "api"] = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have happened."""
+
+    reason: str
+
+
+Verdict = Done | Follow | Retry | Unknown

@@ -1,0 +1,128 @@
+"""The connection itself: what the first-run check found, whether a person has opened the gate, the policy in force, the daily tick."""
+
+from msgspec.structs import replace
+
+from domain import commands, events
+from domain.draft import Draft
+from domain.envelope import Event
+from domain.state import ConnectionRow, State
+
+Touched = tuple[tuple[str, str], ...]
+
+
+def _own(state: State) -> ConnectionRow:
+    return state.own
+
+
+def _put(state: State, row: ConnectionRow) -> Touched:
+    state.connections[row.id] = row
+    return (("connections", row.id),)
+
+
+def evolve_checked(state: State, event: Event) -> Touched:
+    """What the check found, and the facts about both sides."""
+    data: events.ConnectionChecked = event.data
+    return _put(
+        state,
+        replace(
+            _own(state),
+            environment=data.environment,
+            organization_id=data.organization_id,
+            base_currency=data.base_currency,
+            time_zone=data.time_zone,
+            creditor=data.creditor,
+            creditor_bank_accounts=data.creditor_bank_accounts,
+            rates={**_own(state).rates, **data.rates},
+            checked_at=event.happened_at,
+            undecided=tuple(finding.code for finding in data.findings if finding.level == "decide"),
+            stops=tuple(finding.code for finding in data.findings if finding.level == "stop"),
+        ),
+    )
+
+
+def evolve_gate_opened(state: State, event: Event) -> Touched:
+    """A person opens the gate: it opens only when the check found nothing that stops, and each of its decisions was accepted."""
+    own = _own(state)
+    if refusal(own, event.data) == "":
+        own = replace(own, gate="open", undecided=())
+    return _put(state, own)
+
+
+def refusal(own: ConnectionRow, data: events.GateOpened) -> str:
+    """Why the gate stays closed, "" when nothing holds it."""
+    if own.gate == "open":
+        return ""
+    if not own.checked_at:
+        return "the first-run check has not been run"
+    if own.policy is None:
+        return "no policy is set"
+    if own.stops:
+        return f"the check found {', '.join(own.stops)}"
+    missing = [code for code in own.undecided if code not in data.accepted]
+    return f"not yet accepted: {', '.join(missing)}" if missing else ""
+
+
+def evolve_gate_closed(state: State, event: Event) -> Touched:
+    """A person stops collection."""
+    del event
+    return _put(state, replace(_own(state), gate="closed"))
+
+
+def evolve_policy(state: State, event: Event) -> Touched:
+    """A policy comes into force when its version is higher than the one held."""
+    data: events.PolicySet = event.data
+    own = _own(state)
+    if own.policy is None or data.policy.version > own.policy.version:
+        own = replace(own, policy=data.policy)
+    return _put(state, own)
+
+
+def evolve_currencies(state: State, event: Event) -> Touched:
+    """Exchange rates of the organisation, as just read."""
+    data: events.CurrenciesRead = event.data
+    own = _own(state)
+    if all(own.rates.get(code) == rate for code, rate in data.rates.items()):
+        return ()
+    return _put(state, replace(own, rates={**own.rates, **data.rates}))
+
+
+def evolve_day(state: State, event: Event) -> Touched:
+    """A new day of the organisation began."""
+    data: events.DayBegan = event.data
+    own = _own(state)
+    return _put(state, replace(own, today=data.day)) if data.day > own.today else ()
+
+
+def decide(draft: Draft, key: str) -> None:
+    """What the connection needs: a refusal explained, a first sweep after opening."""
+    own = draft.state.own
+    data = draft.event.data
+    if isinstance(data, events.GateOpened):
+        reason = refusal(own, data)
+        if reason:
+            draft.open("gate_refused", f"connections:{key}", reason=reason)
+        else:
+            draft.close("gate_refused", f"connections:{key}")
+            ask_sweep(draft)
+    elif isinstance(data, events.PolicySet) and own.policy is not None and data.policy != own.policy:
+        draft.open("policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version))
+
+
+def ask_sweep(draft: Draft) -> None:
+    """Ask for a read of all open invoices, unless one is under way."""
+    key = draft.state.connection
+    purpose = "sweep"
+    open_now = draft.state.own.sweep_asked_at > draft.state.own.open_listed_at
+    if open_now:
+        return
+    draft.mark("connections", key, sweep_asked_at=draft.at)
+    draft.command(f"connections:{key}", purpose, commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT)
+
+
+def on_outcome(draft: Draft, key: str, succeeded: bool, reason: str, command_id: str) -> None:
+    """The sweep ended. A failed one frees the way for the next, and is shown."""
+    if succeeded:
+        draft.close("read_refused", f"connections:{key}")
+    else:
+        draft.mark("connections", key, sweep_asked_at="")
+        draft.open("read_refused", f"connections:{key}", what="the open invoices", reason=reason, id=command_id)

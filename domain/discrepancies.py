@@ -1,0 +1,132 @@
+"""The catalogue of what a person must look at: one code each, what it says, and what to do.
+
+`docs/discrepancies.md` is written from this table; a test holds the two together. No personal data: resources are named by id or
+document number.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Kind(NamedTuple):
+    """One code: its text and remedy, with {facts} filled in by the rule that opens it."""
+
+    text: str
+    remedy: str
+
+
+CATALOGUE: Final[dict[str, Kind]] = {
+    "account_missing": Kind(
+        "No Zoho account is mapped for {what}; {number} waits.",
+        "Map the account in the policy, then close this discrepancy: the rule looks again.",
+    ),
+    "already_booked": Kind(
+        "Zoho already held a payment with our key for {payment}; nothing was written a second time.",
+        "Compare that payment in Zoho with the one at GoCardless, then close this.",
+    ),
+    "amount_mismatch": Kind(
+        "{api} answered {got} where {wanted} was sent for {number}; collection of it stopped.",
+        "Compare the document on both sides. Nothing more is sent for it until it is released.",
+    ),
+    "collected_elsewhere": Kind(
+        "{number} has another payment under way in Zoho; no debit is made.",
+        "Wait for that payment, or cancel it in Zoho.",
+    ),
+    "command_parked": Kind(
+        "{command} for {number} could not be carried out: {reason}.",
+        "Remove the cause, then replay it: `zoho-gocardless parked replay {id}`.",
+    ),
+    "contact_ambiguous": Kind(
+        "{name} could be any of {count} payers at GoCardless ({how}); nothing was linked.",
+        "Approve one: `zoho-gocardless decide match {name} --payer ID`.",
+    ),
+    "debit_failed": Kind(
+        "The debit for {number} failed: {reason}.",
+        "Retry it (`zoho-gocardless decide invoice {number} --retry`) or contact the customer.",
+    ),
+    "debit_over_limit": Kind(
+        "{number} is above the largest debit allowed without a person's approval.",
+        "Approve it: `zoho-gocardless decide invoice {number} --retry`, or raise the limit in the policy.",
+    ),
+    "debit_refused": Kind(
+        "GoCardless refused the debit for {number}: {reason}.",
+        "Correct the cause, then retry it: `zoho-gocardless decide invoice {number} --retry`.",
+    ),
+    "debit_reversed": Kind(
+        "The payment for {number} was taken back after it had been confirmed: {reason}. The invoice is open again and on hold.",
+        "Speak with the customer, then release it: `zoho-gocardless decide invoice {number} --retry`.",
+    ),
+    "delivery_parked": Kind(
+        "A delivery could not be read at {where}: {reason}. It is kept whole.",
+        "Look at it with `zoho-gocardless events`, then `zoho-gocardless parked replay {id}` after an upgrade.",
+    ),
+    "excess": Kind(
+        "{payment} collected more than {number} was still owing; the rest is the customer's credit in Zoho.",
+        "Apply the credit to another invoice, or refund it.",
+    ),
+    "fee_refund": Kind(
+        "Payout {payout} brought back more fees than it charged.",
+        "Book the fee refund in Zoho by hand; the ledger here has it.",
+    ),
+    "foreign_items": Kind(
+        "Payout {payout} holds {count} items that are not ours; their sum went to suspense.",
+        "Book each of them from suspense to where it belongs.",
+    ),
+    "gate_refused": Kind(
+        "The connection was not opened: {reason}.",
+        "Run `zoho-gocardless check`, repair what it names, and approve its decisions.",
+    ),
+    "link_conflict": Kind(
+        "{name} is linked to one payer in Zoho and claimed by another at GoCardless; nothing was linked.",
+        "Approve one: `zoho-gocardless decide match {name} --payer ID`.",
+    ),
+    "match_proposed": Kind(
+        "{name} has the same {how} as payer {payer}.",
+        "Approve it: `zoho-gocardless decide match {name} --payer {payer}`.",
+    ),
+    "needs_mandate": Kind(
+        "{name} has open invoices and no mandate.",
+        "Invite the customer: `zoho-gocardless decide match {name} --invite`.",
+    ),
+    "not_understood": Kind(
+        "Facts of type {type} are kept but not understood by this version.",
+        "Upgrade; they are decided again by a version that knows them.",
+    ),
+    "payout_breach": Kind(
+        "Payout {payout} does not foot: its items sum to {got}, its amount is {wanted}.",
+        "Compare it with GoCardless's dashboard; nothing of it is posted.",
+    ),
+    "payout_unsupported": Kind(
+        "Payout {payout} is of a kind that is not posted by itself: {reason}.",
+        "Book it in Zoho by hand, then close this.",
+    ),
+    "policy_ignored": Kind(
+        "A policy of version {got} was ignored: version {wanted} is in force.",
+        "Set it again with a higher version.",
+    ),
+    "posting_refused": Kind(
+        "Zoho refused {what} for {number}: {reason}.",
+        "Correct the cause in Zoho, then replay it: `zoho-gocardless parked replay {id}`.",
+    ),
+    "read_refused": Kind(
+        "A read of {what} was refused: {reason}.",
+        "Check the connection: `zoho-gocardless check`. Then replay it: `zoho-gocardless parked replay {id}`.",
+    ),
+    "reversal_refused": Kind(
+        "Zoho refused to reverse the payment for {number}: {reason}. The amount moved to suspense.",
+        "Correct the payment in Zoho by hand, then clear suspense.",
+    ),
+    "two_resources": Kind(
+        "One command ({command}) ended in two resources: {got} and {wanted}.",
+        "Compare both on the API's side; one of them is too many.",
+    ),
+    "unapplied": Kind(
+        "{payment} could not be applied to {number}: its balance had fallen. The whole payment is unused credit in Zoho.",
+        "Apply the credit in Zoho to what the customer still owes, or refund it.",
+    ),
+}
+
+
+def describe(code: str, facts: dict[str, str]) -> tuple[str, str]:
+    """Text and remedy of a code with its facts filled in."""
+    kind = CATALOGUE[code]
+    return kind.text.format_map(facts), kind.remedy.format_map(facts)

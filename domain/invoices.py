@@ -1,0 +1,383 @@
+"""Invoices: from open in Zoho to a debit decided. A debit is never decided on a stale view.
+
+Stages: none → waiting (for a mandate) → scheduled (until the organisation's send hour on the due date) → viewing (the invoice and the
+mandate's payments are read again) → collecting → collected; or failed, hold, ignored. `obstacle` is the one list of what stands in the
+way of a debit: the rule asks it, the executor asks it again right before the call, and `why` prints it.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from domain import commands, connections, events, ids, mandates, times
+from domain.customers import CHARGEABLE, MAX_WAITING, usable_mandate
+from domain.draft import Draft
+from domain.envelope import Event
+from domain.policy import Policy
+from domain.state import CommandRow, Contact, Invoice, State
+
+Touched = tuple[tuple[str, str], ...]
+
+#: Zoho's statuses that mean "sent, and owing" (reference 3.3). All of them count as one when two observations are compared: "overdue"
+#: comes with the calendar, without any change of the invoice.
+OPEN: Final = frozenset({"sent", "overdue", "viewed", "unpaid", "partially_paid", "approved"})
+
+#: A payment in one of these states will never bring money; a new debit may be made.
+DEAD: Final = frozenset({"failed", "cancelled", "customer_approval_denied", "charged_back"})
+
+#: Refusals of GoCardless that say the mandate, not the debit, is at fault.
+_MANDATE_REASONS: Final = frozenset({"mandate_is_inactive", "mandate_replaced", "bank_account_disabled", "resource_not_found"})
+
+#: How long a debit waits for its views before they are asked for again. Lower than an hour: a throttled API would be asked again while
+#: the first request still waits. Higher: a lost answer delays a debit by that much.
+VIEW_RETRY_S: Final = 3600
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------------------
+
+
+def evolve_facts(state: State, event: Event) -> Touched:
+    """An invoice as Zoho showed it. Older changes nothing; a tie with other content asks for a full read."""
+    seen: events.InvoiceFacts = event.data
+    held = state.invoices.get(seen.id)
+    full = event.type == "zoho.invoice_read"
+    base = held or Invoice(seen.id)
+    new = replace(
+        base,
+        number=seen.number,
+        contact=seen.customer_id,
+        currency=seen.currency,
+        status=seen.status,
+        total_minor=seen.total_minor,
+        balance_minor=seen.balance_minor,
+        date=seen.date,
+        due_date=seen.due_date or seen.date,
+        last_modified=seen.last_modified,
+        exchange_rate=seen.exchange_rate,
+        elsewhere=seen.elsewhere or (base.elsewhere and not full and seen.last_modified == base.last_modified),
+        line_count=base.line_count if seen.line_items is None else len(seen.line_items),
+        as_of=max(base.as_of, seen.as_of),
+    )
+    if held is not None:
+        if held.last_modified > new.last_modified:
+            return ()
+        if held.last_modified == new.last_modified and not full and _content(held) != _content(new):
+            return (("invoice_ties", seen.id),)
+    if new == held:
+        return (("invoices", seen.id),) if held.stage == "viewing" else ()
+    state.invoices[seen.id] = new
+    return (("invoices", seen.id),)
+
+
+def _content(row: Invoice) -> tuple[object, ...]:
+    status = "open" if row.status in OPEN else row.status
+    return (row.contact, row.currency, status, row.total_minor, row.balance_minor, row.due_date)
+
+
+def evolve_gone(state: State, event: Event) -> Touched:
+    """The invoice no longer exists in Zoho."""
+    data: events.InvoiceGone = event.data
+    held = state.invoices.get(data.id)
+    if held is None or held.status == "deleted":
+        return ()
+    state.invoices[data.id] = replace(held, status="deleted", balance_minor=0)
+    return (("invoices", data.id),)
+
+
+def evolve_listed(state: State, event: Event) -> Touched:
+    """A page of invoices was read: what it names is as fresh as the page, and looks again at what it waits for."""
+    data: events.InvoicesListed = event.data
+    touched = []
+    for key in data.ids:
+        row = state.invoices.get(key)
+        if row is None:
+            continue
+        if data.as_of > row.as_of:
+            state.invoices[key] = replace(row, as_of=data.as_of)
+        if row.stage in {"none", "waiting", "viewing"}:
+            touched.append(("invoices", key))
+    own = state.own
+    if data.complete and data.scope == "open" and data.as_of > own.open_listed_at:
+        state.connections[own.id] = replace(own, open_listed_at=data.as_of)
+    return tuple(touched)
+
+
+def evolve_applied(state: State, event: Event) -> Touched:
+    """Zoho's answer about a customer payment names the balance it left on each invoice."""
+    data: events.CustomerPaymentRead = event.data
+    touched = []
+    for applied in data.invoices:
+        held = state.invoices.get(applied.invoice_id)
+        if held is None or applied.balance_minor is None or applied.balance_minor == held.balance_minor:
+            continue
+        status = "paid" if applied.balance_minor == 0 else "partially_paid"
+        state.invoices[held.id] = replace(held, balance_minor=applied.balance_minor, status=status)
+        touched.append(("invoices", held.id))
+    return tuple(touched)
+
+
+def evolve_due(state: State, event: Event) -> Touched:
+    """A due time was reached: its timer is gone, its row looks again."""
+    data: events.DueReached = event.data
+    held = state.timers.get(data.timer)
+    if held is None or held.at != data.at:
+        return ()
+    del state.timers[data.timer]
+    kind, _, key = held.about.partition(":")
+    return ((kind, key),)
+
+
+def evolve_released(state: State, event: Event) -> Touched:
+    """A person decided about an invoice."""
+    data: events.InvoiceReleased = event.data
+    return (("invoices", data.invoice),) if data.invoice in state.invoices else ()
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------------------
+
+
+def collectable(invoice: Invoice) -> bool:
+    """Sent, owing, and not void (a void invoice keeps its balance: reference trap 10)."""
+    return invoice.status in OPEN and invoice.balance_minor > 0
+
+
+def obstacle(state: State, invoice: Invoice) -> str:
+    """What stands in the way of a debit for this invoice, "" when nothing does. The order is what a person should hear first."""
+    if not collectable(invoice):
+        return "not_open"
+    if state.own.gate != "open":
+        return "gate_closed"
+    if invoice.elsewhere:
+        return "collected_elsewhere"
+    if invoice.currency not in state.policy.accounts.clearing:
+        return "account_missing"
+    contact = state.contacts.get(invoice.contact)
+    if contact is None or not contact.status:
+        return "contact_unknown"
+    if contact.status != "active":
+        return "contact_inactive"
+    if usable_mandate(state, contact, invoice.currency) is None:
+        return "no_mandate"
+    return ""
+
+
+def objection(state: State, command: commands.Command, now: str) -> str:
+    """Why a decided debit must not be sent after all, "" when it may: asked right before the call (design rule 7)."""
+    if command.not_after and now > command.not_after:
+        return "expired"
+    if not isinstance(command.data, commands.CreatePayment):
+        return ""
+    debit = command.data
+    invoice = state.invoices.get(debit.invoice)
+    if invoice is None or invoice.command != command.id or invoice.stage != "collecting":
+        return "superseded"
+    if invoice.balance_minor != debit.amount_minor or invoice.currency != debit.currency:
+        return "balance_changed"
+    mandate = state.mandates.get(debit.mandate)
+    if mandate is None or mandate.status not in CHARGEABLE:
+        return "mandate_unusable"
+    return obstacle(state, invoice)
+
+
+def decide(draft: Draft, key: str) -> None:
+    """Move the invoice on as far as the facts allow."""
+    invoice = draft.state.invoices[key]
+    data = draft.event.data
+    if isinstance(data, events.InvoiceReleased) and data.invoice == key:
+        _released(draft, invoice, data)
+        invoice = draft.state.invoices[key]
+    if invoice.stage in {"failed", "hold"}:
+        if not collectable(invoice) and invoice.balance_minor == 0:
+            _rest(draft, invoice, "settled")
+        return
+    if invoice.stage in {"collecting", "collected", "ignored"}:
+        return
+    hindrance = obstacle(draft.state, invoice)
+    if hindrance == "not_open":
+        if invoice.stage != "none":
+            _rest(draft, invoice, "not_open")
+    elif hindrance == "gate_closed":
+        return
+    elif hindrance:
+        _wait(draft, invoice, hindrance)
+    else:
+        draft.close("collected_elsewhere", f"invoices:{key}")
+        draft.close("account_missing", f"invoices:{key}")
+        _advance(draft, invoice)
+
+
+def _rest(draft: Draft, invoice: Invoice, reason: str) -> None:
+    draft.mark("invoices", invoice.id, stage="none", reason=reason, since=draft.at)
+    _cancel_timers(draft, invoice)
+    for code in ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "collected_elsewhere", "account_missing"):
+        draft.close(code, f"invoices:{invoice.id}")
+
+
+def _cancel_timers(draft: Draft, invoice: Invoice) -> None:
+    draft.cancel_timer(f"debit:{invoice.id}")
+    draft.cancel_timer(f"view:{invoice.id}")
+
+
+def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
+    about = f"invoices:{invoice.id}"
+    if (invoice.stage, invoice.reason) != ("waiting", hindrance):
+        draft.mark("invoices", invoice.id, stage="waiting", reason=hindrance, since=draft.at)
+        _cancel_timers(draft, invoice)
+    if hindrance == "collected_elsewhere":
+        draft.open("collected_elsewhere", about, number=invoice.number)
+    elif hindrance == "account_missing":
+        draft.open("account_missing", about, what=f"clearing in {invoice.currency}", number=invoice.number)
+    elif hindrance in {"contact_unknown", "no_mandate"}:
+        contact = draft.state.contacts.get(invoice.contact) or Contact(invoice.contact)
+        if invoice.id not in contact.waiting and len(contact.waiting) < MAX_WAITING:
+            draft.mark("contacts", contact.id, waiting=(*contact.waiting, invoice.id))
+        if hindrance == "no_mandate":
+            draft.touch("contacts", contact.id)
+        elif draft.attempts(f"read_contact:{contact.id}") == 0:
+            data = commands.ReadContact(contact.id)
+            draft.command(f"contacts:{contact.id}", f"read_contact:{contact.id}", data, priority=commands.PRIORITY_READ)
+
+
+def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
+    """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is past."""
+    wanted = times.add_days(due_date, -policy.send_days_before_due)
+    today = times.local_day(at, zone)
+    chosen = times.local_instant(max(wanted, today), policy.send_hour, zone)
+    return chosen if chosen >= at else times.local_instant(times.add_days(today, 1), policy.send_hour, zone)
+
+
+def _advance(draft: Draft, invoice: Invoice) -> None:
+    timer = f"debit:{invoice.id}"
+    if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
+        due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, draft.at)
+        draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
+        draft.timer(timer, due_at, f"invoices:{invoice.id}")
+        if invoice.stage != "scheduled":
+            draft.mark("invoices", invoice.id, since=draft.at)
+        return
+    if invoice.stage == "scheduled":
+        draft.mark("invoices", invoice.id, stage="viewing", since=draft.at)
+    _view(draft, draft.state.invoices[invoice.id])
+
+
+def _view(draft: Draft, invoice: Invoice) -> None:
+    contact = draft.state.contacts[invoice.contact]
+    mandate = usable_mandate(draft.state, contact, invoice.currency)
+    assert mandate is not None, "obstacle() has just found one"
+    retry = f"view:{invoice.id}"
+    if invoice.as_of >= invoice.due_at and mandate.payments_read_at >= invoice.due_at:
+        draft.cancel_timer(retry)
+        if invoice.id in mandate.viewing:
+            draft.mark("mandates", mandate.id, viewing=tuple(one for one in mandate.viewing if one != invoice.id))
+        _debit(draft, invoice, mandate.id)
+        return
+    overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
+    if overdue:
+        purpose = f"read_invoice:{invoice.id}"
+        draft.command(f"invoices:{invoice.id}", purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT)
+        draft.mark("mandates", mandate.id, payments_asked_at="")
+        mandate = draft.state.mandates[mandate.id]
+    elif invoice.as_of < invoice.due_at:
+        connections.ask_sweep(draft)
+    if mandate.payments_read_at < invoice.due_at:
+        mandates.ask_payments(draft, mandate, invoice.id, invoice.due_at)
+    if retry not in draft.state.timers:
+        draft.timer(retry, times.add_seconds(draft.at, VIEW_RETRY_S), f"invoices:{invoice.id}")
+
+
+def _debit(draft: Draft, invoice: Invoice, mandate: str) -> None:
+    about = f"invoices:{invoice.id}"
+    policy = draft.state.policy
+    held = draft.state.payments.get(invoice.payment)
+    if held is not None and held.status not in DEAD:
+        draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
+        return
+    limit = policy.max_debit_minor.get(invoice.currency)
+    if limit is not None and invoice.balance_minor > limit and invoice.approved_minor != invoice.balance_minor:
+        draft.mark("invoices", invoice.id, stage="hold", reason="over_limit", since=draft.at)
+        draft.open("debit_over_limit", about, amount_minor=invoice.balance_minor, currency=invoice.currency, number=invoice.number)
+        return
+    purpose = f"debit:{invoice.id}"
+    attempt = draft.attempts(purpose) + 1
+    command = draft.command(
+        about,
+        purpose,
+        commands.CreatePayment(invoice.id, invoice.number, mandate, invoice.balance_minor, invoice.currency),
+        priority=commands.PRIORITY_DEBIT,
+        key=ids.idempotency_key(draft.state.connection, purpose, attempt),
+        not_after=times.add_seconds(invoice.due_at, policy.view_hours * 3600),
+    )
+    draft.mark(
+        "invoices",
+        invoice.id,
+        stage="collecting",
+        reason="",
+        since=draft.at,
+        attempt=attempt,
+        command=command.id,
+        mandate=mandate,
+    )
+
+
+def decide_tie(draft: Draft, key: str) -> None:
+    """Two observations of the same second differ: a full read settles it."""
+    data = commands.ReadInvoice(key)
+    draft.command(f"invoices:{key}", f"read_invoice:{key}", data, priority=commands.PRIORITY_READ)
+
+
+def _released(draft: Draft, invoice: Invoice, data: events.InvoiceReleased) -> None:
+    for code in ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "amount_mismatch"):
+        draft.close(code, f"invoices:{invoice.id}")
+    if data.action == "retry" and invoice.stage in {"failed", "hold", "ignored"}:
+        draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor)
+    elif data.action == "ignore" and invoice.stage not in {"collecting", "collected"}:
+        draft.mark("invoices", invoice.id, stage="ignored", reason="operator", since=draft.at)
+        _cancel_timers(draft, invoice)
+
+
+def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+    """A debit, or a read of the invoice, ended."""
+    about = f"invoices:{key}"
+    invoice = draft.state.invoices.get(key)
+    if row.type != "gocardless.create_payment" or invoice is None:
+        if outcome.kind == "succeeded":
+            draft.close("read_refused", about)
+        else:
+            draft.open("read_refused", about, what="an invoice", reason=outcome.reason, id=row.id)
+        return
+    if outcome.kind == "succeeded":
+        _debited(draft, invoice, row, outcome.resource_id)
+    elif row.id != invoice.command or invoice.stage != "collecting":
+        return
+    elif outcome.kind == "withheld":
+        draft.mark("invoices", key, stage="none", reason=outcome.reason, since=draft.at)
+        draft.touch("invoices", key)
+    elif outcome.kind == "parked":
+        draft.mark("invoices", key, stage="hold", reason="parked", since=draft.at)
+        draft.open("command_parked", about, command="The debit", number=invoice.number, reason=outcome.reason, id=row.id)
+    elif outcome.reason in _MANDATE_REASONS:
+        draft.mark("mandates", invoice.mandate, read=False, read_asked=False, status="unknown")
+        draft.mark("invoices", key, stage="none", reason=outcome.reason, since=draft.at)
+        draft.touch("mandates", invoice.mandate)
+        draft.touch("invoices", key)
+    else:
+        draft.mark("invoices", key, stage="failed", reason=outcome.reason, since=draft.at)
+        draft.open("debit_refused", about, number=invoice.number, reason=outcome.reason)
+
+
+def _debited(draft: Draft, invoice: Invoice, row: CommandRow, payment: str) -> None:
+    about = f"invoices:{invoice.id}"
+    draft.close("command_parked", about)
+    draft.close("debit_refused", about)
+    made = draft.state.payments.get(payment)
+    wrong = made is not None and made.read and (made.amount_minor, made.currency) != (row.amount_minor, row.currency)
+    if wrong:
+        assert made is not None
+        draft.mark("invoices", invoice.id, stage="hold", reason="amount_mismatch", since=draft.at, payment=payment)
+        got, wanted = f"{made.amount_minor} {made.currency}", f"{row.amount_minor} {row.currency}"
+        draft.open("amount_mismatch", about, api="GoCardless", number=invoice.number, got=got, wanted=wanted)
+        return
+    draft.mark("invoices", invoice.id, payment=payment)
+    if invoice.stage not in {"collecting", "collected"} and (made is None or made.status not in DEAD):
+        draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
+    draft.touch("payments", payment)

@@ -1,0 +1,224 @@
+"""Payments: what GoCardless says of them, in any order and however often, and what each fact does to the books and the invoice.
+
+A payment keeps every distinct fact; its status is a fold over them in their own order (`happened_at`, then rank), so the order of
+arrival does not matter. Two numbers say what the facts amount to: how often it was confirmed, and how often that was taken back. The
+ledger and Zoho follow them: booking n is made when `confirmed` reaches n, and undone when `reversed` does.
+
+What happens when a payment fails after it was confirmed: `_reverse`.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from domain import bookings, commands, events
+from domain.collection import collected, failed, lost
+from domain.draft import Draft
+from domain.envelope import Event
+from domain.state import CommandRow, Payment, PaymentFact, State
+
+Touched = tuple[tuple[str, str], ...]
+
+#: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the status.
+ACTIONS: Final[dict[str, tuple[int, str]]] = {
+    "created": (0, "pending_submission"),
+    "customer_approval_granted": (1, "pending_submission"),
+    "customer_approval_denied": (1, "customer_approval_denied"),
+    "resubmission_requested": (2, "pending_submission"),
+    "submitted": (3, "submitted"),
+    "confirmed": (4, "confirmed"),
+    "chargeback_cancelled": (4, "confirmed"),
+    "paid_out": (5, "paid_out"),
+    "cancelled": (6, "cancelled"),
+    "failed": (7, "failed"),
+    "charged_back": (8, "charged_back"),
+    "late_failure_settled": (9, ""),
+    "chargeback_settled": (9, ""),
+    "surcharge_fee_debited": (9, ""),
+}
+_CONFIRMS: Final = frozenset({"confirmed", "chargeback_cancelled", "paid_out"})
+_REVERSES: Final = frozenset({"failed", "charged_back", "cancelled"})
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------------------
+
+
+def evolve_event(state: State, event: Event) -> Touched:
+    """One of GoCardless's payment events."""
+    data: events.GcEvent = event.data
+    key = data.links.get("payment", "")
+    if not key:
+        return ()
+    fact = PaymentFact(
+        event.id,
+        event.happened_at,
+        data.action,
+        data.cause,
+        data.reason_code,
+        data.will_attempt_retry is True,
+        data.links.get("payout", ""),
+    )
+    held = claimed(state.payments.get(key) or Payment(key), data.resource_metadata)
+    return add_fact(state, held, fact)
+
+
+def add_fact(state: State, payment: Payment, fact: PaymentFact) -> Touched:
+    """Keep a fact once, and fold all of them again."""
+    if any(known.id == fact.id for known in payment.facts):
+        return ()
+    state.payments[payment.id] = fold(replace(payment, facts=tuple(sorted((*payment.facts, fact), key=_order))))
+    return (("payments", payment.id),)
+
+
+def _order(fact: PaymentFact) -> tuple[str, int, str]:
+    return (fact.at, ACTIONS.get(fact.action, (9, ""))[0], fact.id)
+
+
+def fold(payment: Payment) -> Payment:
+    """Status, counts, reason and payout from the facts in their own order."""
+    status, reason, payout, charge_live = payment.status if not payment.facts else "", "", "", False
+    confirmed = reversed_ = 0
+    for fact in payment.facts:
+        now = ACTIONS.get(fact.action, (9, ""))[1]
+        if fact.action in _CONFIRMS and not charge_live:
+            confirmed, charge_live = confirmed + 1, True
+        elif fact.action in _REVERSES and charge_live:
+            reversed_, charge_live = reversed_ + 1, False
+        if now:
+            status, reason = now, fact.cause if fact.action in _REVERSES else ""
+        payout = fact.payout or payout
+    return replace(
+        payment,
+        status=status or payment.status,
+        reason=reason,
+        payout=payout or payment.payout,
+        confirmed=confirmed,
+        reversed=reversed_,
+    )
+
+
+def claimed(payment: Payment, metadata: dict[str, str]) -> Payment:
+    """Our command's id in its metadata makes a payment ours; the invoice it names is the one it collects."""
+    if payment.claim == "ours" or "command" not in metadata or "zoho_invoice_id" not in metadata:
+        return payment
+    return replace(payment, claim="ours", invoice=metadata["zoho_invoice_id"], command=metadata["command"])
+
+
+def evolve_read(state: State, event: Event) -> Touched:
+    """A payment as GoCardless holds it now."""
+    return fold_read(state, event.data, event)
+
+
+def fold_read(state: State, data: events.PaymentRead, event: Event) -> Touched:
+    """Fold a full read. Amount, currency and mandate never change; the status counts only while no fact has come."""
+    del event
+    held = state.payments.get(data.id)
+    base = claimed(held or Payment(data.id), data.metadata)
+    new = replace(
+        base,
+        claim=base.claim if base.claim == "ours" else "foreign",
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        mandate=data.mandate,
+        charge_date=data.charge_date or base.charge_date,
+        created_at=data.created_at,
+        payout=base.payout or data.payout,
+        status=base.status if base.facts else data.status,
+        read=True,
+    )
+    if new == held:
+        return ()
+    state.payments[data.id] = new
+    touched = [("payments", data.id)]
+    invoice = state.invoices.get(new.invoice)
+    if invoice is not None and invoice.payment != new.id and _newer(state, invoice.payment, new):
+        state.invoices[invoice.id] = replace(invoice, payment=new.id)
+        touched.append(("invoices", invoice.id))
+    return tuple(touched)
+
+
+def _newer(state: State, held: str, new: Payment) -> bool:
+    before = state.payments.get(held)
+    return before is None or (before.created_at, before.id) < (new.created_at, new.id)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------------------
+
+
+def decide(draft: Draft, key: str) -> None:
+    """Read what is not known; book and unbook until the books say what the facts say; tell the invoice."""
+    payment = draft.state.payments[key]
+    if payment.claim == "foreign":
+        draft.touch("payouts", payment.payout)
+        return
+    if not payment.read:
+        _ask_read(draft, payment)
+        return
+    while payment.booked < payment.confirmed:
+        if not bookings.book(draft, payment, nth(payment, payment.booked + 1, reverses=False)):
+            return
+        payment = draft.state.payments[key]
+    while payment.unbooked < payment.reversed:
+        _reverse(draft, payment)
+        payment = draft.state.payments[key]
+    _tell_invoice(draft, payment)
+    draft.touch("payouts", payment.payout)
+
+
+def _ask_read(draft: Draft, payment: Payment) -> None:
+    creation = draft.state.commands.get(payment.command)
+    answer_is_coming = creation is not None and creation.status == "open" and not payment.confirmed and not payment.reversed
+    if payment.read_asked or answer_is_coming:
+        return
+    draft.mark("payments", payment.id, read_asked=True)
+    data = commands.ReadPayment(payment.id)
+    draft.command(f"payments:{payment.id}", f"read_payment:{payment.id}", data, priority=commands.PRIORITY_MONEY)
+
+
+def _reverse(draft: Draft, payment: Payment) -> None:
+    """Taken back after it was confirmed: the booking is undone in the ledger now and in Zoho as soon as Zoho has it; the invoice is
+    open again, and on hold until a person releases it (design rule 7).
+    """
+    number = payment.unbooked + 1
+    fact = nth(payment, number, reverses=True)
+    draft.mark("payments", payment.id, unbooked=number)
+    bookings.unbook(draft, payment, number, fact)
+    lost(draft, payment, fact)
+
+
+def nth(payment: Payment, number: int, *, reverses: bool) -> PaymentFact:
+    """The fact that made the nth confirmation, or the nth reversal of one."""
+    live = False
+    count = 0
+    for fact in payment.facts:
+        if fact.action in _CONFIRMS and not live:
+            live = True
+            count += 0 if reverses else 1
+        elif fact.action in _REVERSES and live:
+            live = False
+            count += 1 if reverses else 0
+        else:
+            continue
+        if count == number and live != reverses:
+            return fact
+    raise AssertionError(f"payment {payment.id} has no such fact {number}")
+
+
+def _tell_invoice(draft: Draft, payment: Payment) -> None:
+    last = next((fact for fact in reversed(payment.facts) if ACTIONS.get(fact.action, (9, ""))[1]), None)
+    if payment.confirmed > payment.reversed:
+        collected(draft, payment)
+    elif last is not None and last.action in {*_REVERSES, "customer_approval_denied"} and not payment.reversed:
+        failed(draft, payment, last)
+
+
+def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+    """A read of a payment ended: one that GoCardless does not have is not ours (a test webhook names such)."""
+    about = f"payments:{key}"
+    if outcome.kind == "succeeded":
+        draft.close("read_refused", about)
+    elif outcome.kind == "refused" and outcome.http_status in {404, 410}:
+        draft.mark("payments", key, claim="foreign")
+        draft.touch("payments", key)
+    else:
+        draft.open("read_refused", about, what=f"payment {key}", reason=outcome.reason, id=row.id)

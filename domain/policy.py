@@ -1,0 +1,45 @@
+"""A connection's rules, as finance sets them: when to collect, where to post, what a person must approve."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Accounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Zoho Books ids of the accounts we post to. Per currency where money of that currency lies.
+
+    `bank` maps GoCardless's creditor bank account id to Zoho's bank account id. `tax` maps GoCardless's tax rate id to Zoho's.
+    """
+
+    clearing: dict[str, str] = {}
+    suspense: dict[str, str] = {}
+    bank: dict[str, str] = {}
+    fees: str = ""
+    tax: dict[str, str] = {}
+    vendor: str = ""
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One version of a connection's rules.
+
+    `send_hour` is the organisation's local hour at which the day's debits are sent. `send_days_before_due` 0 sends on the due date;
+    GoCardless then charges on the scheme's first possible day. `max_debit_minor` per currency: a larger debit waits for a person.
+    `unique_field` is the api name of the custom field "no duplicates" in Zoho's payments and expenses. `books_from` and
+    `closed_through` are days of the organisation ("" = none).
+    """
+
+    version: int
+    accounts: Accounts = Accounts()
+    post_on: Literal["confirmed"] = "confirmed"
+    match_by_email: Literal["auto", "ask"] = "auto"
+    invite: Literal["auto", "ask"] = "ask"
+    send_days_before_due: int = 0
+    send_hour: int = 6
+    view_hours: int = 6
+    max_debit_minor: dict[str, int] = {}
+    unique_field: str = "cf_gocardless_key"
+    payer_link_field: str = "cf_gocardless_customer"
+    books_from: str = ""
+    closed_through: str = ""
+    opening_clearing_minor: dict[str, int] = {}
+    fee_expense: bool = True

@@ -1,0 +1,402 @@
+"""The state of one connection: rows in mappings keyed by id, the same in memory, over the store and in a bulk replay.
+
+A row is a flat, frozen struct: every field is a column that finance can read. Facts change rows in `evolve`; decisions change them
+through `apply` and nothing else.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from domain.policy import Policy
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of a row; `id` is its key."""
+
+    id: str
+
+
+class ConnectionRow(Row, frozen=True):
+    """The connection itself: one row, id = the connection's id.
+
+    `gate` "closed" until a person opened it. `open_listed_at`: all open invoices were read no earlier than this. `sweep_asked_at`: when
+    a read of them was last asked for; later than `open_listed_at` while it has not come back.
+    """
+
+    environment: str = ""
+    organization_id: str = ""
+    base_currency: str = ""
+    time_zone: str = "UTC"
+    creditor: str = ""
+    creditor_bank_accounts: dict[str, str] = {}
+    checked_at: str = ""
+    undecided: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    gate: str = "closed"
+    policy: Policy | None = None
+    rates: dict[str, str] = {}
+    open_listed_at: str = ""
+    sweep_asked_at: str = ""
+    today: str = ""
+
+
+class Contact(Row, frozen=True):
+    """A customer in Zoho. `match`: "none", "ambiguous", "proposed", "linked", "invited". `payer_link`: the payer that Zoho's custom field
+    names; `claimed_by`: the payer whose metadata names this contact. `waiting`: invoices that wait for a mandate.
+    """
+
+    name: str = ""
+    email: str = ""
+    status: str = ""
+    currency: str = ""
+    reference: str = ""
+    last_modified: str = ""
+    as_of: str = ""
+    payer_link: str = ""
+    claimed_by: str = ""
+    payer: str = ""
+    match: str = "none"
+    match_by: str = ""
+    billing_request: str = ""
+    waiting: tuple[str, ...] = ()
+
+
+class Payer(Row, frozen=True):
+    """A customer at GoCardless. `contact` is the Zoho contact it is linked to; `mandates` all it has had, oldest first."""
+
+    email: str = ""
+    name: str = ""
+    link: str = ""
+    contact: str = ""
+    mandates: tuple[str, ...] = ()
+
+
+class BillingRequest(Row, frozen=True):
+    """An invitation to give a mandate, and its hosted page."""
+
+    contact: str = ""
+    status: str = ""
+    payer: str = ""
+    mandate: str = ""
+    authorisation_url: str = ""
+    expires_at: str = ""
+
+
+class Handle(Row, frozen=True):
+    """Who shares an email or a reference: id is "email:<lower case>" or "reference:<text>"."""
+
+    contacts: tuple[str, ...] = ()
+    payers: tuple[str, ...] = ()
+
+
+class Mandate(Row, frozen=True):
+    """A mandate. `payments_read_at`: its payments were read no earlier than this; `payments_asked_at`: that was asked for; `viewing`:
+    invoices whose debit waits for it.
+    """
+
+    status: str = ""
+    status_at: str = ""
+    scheme: str = ""
+    currency: str = ""
+    payer: str = ""
+    reference: str = ""
+    new_mandate: str = ""
+    payments_read_at: str = ""
+    payments_asked_at: str = ""
+    viewing: tuple[str, ...] = ()
+    read: bool = False
+    read_asked: bool = False
+
+
+class Invoice(Row, frozen=True):
+    """An invoice in Zoho and where its collection stands.
+
+    `stage`: "none" (nothing to collect), "waiting" (no usable mandate yet), "scheduled" (until `due_at`), "viewing" (fresh reads under
+    way), "collecting" (a debit is decided or under way), "collected" (confirmed), "failed", "hold" (a person must release it),
+    "ignored" (a person said: leave it).
+    """
+
+    number: str = ""
+    contact: str = ""
+    currency: str = ""
+    status: str = ""
+    total_minor: int = 0
+    balance_minor: int = 0
+    date: str = ""
+    due_date: str = ""
+    last_modified: str = ""
+    exchange_rate: str = "1"
+    elsewhere: bool = False
+    line_count: int = 0
+    as_of: str = ""
+    stage: str = "none"
+    reason: str = ""
+    since: str = ""
+    due_at: str = ""
+    attempt: int = 0
+    command: str = ""
+    payment: str = ""
+    mandate: str = ""
+    approved_minor: int = 0
+
+
+class PaymentFact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One distinct fact of a payment, kept for ever so that order of arrival does not matter."""
+
+    id: str
+    at: str
+    action: str
+    cause: str = ""
+    reason_code: str = ""
+    will_retry: bool = False
+    payout: str = ""
+
+
+class Payment(Row, frozen=True):
+    """A payment at GoCardless. `claim`: "ours", "foreign" or "unknown" (a read is under way). `confirmed`, `reversed`: how often the
+    facts say so; `booked`, `unbooked`: how often the ledger has it.
+    """
+
+    claim: str = "unknown"
+    invoice: str = ""
+    command: str = ""
+    mandate: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    status: str = ""
+    created_at: str = ""
+    charge_date: str = ""
+    reason: str = ""
+    facts: tuple[PaymentFact, ...] = ()
+    confirmed: int = 0
+    reversed: int = 0
+    read: bool = False
+    read_asked: bool = False
+    booked: int = 0
+    unbooked: int = 0
+    payout: str = ""
+
+
+class Booking(Row, frozen=True):
+    """The nth booking of a payment in Zoho: id "PM…:n".
+
+    `stage`: "asked", "posted", "unapplying", "refunding", "reversed", "refused" (a person must look).
+    """
+
+    payment: str = ""
+    number: int = 1
+    invoice: str = ""
+    amount_minor: int = 0
+    applied_minor: int = 0
+    currency: str = ""
+    date: str = ""
+    policy_version: int = 0
+    stage: str = "asked"
+    command: str = ""
+    zoho_payment: str = ""
+    reversal_at: str = ""
+    reversal_id: str = ""
+    refund: str = ""
+
+
+class Payout(Row, frozen=True):
+    """A payout. `stage`: "seen" (being read), "posting" (in the ledger, Zoho asked), "reconciled", "held" (a person must look)."""
+
+    status: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    created_at: str = ""
+    arrival_date: str = ""
+    reference: str = ""
+    bank_account: str = ""
+    payout_type: str = ""
+    fx_currency: str = ""
+    paid_at: str = ""
+    read: bool = False
+    read_asked: bool = False
+    items_complete: bool = False
+    item_count: int = 0
+    gross_minor: int = 0
+    fee_minor: int = 0
+    vat_minor: int = 0
+    residue_tenths: int = 0
+    stage: str = "seen"
+    reason: str = ""
+    posted: bool = False
+    expense_command: str = ""
+    expense: str = ""
+    transfer_command: str = ""
+    transfer: str = ""
+    suspense_command: str = ""
+    suspense_transfer: str = ""
+
+
+class PayoutItemRow(Row, frozen=True):
+    """One item of a payout: id "PO…:000001"."""
+
+    payout: str = ""
+    position: int = 0
+    type: str = ""
+    amount_tenths: int = 0
+    payment: str = ""
+    refund: str = ""
+    mandate: str = ""
+    tax_rate: str = ""
+    tax_tenths: int = 0
+
+
+class Balance(Row, frozen=True):
+    """Debits minus credits of one account in one currency: id "clearing:GBP"."""
+
+    account: str = ""
+    currency: str = ""
+    amount_minor: int = 0
+
+
+class OpenItem(Row, frozen=True):
+    """A part of the clearing balance that has a name: id "GBP:PM…". It goes when its amount is zero."""
+
+    currency: str = ""
+    resource: str = ""
+    amount_minor: int = 0
+    name: str = ""
+    since: str = ""
+
+
+class DiscrepancyRow(Row, frozen=True):
+    """Something a person must look at; `closed_at` "" while it is open."""
+
+    code: str = ""
+    about: str = ""
+    text: str = ""
+    remedy: str = ""
+    event: str = ""
+    opened_at: str = ""
+    closed_at: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+
+
+class TimerRow(Row, frozen=True):
+    """A decided due time that has not been reached."""
+
+    at: str = ""
+    about: str = ""
+
+
+class CommandRow(Row, frozen=True):
+    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked"."""
+
+    type: str = ""
+    purpose: str = ""
+    attempt: int = 1
+    about: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    status: str = "open"
+    resource_id: str = ""
+    reason: str = ""
+    message: str = ""
+    event: str = ""
+    asked_at: str = ""
+    ended_at: str = ""
+
+
+class Purpose(Row, frozen=True):
+    """How many commands were recorded for a purpose; the next one is attempt `count` + 1."""
+
+    count: int = 0
+
+
+#: Every kind of row: the mapping's name, and the shape of its rows. The store makes a table of each.
+KINDS: Final[dict[str, type[Row]]] = {
+    "connections": ConnectionRow,
+    "contacts": Contact,
+    "payers": Payer,
+    "billing_requests": BillingRequest,
+    "handles": Handle,
+    "mandates": Mandate,
+    "invoices": Invoice,
+    "payments": Payment,
+    "bookings": Booking,
+    "payouts": Payout,
+    "payout_items": PayoutItemRow,
+    "balances": Balance,
+    "open_items": OpenItem,
+    "discrepancies": DiscrepancyRow,
+    "timers": TimerRow,
+    "commands": CommandRow,
+    "purposes": Purpose,
+}
+
+
+class State:
+    """One connection's mappings. `State(connection)` is in memory; the store hands in mappings over its rows instead."""
+
+    __slots__ = (
+        "balances",
+        "billing_requests",
+        "bookings",
+        "commands",
+        "connection",
+        "connections",
+        "contacts",
+        "discrepancies",
+        "handles",
+        "invoices",
+        "mandates",
+        "open_items",
+        "payers",
+        "payments",
+        "payout_items",
+        "payouts",
+        "purposes",
+        "timers",
+    )
+
+    connections: MutableMapping[str, ConnectionRow]
+    contacts: MutableMapping[str, Contact]
+    payers: MutableMapping[str, Payer]
+    billing_requests: MutableMapping[str, BillingRequest]
+    handles: MutableMapping[str, Handle]
+    mandates: MutableMapping[str, Mandate]
+    invoices: MutableMapping[str, Invoice]
+    payments: MutableMapping[str, Payment]
+    bookings: MutableMapping[str, Booking]
+    payouts: MutableMapping[str, Payout]
+    payout_items: MutableMapping[str, PayoutItemRow]
+    balances: MutableMapping[str, Balance]
+    open_items: MutableMapping[str, OpenItem]
+    discrepancies: MutableMapping[str, DiscrepancyRow]
+    timers: MutableMapping[str, TimerRow]
+    commands: MutableMapping[str, CommandRow]
+    purposes: MutableMapping[str, Purpose]
+
+    def __init__(self, connection: str, mappings: dict[str, MutableMapping[str, Any]] | None = None) -> None:
+        self.connection = connection
+        for kind in KINDS:
+            setattr(self, kind, {} if mappings is None else mappings[kind])
+
+    @property
+    def own(self) -> ConnectionRow:
+        """The connection's row; a new one before anything is known."""
+        return self.connections.get(self.connection) or ConnectionRow(self.connection)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force; version 0 (nothing mapped, nothing collected) before one is set."""
+        return self.own.policy or Policy(version=0)
+
+    def mapping(self, kind: str) -> MutableMapping[str, Any]:
+        """The mapping of a kind of rows."""
+        found: MutableMapping[str, Any] = getattr(self, kind)
+        return found
+
+    def rows(self) -> Iterator[tuple[str, str, Row]]:
+        """Every row as (kind, key, row), in a stable order: for comparing two states."""
+        for kind in KINDS:
+            mapping = self.mapping(kind)
+            for key in sorted(mapping):
+                yield kind, key, mapping[key]

@@ -1,0 +1,78 @@
+"""Instants and days as text that sorts: "2026-03-02T09:00:00.000Z", "2026-03-02".
+
+Instants are compared as text, so each is brought to one form on entry. The organisation's day of an instant needs its time zone, whose
+rules come from the pinned `tzdata`.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from domain.errors import DomainError
+
+
+class TimeError(DomainError):
+    """A text that is not an instant or a day, or a zone that does not exist."""
+
+
+def instant(moment: datetime) -> str:
+    """An aware datetime → the one text form, UTC, milliseconds (cut, not rounded)."""
+    if moment.tzinfo is None:
+        raise TimeError("a moment without a time zone has no place in the log")
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def parse(text: str) -> datetime:
+    """Any ISO 8601 instant with an offset ("...Z", "+01:00", Zoho's "-0400") → aware datetime. Raises `TimeError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise TimeError("not an ISO 8601 instant") from None
+    if moment.tzinfo is None:
+        raise TimeError("an instant without an offset is not accepted")
+    return moment
+
+
+def normalise(text: str) -> str:
+    """Any ISO 8601 instant → the one text form."""
+    return instant(parse(text))
+
+
+def day(text: str) -> date:
+    """A day as text ("2026-03-02") → date. Raises `TimeError`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise TimeError("not a day of the form YYYY-MM-DD") from None
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise TimeError(f"unknown time zone {name[:64]!r}: expected an IANA name such as Europe/London") from None
+
+
+@lru_cache(maxsize=4096)
+def local_day(at: str, zone: str) -> str:
+    """The organisation's day of an instant: 23:30Z on 30 March is 31 March in Europe/London."""
+    return parse(at).astimezone(_zone(zone)).date().isoformat()
+
+
+@lru_cache(maxsize=4096)
+def local_instant(on: str, hour: int, zone: str) -> str:
+    """`hour` o'clock on a day in the organisation's zone, as an instant."""
+    start = day(on)
+    return instant(datetime(start.year, start.month, start.day, hour, tzinfo=_zone(zone)))
+
+
+def add_days(on: str, days: int) -> str:
+    """A day some days later (or earlier)."""
+    return (day(on) + timedelta(days=days)).isoformat()
+
+
+def add_seconds(at: str, seconds: int) -> str:
+    """An instant some seconds later (or earlier)."""
+    return instant(parse(at) + timedelta(seconds=seconds))
