@@ -1,0 +1,226 @@
+"""The room of the postman: takes signed bodies from the simulators and delivers them over real HTTP at their
+simulated due times.
+
+One delivery is under way at a time, in the order (due time, order of posting), so a seed gives one order of
+deliveries. An answer that is not 2xx, a refused connection or no answer within ten real seconds is tried again after
+growing simulated intervals. Redirects are not followed. Rules can drop, duplicate, delay or reorder what is sent.
+"""
+
+import asyncio
+import heapq
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+
+# GoCardless: "up to 8 attempts at growing intervals" (support article 360000989989 names 1, 2 and 10 minutes); the
+# rest of the ladder is a guess.
+GOCARDLESS_RETRIES_S: tuple[int, ...] = (60, 120, 600, 1800, 3600, 7200, 14400)
+
+# Support: an endpoint has ten seconds. Lower would fail a slow machine's tests; higher would let a dead receiver hold
+# the run.
+_TIMEOUT_S = 10.0
+# Kept of an answer, for GET /webhooks. GoCardless cuts bodies too.
+_ANSWER_BYTES_MAX = 4096
+# Copies of a reordered message wait this long when the rule names no time: longer than any delivery lag, so what
+# comes later overtakes it.
+_REORDER_S = 300
+# What a rule's second copy waits when the rule names no time.
+_DUPLICATE_S = 30
+_RULES_MAX = 200
+# Attempts remembered for the state document; older ones are forgotten, their counts stay.
+_ATTEMPTS_KEPT = 2000
+
+
+class WebhookRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One rule, as posted to `/_sandbox/webhooks`. `match` is a regular expression on "resource_type.action"; empty
+    means any.
+    """
+
+    api: str
+    kind: Literal["duplicate", "drop", "delay", "reorder"]
+    match: str = ""
+    skip: int = 0
+    times: int = 1
+    delay_s: float = 0
+    seen: int = 0
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.skip < 0 or self.times < 0 or self.delay_s < 0:
+            raise ValueError("skip, times and delay_s count from 0")
+        re.compile(self.match)
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """How one delivery attempt went. `status` None: nobody answered."""
+
+    at: datetime
+    api: str
+    url: str
+    number: int
+    status: int | None
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def successful(self) -> bool:
+        """Say whether the receiver took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """One message for one address, with the same bytes at every attempt."""
+
+    api: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    attempts: int = 0
+    on_attempt: Callable[[Attempt], None] | None = None
+
+
+class WebhookSender:
+    """All deliveries of a world: due, under way, to be retried.
+
+    `retries_s[api]` is the ladder of intervals between attempts (an API without one gets a single attempt).
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime], attempted: Callable[[], None]) -> None:
+        self.retries_s: dict[str, tuple[int, ...]] = {"gocardless": GOCARDLESS_RETRIES_S}
+        self.rules: list[WebhookRule] = []
+        self.attempts: list[Attempt] = []
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._attempted = attempted
+        self._due: list[tuple[datetime, int, Delivery]] = []
+        self._sequence = 0
+        self._session: aiohttp.ClientSession | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        """Say whether a delivery is under way."""
+        return self._task is not None
+
+    def next_due_at(self) -> datetime | None:
+        """Say when the next delivery is due; None: none waits."""
+        return self._due[0][0] if self._due else None
+
+    def enqueue(
+        self,
+        api: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        delay: timedelta = timedelta(),
+        label: str | None = None,
+        on_attempt: Callable[[Attempt], None] | None = None,
+    ) -> None:
+        """Post `body` to `url` in `delay` of simulated time; with a `label` ("invoice.created") the rules are asked
+        about it.
+        """
+        for extra in self.copies(api, label) if label is not None else (timedelta(),):
+            delivery = Delivery(api=api, url=url, headers=dict(headers), body=body, on_attempt=on_attempt)
+            self._put(self._clock() + delay + extra, delivery)
+
+    def copies(self, api: str, label: str) -> list[timedelta]:
+        """Ask the rules about one message: the extra delay of each copy to send; an empty list drops it."""
+        for rule in self.rules:
+            if rule.hits >= rule.times or rule.api != api or re.search(rule.match, label) is None:
+                continue
+            rule.seen += 1
+            if rule.seen <= rule.skip:
+                continue
+            rule.hits += 1
+            if rule.kind == "drop":
+                return []
+            if rule.kind == "duplicate":
+                return [timedelta(), timedelta(seconds=rule.delay_s or _DUPLICATE_S)]
+            return [timedelta(seconds=rule.delay_s or _REORDER_S)]
+        return [timedelta()]
+
+    def add_rules(self, documents: Iterable[object]) -> None:
+        """Add rules as they came in JSON. ValueError (msgspec.ValidationError is one): a rule is malformed, and none
+        is added.
+        """
+        rules = [msgspec.convert(document, WebhookRule) for document in documents]
+        if len(self.rules) + len(rules) > _RULES_MAX:
+            raise ValueError(f"at most {_RULES_MAX} rules")
+        self.rules.extend(rules)
+
+    def pump(self) -> None:
+        """Start the next delivery that is due, unless one is under way."""
+        if self._task is None and self._due and self._due[0][0] <= self._clock():
+            delivery = heapq.heappop(self._due)[2]
+            self._task = asyncio.get_running_loop().create_task(self._deliver(delivery))
+
+    async def close(self) -> None:
+        """Stop what is under way and close the connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def state(self) -> dict[str, Any]:
+        """Give counts, rules, attempts (the latest ones) and the number of deliveries still waiting."""
+        return {
+            "counts": dict(sorted(self.counts.items())),
+            "waiting": len(self._due),
+            "rules": [msgspec.to_builtins(rule) for rule in self.rules],
+            "attempts": [msgspec.to_builtins(attempt) for attempt in self.attempts],
+        }
+
+    def _put(self, due_at: datetime, delivery: Delivery) -> None:
+        self._sequence += 1
+        heapq.heappush(self._due, (due_at, self._sequence, delivery))
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        delivery.attempts += 1
+        try:
+            attempt = await self._post(delivery)
+        finally:
+            self._task = None
+        self._remember(attempt)
+        ladder = self.retries_s.get(delivery.api, ())
+        if not attempt.successful and delivery.attempts <= len(ladder):
+            self._put(self._clock() + timedelta(seconds=ladder[delivery.attempts - 1]), delivery)
+        if delivery.on_attempt is not None:
+            delivery.on_attempt(attempt)
+        self._attempted()
+
+    async def _post(self, delivery: Delivery) -> Attempt:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
+        status: int | None = None
+        headers: dict[str, str] = {}
+        body = b""
+        try:
+            async with self._session.post(delivery.url, data=delivery.body, headers=delivery.headers, allow_redirects=False) as answer:
+                headers = {str(name): value for name, value in answer.headers.items()}
+                body = await answer.content.read(_ANSWER_BYTES_MAX)
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError):
+            # Nobody there, or nobody in time: that is an outcome of the attempt, told by `status` None.
+            status = None
+        return Attempt(
+            at=self._clock(),
+            api=delivery.api,
+            url=delivery.url,
+            number=delivery.attempts,
+            status=status,
+            headers=headers,
+            body=body.decode("utf-8", "replace"),
+        )
+
+    def _remember(self, attempt: Attempt) -> None:
+        self.counts[f"{attempt.api}.{'delivered' if attempt.successful else 'refused'}"] += 1
+        self.attempts.append(attempt)
+        if len(self.attempts) > _ATTEMPTS_KEPT:
+            del self.attempts[0]
