@@ -194,8 +194,10 @@ def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Out
         draft.close("posting_refused", about)
         if outcome.reason == "updated":
             draft.open("already_booked", about, payment=booking.payment)
+        if booking.zoho_payment:
+            return
         draft.mark("bookings", booking.id, zoho_payment=outcome.resource_id, stage="posted")
-        if booking.reversal_at and booking.stage in {"asked", "refused"}:
+        if booking.reversal_at:
             _ask_unapply(draft, draft.state.bookings[booking.id])
     elif outcome.reason == _EXCEEDS_BALANCE and booking.applied_minor:
         _post_unapplied(draft, booking)
@@ -205,14 +207,17 @@ def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Out
 
 
 def _post_unapplied(draft: Draft, booking: Booking) -> None:
-    """The balance fell meanwhile: the money is posted all the same, unused (design rule 11)."""
+    """The balance fell meanwhile: the money is posted all the same, unused (design rule 11). Taken back already, the books hold
+    neither.
+    """
+    moved_minor = 0 if booking.reversal_at else booking.applied_minor
     draft.entry(
         booking.date,
         f"{booking.payment} could not be applied",
         f"payments:{booking.payment}",
         [
-            ledger.debit(ledger.RECEIVABLES, booking.applied_minor, booking.currency),
-            ledger.credit(ledger.CUSTOMER_CREDIT, booking.applied_minor, booking.currency),
+            ledger.debit(ledger.RECEIVABLES, moved_minor, booking.currency),
+            ledger.credit(ledger.CUSTOMER_CREDIT, moved_minor, booking.currency),
         ],
     )
     draft.open(

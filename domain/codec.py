@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.decisions import Decision
 from domain.envelope import Event, UnknownData
@@ -38,7 +39,8 @@ _decode_decision: Final = msgspec.json.Decoder(Decision).decode
 
 def encode_event(event: Event) -> bytes:
     """One event as JSON. Raises `UndecodableEventError` when it is larger than a reader accepts."""
-    data = _encoder.encode(event)
+    whole = replace(event, data=event.data.raw) if isinstance(event.data, UnknownData) else event
+    data = _encoder.encode(whole)
     if len(data) > MAX_EVENT_BYTES:
         raise UndecodableEventError(f"event {event.type} of {len(data)} bytes exceeds {MAX_EVENT_BYTES}")
     return data
@@ -58,7 +60,7 @@ def decode_event(value: bytes) -> Event:
             data = _decode_gc(wire.data)
         else:
             data = UnknownData(wire.data.copy())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableEventError(f"not an event of ours: {error}") from None
     return Event(
         wire.id,
@@ -84,7 +86,7 @@ def decode_decision(value: bytes) -> Decision:
     """One decision from JSON. Raises `UndecodableEventError`."""
     try:
         return _decode_decision(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableEventError(f"not a decision of ours: {error}") from None
 
 

@@ -23,6 +23,8 @@ def failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
     row = _invoice(draft, payment)
     if row is None or row.stage in {"hold", "ignored"}:
         return
+    if row.approved_minor and row.stage in {"none", "waiting", "scheduled", "viewing"}:
+        return  # a person has released it since: this is the failure they answered
     if fact.will_retry:
         draft.mark("invoices", row.id, stage="collecting", reason="gocardless_retries", since=draft.at)
     elif (row.stage, row.reason) != ("failed", fact.cause or fact.action):
@@ -46,6 +48,7 @@ def lost(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
         return
     reason = fact.cause or fact.action
     draft.mark("invoices", row.id, stage="hold", reason=reason, since=draft.at, payment=payment.id)
+    draft.close("debit_failed", f"invoices:{row.id}")
     draft.open(
         "debit_reversed",
         f"invoices:{row.id}",

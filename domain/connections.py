@@ -86,6 +86,12 @@ def evolve_currencies(state: State, event: Event) -> Touched:
     return _put(state, replace(own, rates={**own.rates, **data.rates}))
 
 
+def evolve_time(state: State, event: Event) -> Touched:
+    """A person vouches for the clock."""
+    data: events.TimeAccepted = event.data
+    return _put(state, replace(_own(state), time_accepted=data.until))
+
+
 def evolve_day(state: State, event: Event) -> Touched:
     """A new day of the organisation began."""
     data: events.DayBegan = event.data
@@ -112,8 +118,8 @@ def ask_sweep(draft: Draft) -> None:
     """Ask for a read of all open invoices, unless one is under way."""
     key = draft.state.connection
     purpose = "sweep"
-    open_now = draft.state.own.sweep_asked_at > draft.state.own.open_listed_at
-    if open_now:
+    asked_at = draft.state.own.sweep_asked_at
+    if asked_at > draft.state.own.open_listed_at or asked_at == draft.at:
         return
     draft.mark("connections", key, sweep_asked_at=draft.at)
     draft.command(f"connections:{key}", purpose, commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT)

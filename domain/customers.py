@@ -68,7 +68,13 @@ def evolve_payer(state: State, event: Event) -> Touched:
     old_handles = {f"email:{held.email}"} if held is not None and held.email else set()
     new_handles = {f"email:{new.email}"} if new.email else set()
     _rehandle(state, "payers", seen.id, old_handles, new_handles)
-    touched = [key for handle in sorted(new_handles) for key in state.handles[handle].contacts]
+    named = state.handles.get(f"payer:{seen.id}") or Handle("")
+    touched = [key for handle in sorted(new_handles) for key in state.handles[handle].contacts] + list(named.contacts)
+    if held is not None and held.link != new.link:
+        claimed = state.contacts.get(held.link)
+        if claimed is not None and claimed.claimed_by == seen.id:
+            state.contacts[claimed.id] = replace(claimed, claimed_by="")
+            touched.append(claimed.id)
     if new.link:
         state.contacts[new.link] = replace(state.contacts.get(new.link) or Contact(new.link), claimed_by=seen.id)
         touched.append(new.link)
@@ -88,6 +94,8 @@ def _handles(contact: Contact | None) -> set[str]:
     if contact is None:
         return set()
     found = {f"email:{contact.email}"} if contact.email else set()
+    if contact.payer_link:
+        found.add(f"payer:{contact.payer_link}")
     return found | ({f"reference:{contact.reference}"} if contact.reference else set())
 
 
@@ -341,6 +349,8 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
         request = draft.state.billing_requests.get(outcome.resource_id)
         if request is None or not request.contact:
             draft.mark("billing_requests", outcome.resource_id, contact=key)
+        purpose = f"flow:{outcome.resource_id}"
+        flow_key = ids.idempotency_key(draft.state.connection, purpose, draft.attempts(purpose) + 1)
         data = commands.CreateFlow(key, outcome.resource_id)
-        draft.command(about, f"flow:{outcome.resource_id}", data, priority=commands.PRIORITY_MONEY)
+        draft.command(about, purpose, data, priority=commands.PRIORITY_MONEY, key=flow_key)
         draft.touch("billing_requests", outcome.resource_id)

@@ -123,6 +123,9 @@ class Draft:
         """Open a discrepancy from the catalogue (`domain.discrepancies`); one per code and row."""
         text, remedy = describe(code, facts)
         opened = Opened(f"{code}:{about}", code, about, text, remedy, amount_minor, currency)
+        if opened.id in self._closed:  # a rebuild opens before it closes, so an id must not end in both lists as open
+            self._closed.remove(opened.id)
+            _apply_reopened(self.state, opened.id)
         held = self.state.discrepancies.get(opened.id)
         if held is not None and not held.closed_at and held.text == text and held.amount_minor == amount_minor:
             return
@@ -250,6 +253,10 @@ def _apply_closed(state: State, discrepancy: str, at: str) -> None:
     held = state.discrepancies.get(discrepancy)
     if held is not None:
         state.discrepancies[discrepancy] = replace(held, closed_at=at)
+
+
+def _apply_reopened(state: State, discrepancy: str) -> None:
+    state.discrepancies[discrepancy] = replace(state.discrepancies[discrepancy], closed_at="")
 
 
 def _apply_timer(state: State, timer: Timer) -> None:

@@ -355,6 +355,13 @@ class PolicySet(Data, frozen=True):
     policy: Policy
 
 
+class TimeAccepted(Data, frozen=True):
+    """A person says that the clock is right, after it jumped or disagreed with the APIs; it may go on until `until`."""
+
+    by: str
+    until: str
+
+
 class DueReached(Data, frozen=True):
     """A decided due time was reached. `timer` names it, `at` is the decided instant."""
 
@@ -407,6 +414,7 @@ TYPES: Final[dict[str, type[Data]]] = {
     "operator.invoice_released": InvoiceReleased,
     "operator.replay_requested": ReplayRequested,
     "operator.discrepancy_closed": DiscrepancyClosed,
+    "operator.time_accepted": TimeAccepted,
     "policy.set": PolicySet,
     "clock.due_reached": DueReached,
     "clock.day_began": DayBegan,

@@ -197,7 +197,8 @@ def decide(draft: Draft, key: str) -> None:
         if invoice.stage != "none":
             _rest(draft, invoice, "not_open")
     elif hindrance == "gate_closed":
-        return
+        if invoice.stage == "scheduled" and f"debit:{key}" not in draft.state.timers:
+            draft.mark("invoices", key, stage="none", reason="gate_closed", since=draft.at)
     elif hindrance:
         _wait(draft, invoice, hindrance)
     else:
@@ -239,17 +240,24 @@ def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
 
 
 def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
-    """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is past."""
+    """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is not after `at`.
+
+    Strictly after: a due time that was reached is an event already, and the same one would never come a second time.
+    """
     wanted = times.add_days(due_date, -policy.send_days_before_due)
     today = times.local_day(at, zone)
     chosen = times.local_instant(max(wanted, today), policy.send_hour, zone)
-    return chosen if chosen >= at else times.local_instant(times.add_days(today, 1), policy.send_hour, zone)
+    return chosen if chosen > at else times.local_instant(times.add_days(today, 1), policy.send_hour, zone)
 
 
 def _advance(draft: Draft, invoice: Invoice) -> None:
     timer = f"debit:{invoice.id}"
     if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
-        due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, draft.at)
+        pending = draft.state.timers.get(timer)
+        since = draft.at
+        if pending is not None and pending.at <= since:  # its tick is on its way: the slot stays, unless the due date has moved
+            since = times.add_seconds(pending.at, -1)
+        due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
         draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
         draft.timer(timer, due_at, f"invoices:{invoice.id}")
         if invoice.stage != "scheduled":
@@ -378,6 +386,8 @@ def _debited(draft: Draft, invoice: Invoice, row: CommandRow, payment: str) -> N
         draft.open("amount_mismatch", about, api="GoCardless", number=invoice.number, got=got, wanted=wanted)
         return
     draft.mark("invoices", invoice.id, payment=payment)
+    if made is None and payment:
+        draft.mark("payments", payment, claim="ours", invoice=invoice.id, command=row.id)
     if invoice.stage not in {"collecting", "collected"} and (made is None or made.status not in DEAD):
         draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
     draft.touch("payments", payment)

@@ -5,7 +5,7 @@ not fit its currency's minor unit is refused, never rounded.
 """
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from typing import Final
 
 from domain.currencies import exponent
@@ -14,6 +14,9 @@ from domain.errors import AmountError
 #: Largest amount accepted from outside, in minor units. Higher: SQLite's and PostgreSQL's 64-bit integers would overflow in sums of
 #: many rows. Lower than 10**13: a large IDR or VND invoice would be refused.
 MAX_MINOR: Final = 10**15
+
+#: Scaling never rounds: an amount with more digits than this is refused. Lower than 34: a whole amount with many zeros after it would be.
+_EXACT: Final = Context(prec=50, traps=[Inexact])
 
 _TENTHS: Final = re.compile(r"(-?)(\d{1,16})(?:\.(\d)0*)?\Z")
 _CARRIED_SIGN: Final = {"": 1, "-": -1}
@@ -25,7 +28,10 @@ def minor_from_decimal(amount: Decimal, currency: str) -> int:
         raise AmountError(f"{currency} amount is not a finite number")
     if amount.adjusted() > 18:  # before scaling, so that 1E+999999 costs nothing
         raise AmountError(f"{currency} amount exceeds the largest amount accepted")
-    scaled = amount.scaleb(exponent(currency))
+    try:
+        scaled = amount.scaleb(exponent(currency), _EXACT)
+    except Inexact:
+        raise AmountError(f"an amount of more than {_EXACT.prec} digits does not fit {currency}; nothing is rounded") from None
     minor = int(scaled)
     if minor != scaled:
         raise AmountError(f"{amount} does not fit {currency}, which has {exponent(currency)} minor digits; nothing is rounded")

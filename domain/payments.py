@@ -7,6 +7,8 @@ ledger and Zoho follow them: booking n is made when `confirmed` reaches n, and u
 What happens when a payment fails after it was confirmed: `_reverse`.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -38,6 +40,9 @@ ACTIONS: Final[dict[str, tuple[int, str]]] = {
 }
 _CONFIRMS: Final = frozenset({"confirmed", "chargeback_cancelled", "paid_out"})
 _REVERSES: Final = frozenset({"failed", "charged_back", "cancelled"})
+
+#: The charge is made once more: what is paid out after this may be the new charge.
+_RENEWS: Final = frozenset({"resubmission_requested", "submitted"})
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------------------
@@ -76,14 +81,10 @@ def _order(fact: PaymentFact) -> tuple[str, int, str]:
 
 def fold(payment: Payment) -> Payment:
     """Status, counts, reason and payout from the facts in their own order."""
-    status, reason, payout, charge_live = payment.status if not payment.facts else "", "", "", False
-    confirmed = reversed_ = 0
+    status, reason, payout = payment.status if not payment.facts else "", "", ""
+    confirmed, reversed_ = (sum(1 for _ in turns(payment, reverses=reverses)) for reverses in (False, True))
     for fact in payment.facts:
         now = ACTIONS.get(fact.action, (9, ""))[1]
-        if fact.action in _CONFIRMS and not charge_live:
-            confirmed, charge_live = confirmed + 1, True
-        elif fact.action in _REVERSES and charge_live:
-            reversed_, charge_live = reversed_ + 1, False
         if now:
             status, reason = now, fact.cause if fact.action in _REVERSES else ""
         payout = fact.payout or payout
@@ -95,6 +96,25 @@ def fold(payment: Payment) -> Payment:
         confirmed=confirmed,
         reversed=reversed_,
     )
+
+
+def turns(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
+    """The facts that confirmed the payment, or those that took it back, in order; the two take turns.
+
+    A payment that failed before its payout is in that payout twice, in and out (reference 5.2): the item alone confirms nothing anew.
+    """
+    live = taken_back = False
+    for fact in payment.facts:
+        if fact.action in _CONFIRMS and not live and not (taken_back and fact.action == "paid_out"):
+            live = True
+            if not reverses:
+                yield fact
+        elif fact.action in _REVERSES and live:
+            live, taken_back = False, True
+            if reverses:
+                yield fact
+        elif fact.action in _RENEWS:
+            taken_back = False
 
 
 def claimed(payment: Payment, metadata: dict[str, str]) -> Payment:
@@ -188,20 +208,7 @@ def _reverse(draft: Draft, payment: Payment) -> None:
 
 def nth(payment: Payment, number: int, *, reverses: bool) -> PaymentFact:
     """The fact that made the nth confirmation, or the nth reversal of one."""
-    live = False
-    count = 0
-    for fact in payment.facts:
-        if fact.action in _CONFIRMS and not live:
-            live = True
-            count += 0 if reverses else 1
-        elif fact.action in _REVERSES and live:
-            live = False
-            count += 1 if reverses else 0
-        else:
-            continue
-        if count == number and live != reverses:
-            return fact
-    raise AssertionError(f"payment {payment.id} has no such fact {number}")
+    return next(islice(turns(payment, reverses=reverses), number - 1, None))
 
 
 def _tell_invoice(draft: Draft, payment: Payment) -> None:

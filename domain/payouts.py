@@ -20,6 +20,10 @@ Touched = tuple[tuple[str, str], ...]
 #: Item types that are fees; every other type moves a payment's or refund's gross (reference 2.11).
 FEE_TYPES: Final = frozenset({"gocardless_fee", "app_fee", "surcharge_fee"})
 
+#: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many events of the clock.
+#: Higher: what it waited for is posted later by that much.
+_LOOK_AGAIN_S: Final = 3600
+
 _ITEM_NAMES: Final = {
     "payment_paid_out": "paid out before it was confirmed",
     "payment_failed": "taken back in a payout, reversal not seen",
@@ -69,6 +73,8 @@ def evolve_items(state: State, event: Event) -> Touched:
     """A page of a payout's items. An item that pays a payment out proves that it was confirmed."""
     data: events.PayoutItemsRead = event.data
     held = state.payouts.get(data.payout) or Payout(data.payout)
+    if held.posted:
+        return ()
     touched: list[tuple[str, str]] = []
     for position, item in enumerate(data.items, start=data.first):
         key = f"{data.payout}:{position:06d}"
@@ -114,10 +120,12 @@ def decide(draft: Draft, key: str) -> None:
         return
     if not payout.read or payout.status != "paid":
         _ask_read(draft, payout)
-    elif not payout.items_complete:
+    elif not payout.items_complete or not _whole(draft.state, payout):
         _ask_items(draft, payout)
     elif _claims_known(draft.state, payout):
         _post(draft, payout)
+    else:  # most waits end with a payment that names this payout; an item of an older payment names another, so look again
+        draft.timer(f"payout:{key}", times.add_seconds(draft.at, _LOOK_AGAIN_S), f"payouts:{key}")
 
 
 def _ask_read(draft: Draft, payout: Payout) -> None:
@@ -134,6 +142,11 @@ def _ask_items(draft: Draft, payout: Payout) -> None:
     if draft.attempts(purpose) == 0:
         data = commands.ReadPayoutItems(payout.id)
         draft.command(f"payouts:{payout.id}", purpose, data, priority=commands.PRIORITY_READ)
+
+
+def _whole(state: State, payout: Payout) -> bool:
+    """Whether every page is here: the last one may come before another."""
+    return all(f"{payout.id}:{position:06d}" in state.payout_items for position in range(payout.item_count))
 
 
 def items(state: State, payout: Payout) -> list[PayoutItemRow]:
@@ -174,7 +187,7 @@ def _post(draft: Draft, payout: Payout) -> None:
     total = sum(row.amount_tenths for row in rows)
     gross = sum(row.amount_tenths for row in rows if row.type not in FEE_TYPES)
     residue = payout.amount_minor * 10 - total
-    if abs(residue) >= 10 or gross % 10:
+    if abs(residue) >= 10 or any(row.amount_tenths % 10 for row in rows if row.type not in FEE_TYPES):
         facts = {"got": f"{total} tenths", "wanted": f"{payout.amount_minor} {payout.currency}"}
         _hold(draft, payout, "payout_breach", "does_not_foot", **facts)
         return
@@ -373,7 +386,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
             draft.mark("payouts", key, suspense_transfer=outcome.resource_id)
         elif draft.state.payouts[key].status != "paid":
             draft.mark("payouts", key, read_asked=False)
-            draft.timer(f"payout:{key}", times.add_seconds(draft.at, 3600), about)
+            draft.timer(f"payout:{key}", times.add_seconds(draft.at, _LOOK_AGAIN_S), about)
             return
         draft.touch("payouts", key)
     elif field:

@@ -106,6 +106,7 @@ _EVOLVE: Final[dict[str, Callable[[State, Event], Touched]]] = {
     "operator.invoice_released": invoices.evolve_released,
     "operator.replay_requested": _evolve_replay,
     "operator.discrepancy_closed": _evolve_closed,
+    "operator.time_accepted": connections.evolve_time,
     "policy.set": connections.evolve_policy,
     "clock.due_reached": invoices.evolve_due,
     "clock.day_began": connections.evolve_day,

@@ -40,6 +40,7 @@ class ConnectionRow(Row, frozen=True):
     open_listed_at: str = ""
     sweep_asked_at: str = ""
     today: str = ""
+    time_accepted: str = ""
 
 
 class Contact(Row, frozen=True):
@@ -85,7 +86,7 @@ class BillingRequest(Row, frozen=True):
 
 
 class Handle(Row, frozen=True):
-    """Who shares an email or a reference: id is "email:<lower case>" or "reference:<text>"."""
+    """Who shares an email or a reference: id is "email:<lower case>", "reference:<text>", or "payer:<id>" for who names that payer."""
 
     contacts: tuple[str, ...] = ()
     payers: tuple[str, ...] = ()

@@ -97,6 +97,8 @@ _ROW_CONSTANT: Document = {
         "track_1099", "tags", "ach_supported",
     )
 } | {"contactperson_custom_fields": [], "has_attachment": False}  # fmt: skip
+# Shown by organisations that number their contacts.
+_NUMBERED = ("contact_number",)
 _PERSON_DETAIL = ("first_name", "last_name", "designation", "department", "email", "phone", "mobile")
 _ADDRESS = (
     "attention", "address", "street2", "city", "state_code", "state", "zip", "country", "county", "latitude",
@@ -135,7 +137,7 @@ def full(books: Books, contact: Contact) -> Document:
         "contact_persons": [_person(person) for person in contact.persons],
         "notes": contact.fields.get("notes", ""),
         **({"credit_limit": contact.credit_limit} if contact.credit_limit else {}),
-        **{key: contact.fields[key] for key in ("vat_reg_no", "vat_treatment", "country_code") if key in contact.fields},
+        **{key: contact.fields[key] for key in (*_NUMBERED, "vat_reg_no", "vat_treatment", "country_code") if key in contact.fields},
         **times(books, contact),
         "created_date": contact.created_at.astimezone(books.zone).strftime("%d %b %Y"),
         **author(books),
@@ -166,6 +168,7 @@ def row(books: Books, contact: Contact) -> Document:
         "payment_terms_label": contact.payment_terms_label,
         "currency_id": books.currencies[contact.currency].id,
         "currency_code": contact.currency,
+        **{key: contact.fields[key] for key in _NUMBERED if key in contact.fields},
         **{key: primary.get(key, "") for key in ("first_name", "last_name", "email", "phone", "mobile")},
         "portal_status": "enabled" if contact.portal else "disabled",
         "portal_status_formatted": "Enabled" if contact.portal else "Disabled",

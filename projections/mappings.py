@@ -1,0 +1,245 @@
+"""The state over rows: the mappings the core works on, loaded lazily and written back as a whole.
+
+A row is looked for among the changes of the batch, then in the cache, then in the database. The cache outlives a batch for as long as
+this process owns the partition, since nobody else writes these rows then; a lost compare-and-set clears it.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any, Final, NamedTuple, TypeVar, overload
+
+import msgspec
+import sqlalchemy as sa
+
+from domain.state import KINDS, Row, State
+from projections.errors import StoreCorrupt
+from projections.lookups import among, chunks
+from projections.rows import CODECS
+from projections.store import Store
+from projections.tables import STATE
+
+_UNREAD: Final[Any] = object()
+_Default = TypeVar("_Default")
+
+
+class Undo(NamedTuple):
+    """How to take one change back: which mapping, which key, and what stood among its changes before."""
+
+    changed: dict[str, Any]
+    key: str
+    before: Any
+
+
+class RowSource:
+    """Reads rows for mappings, on the connection of the batch under way."""
+
+    __slots__ = ("_cursor", "_store", "undo")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cursor: Any = None
+        self.undo: list[Undo] = []
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Read on this connection from now on."""
+        # The driver's own cursor: SQLAlchemy's machinery would cost five times what SQLite needs to find a row.
+        self._cursor = connection.connection.cursor()
+
+    def end(self) -> None:
+        """No more reads: the batch is over."""
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = None
+
+    def run(self, sql: str, parameters: list[Any]) -> list[Any]:
+        """All rows of a query. Raises `StoreError`s; `RuntimeError` outside of a batch."""
+        if self._cursor is None:
+            raise RuntimeError("state over rows was used outside of its batch")
+        with self._store.translated():
+            self._cursor.execute(sql, parameters)
+            found: list[Any] = self._cursor.fetchall()
+            return found
+
+    def one(self, kind: str, connection: str, key: str) -> Row | None:
+        """One row, None when there is none."""
+        rows = self.run(self._select(kind, 1), [connection, key])
+        return self._row(kind, rows[0]) if rows else None
+
+    def many(self, kind: str, connection: str, keys: Iterable[str]) -> dict[str, Row]:
+        """The rows there are of these keys."""
+        found: dict[str, Row] = {}
+        for size, parameters in chunks(self._store, list(dict.fromkeys(keys))):
+            for values in self.run(self._select(kind, size), [connection, *parameters]):
+                found[values[0]] = self._row(kind, values)
+        return found
+
+    def all(self, kind: str, connection: str) -> dict[str, Row]:
+        """Every row of a kind of one connection."""
+        table = STATE[kind]
+        sql = self._store.sql(
+            f"all {kind}",
+            lambda: sa.select(*list(table.columns)[1:]).where(table.c.connection == sa.bindparam("connection")).order_by(table.c.id),
+        )
+        return {values[0]: self._row(kind, values) for values in self.run(sql, [connection])}
+
+    def _select(self, kind: str, size: int) -> str:
+        def build() -> sa.ClauseElement:
+            table = STATE[kind]
+            own = table.c.connection == sa.bindparam("connection")
+            return sa.select(*list(table.columns)[1:]).where(own, among(self._store, table.c.id, size))
+
+        return self._store.sql(f"select {kind} {size}", build)
+
+    def _row(self, kind: str, values: Any) -> Row:
+        try:
+            return CODECS[kind].from_values(values)
+        except (msgspec.MsgspecError, TypeError):
+            raise StoreCorrupt(f"a row of {kind} cannot be decoded", self._store.where, "rebuild the store from the log") from None
+
+
+class RowMapping(MutableMapping[str, Any]):
+    """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for each event."""
+
+    __slots__ = ("_connection", "_kind", "_old", "_recent", "_source", "changed")
+
+    def __init__(self, kind: str, connection: str, source: RowSource) -> None:
+        self._kind = kind
+        self._connection = connection
+        self._source = source
+        self._recent: dict[str, Row | None] = {}
+        self._old: dict[str, Row | None] = {}
+        self.changed: dict[str, Row | None] = {}
+
+    def _find(self, key: str) -> Any:
+        row = self.changed.get(key, _UNREAD)
+        if row is _UNREAD:
+            row = self._recent.get(key, _UNREAD)
+            if row is _UNREAD:
+                row = self._old.get(key, _UNREAD)
+                if row is _UNREAD:
+                    row = self._source.one(self._kind, self._connection, key)
+                self._recent[key] = row
+        return row
+
+    def __getitem__(self, key: str) -> Any:
+        row = self._find(key)
+        if row is None:
+            raise KeyError(key)
+        return row
+
+    @overload
+    def get(self, key: str) -> Any | None: ...
+    @overload
+    def get(self, key: str, default: _Default) -> Any | _Default: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        row = self._find(key)
+        return default if row is None else row
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._find(key) is not None
+
+    def __setitem__(self, key: str, row: Any) -> None:
+        self._source.undo.append(Undo(self.changed, key, self.changed.get(key, _UNREAD)))
+        self.changed[key] = row
+
+    def __delitem__(self, key: str) -> None:
+        if self._find(key) is None:
+            raise KeyError(key)
+        self[key] = None
+
+    def __iter__(self) -> Iterator[str]:
+        rows: dict[str, Row | None] = {**self._source.all(self._kind, self._connection), **self.changed}
+        self._recent.update((key, row) for key, row in rows.items() if key not in self.changed)
+        return iter(sorted(key for key, row in rows.items() if row is not None))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def preload(self, keys: Iterable[str]) -> None:
+        """Read the rows of these keys that are not in memory, at once; keys without a row are remembered as such."""
+        missing = [key for key in keys if key not in self._recent and key not in self._old and key not in self.changed]
+        if missing:
+            found = self._source.many(self._kind, self._connection, missing)
+            self._recent.update((key, found.get(key)) for key in missing)
+
+    def differences(self) -> tuple[list[Row], list[str]]:
+        """What differs from the database: rows to write, keys to delete."""
+        write: list[Row] = []
+        delete: list[str] = []
+        for key, row in self.changed.items():
+            before = self._recent.get(key, _UNREAD)
+            if before is _UNREAD:
+                before = self._old.get(key, _UNREAD)
+            if row == before:
+                continue
+            if row is None:
+                delete.append(key)
+            else:
+                write.append(row)
+        return write, delete
+
+    def keep(self) -> None:
+        """The changes are in the database now."""
+        self._recent.update(self.changed)
+        self.changed.clear()
+
+    def forget(self) -> None:
+        """Drop the changes; the database has them not."""
+        self.changed.clear()
+
+    @property
+    def cached(self) -> int:
+        """Rows read or written since the cache last aged."""
+        return len(self._recent)
+
+    def age(self) -> bool:
+        """What was not used since the last call is dropped. Returns whether anything is left."""
+        self._old, self._recent = self._recent, {}
+        return bool(self._old)
+
+
+def take_back(entries: list[Undo]) -> None:
+    """Take changes back, newest first."""
+    for changed, key, before in reversed(entries):
+        if before is _UNREAD:
+            changed.pop(key, None)
+        else:
+            changed[key] = before
+    entries.clear()
+
+
+class StateOverRows:
+    """One connection's state over the rows of the store: `state` is what the core is given."""
+
+    __slots__ = ("connection", "mappings", "state")
+
+    def __init__(self, connection: str, source: RowSource) -> None:
+        self.connection = connection
+        self.mappings = {kind: RowMapping(kind, connection, source) for kind in KINDS}
+        self.state = State(connection, dict(self.mappings))
+
+    def preload(self, kind: str, keys: Iterable[str]) -> None:
+        """Read rows that events name, in one go per kind."""
+        self.mappings[kind].preload(keys)
+
+    @property
+    def cached(self) -> int:
+        """Rows read or written since the cache last aged."""
+        return sum(mapping.cached for mapping in self.mappings.values())
+
+    def age(self) -> bool:
+        """Drop what was not used since the last call. Returns whether anything is left."""
+        left = [mapping.age() for mapping in self.mappings.values()]
+        return any(left)
+
+
+@contextlib.contextmanager
+def read_state(store: Store, connection: str) -> Iterator[State]:
+    """The state of one connection as it is committed, to read from; changes made to it are lost."""
+    source = RowSource(store)
+    with store.read() as reader:
+        source.begin(reader)
+        try:
+            yield StateOverRows(connection, source).state
+        finally:
+            source.end()

@@ -1,0 +1,121 @@
+"""The schema's versions: brought up to date when a store is opened, refused when it is newer than this program.
+
+A new version: change `tables`, run `python -m projections.migrate "what changes"`, read and format what it wrote, set `HEAD`. While the
+newest version is not released, `python -m projections.migrate --rewrite "The first schema"` writes that one anew instead.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from sqlalchemy.schema import SetColumnComment, SetTableComment
+
+from projections.errors import StoreVersion
+from projections.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: The newest version this program knows; a test holds it to the folder `migrations/versions`.
+HEAD: Final = "0001"
+
+_VERSION: Final = sa.table("alembic_version", sa.column("version_num"))
+#: Any number; the same in every process, so that roles that start together migrate one after another.
+_ADVISORY_LOCK: Final = 7_060_271
+
+
+def upgrade(engine: sa.Engine, where: str) -> None:
+    """Bring a database to `HEAD`; an empty one gets all of it. Costs one query when there is nothing to do.
+
+    Raises:
+        StoreVersion: newer than this program, or it holds tables of something else.
+
+    """
+    with engine.connect().execution_options(reads=True) as connection, connection.begin():
+        if _version(connection, where) == HEAD:
+            return
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        if _version(connection, where) != HEAD:
+            _run(connection, where)
+
+
+def _version(connection: sa.Connection, where: str) -> str:
+    tables = set(sa.inspect(connection).get_table_names())
+    if "alembic_version" in tables:
+        return str(connection.execute(sa.select(_VERSION.c.version_num)).scalar() or "")
+    if tables:
+        raise StoreVersion("the database holds tables of something else", where, "give the store a database of its own")
+    return ""
+
+
+def _run(connection: sa.Connection, where: str) -> None:
+    from alembic import command  # noqa: PLC0415 - half a second that only a migration needs
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - as above
+
+    config = config_for_migrations()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise StoreVersion("the store was made by a newer version of this program", where, "upgrade the program") from None
+    if connection.dialect.supports_comments:
+        _comment(connection)
+
+
+def _comment(connection: sa.Connection) -> None:
+    """Comments are this program's words about the tables, not schema: they are set anew with each version."""
+    for table in metadata.tables.values():
+        connection.execute(SetTableComment(table))
+        for column in table.columns:
+            if column.comment:
+                connection.execute(SetColumnComment(column))
+
+
+def schema() -> sa.MetaData:
+    """The tables without their comments: what the versions must add up to."""
+    bare = sa.MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.tables.values():
+        copy = table.to_metadata(bare)
+        copy.comment = None
+        for column in copy.columns:
+            column.comment = None
+    return bare
+
+
+def config_for_migrations() -> "Config":
+    """Alembic's configuration, without a file."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def revise(message: str, *, rewrite: bool) -> None:
+    """Write the next version: what `tables` has and the versions so far do not. With `rewrite`, write the newest one anew, which is
+    right only until it is released.
+    """
+    from alembic import command  # noqa: PLC0415 - as above
+
+    if rewrite:
+        for newest in (Path(__file__).parent / "migrations" / "versions").glob(f"{HEAD}_*.py"):
+            newest.unlink()
+    revision = HEAD if rewrite else f"{int(HEAD) + 1:04d}"
+    with TemporaryDirectory() as folder:
+        engine = sa.create_engine(f"sqlite:///{folder}/schema")
+        with engine.begin() as connection:
+            config = config_for_migrations()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            command.revision(config, message=message, autogenerate=True, rev_id=revision)
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    revise(" ".join(word for word in words if word != "--rewrite") or "change", rewrite="--rewrite" in words)

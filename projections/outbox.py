@@ -1,0 +1,77 @@
+"""The outbox: decisions that are committed and not yet published. The relay reads it in order, appends, and says so here."""
+
+import msgspec
+import sqlalchemy as sa
+
+from projections import queue
+from projections.store import Store
+from projections.tables import outbox, outbox_positions
+
+
+class Unpublished(msgspec.Struct, frozen=True):
+    """One decision to publish: `value` is the record for the topic decisions, `offset` its event's, and so the version of its public
+    records.
+    """
+
+    partition: int
+    offset: int
+    event: str
+    connection: str
+    value: bytes
+
+
+class Outbox:
+    """The relay's view of the outbox."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def unpublished(self, partition: int, limit: int) -> list[Unpublished]:
+        """The next decisions to publish, in event order; at most `limit`."""
+        query = sa.select(outbox).where(outbox.c.partition == partition).order_by(outbox.c.event_offset).limit(limit)
+        with self._store.read() as reader:
+            return [
+                Unpublished(row.partition, row.event_offset, row.event, row.connection, bytes(row.decision))
+                for row in reader.execute(query)
+            ]
+
+    def mark_published(self, decisions: list[Unpublished]) -> None:
+        """These decisions are durably in the log: their commands may be sent now. One transaction; safe to repeat.
+
+        By row and not "up to an offset": a connection that was set aside adds decisions of earlier events while later ones are under way.
+
+        Raises:
+            StoreFenced: the store was rebuilt or restored meanwhile.
+
+        """
+        if not decisions:
+            return
+        keys = [(one.partition, one.offset) for one in decisions]
+        with self._store.write() as connection:
+            self._store.require_generation(connection)
+            connection.exec_driver_sql(self._store.sql("published", _published, ("partition_", "offset_")), keys)
+            queue.publish(self._store, connection, [(one.partition, one.offset, one.connection) for one in decisions])
+            for partition in {one.partition for one in decisions}:
+                self._advance(connection, partition, max(one.offset for one in decisions if one.partition == partition))
+
+    def _advance(self, connection: sa.Connection, partition: int, offset: int) -> None:
+        held = connection.execute(sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)).scalar()
+        if held is None or held < offset:
+            connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
+
+    def last_published(self, partition: int) -> int | None:
+        """The highest event offset whose decision was published; None before the first."""
+        with self._store.read() as reader:
+            query = sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
+            held: int | None = reader.execute(query).scalar()
+            return held
+
+    def backlog(self) -> dict[int, int]:
+        """How many decisions wait, by partition."""
+        query = sa.select(outbox.c.partition, sa.func.count()).group_by(outbox.c.partition)
+        with self._store.read() as reader:
+            return {partition: int(count) for partition, count in reader.execute(query)}
+
+
+def _published() -> sa.ClauseElement:
+    return sa.delete(outbox).where(outbox.c.partition == sa.bindparam("partition_"), outbox.c.event_offset == sa.bindparam("offset_"))

@@ -1,0 +1,358 @@
+"""What can be asked: read-only views over the projections, for the pages, the command line and `why`. Each answer is one snapshot."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from domain.state import (
+    Balance,
+    Booking,
+    CommandRow,
+    ConnectionRow,
+    DiscrepancyRow,
+    Invoice,
+    OpenItem,
+    Payment,
+    Payout,
+    PayoutItemRow,
+    Row,
+    TimerRow,
+)
+from projections.rows import CODECS
+from projections.store import Store
+from projections.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
+
+#: Rows of one kind in one answer. Lower: a long history is cut. Higher: a page that nobody reads to its end costs memory.
+LIMIT: Final = 1_000
+
+
+class LineView(msgspec.Struct, frozen=True):
+    """One side of a journal entry; `amount_minor` above zero debits."""
+
+    account: str
+    currency: str
+    amount_minor: int
+    item: str
+    item_name: str
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """A journal entry with its lines. `event_offset`: the event that decided it."""
+
+    id: str
+    date: str
+    text: str
+    about: str
+    event: str
+    event_offset: int
+    decided_at: str
+    lines: list[LineView]
+
+
+class History(msgspec.Struct, frozen=True):
+    """Everything that is remembered about an invoice, payment or payout; the lists are in the order in which things happened."""
+
+    invoices: list[Invoice]
+    payments: list[Payment]
+    bookings: list[Booking]
+    payouts: list[Payout]
+    items: list[PayoutItemRow]
+    commands: list[CommandRow]
+    entries: list[EntryView]
+    discrepancies: list[DiscrepancyRow]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a connection stands: counts by stage, status or state. `commands` by (api, state)."""
+
+    connection: ConnectionRow
+    invoices: dict[str, int]
+    payments: dict[str, int]
+    payouts: dict[str, int]
+    open_discrepancies: dict[str, int]
+    commands: dict[tuple[str, str], int]
+    unpublished: int
+
+
+class Month(msgspec.Struct, frozen=True):
+    """A month in one currency, minor units. Invoices by invoice date, the rest by entry date. `collected`: confirmed less taken back;
+    `clearing`: the movement; `clearing_end`: the balance at the end of the month.
+    """
+
+    month: str
+    currency: str
+    invoices: int = 0
+    invoiced_minor: int = 0
+    paid_minor: int = 0
+    open_minor: int = 0
+    collected_minor: int = 0
+    fees_minor: int = 0
+    vat_minor: int = 0
+    bank_minor: int = 0
+    clearing_minor: int = 0
+    clearing_end_minor: int = 0
+
+
+#: Which column of a month an account's lines add to, and with which sign.
+_MONTH_COLUMN: Final = {
+    "receivables": ("collected_minor", -1),
+    "customer_credit": ("collected_minor", -1),
+    "fees": ("fees_minor", 1),
+    "input_vat": ("vat_minor", 1),
+    "bank": ("bank_minor", 1),
+    "clearing": ("clearing_minor", 1),
+}
+
+
+class Queries:
+    """Questions to the store. Lists are cut at `limit` rows, `LIMIT` unless told."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # --- connections ---
+
+    def connections(self) -> list[ConnectionRow]:
+        """Every connection."""
+        table = STATE["connections"]
+        with self._store.read() as reader:
+            return _rows(reader, "connections", sa.select(table).order_by(table.c.connection))
+
+    def status(self, connection: str) -> Status:
+        """How a connection stands; an unknown one has an empty row and no counts."""
+        queue = command_queue.c
+        with self._store.read() as reader:
+            own = _some(reader, "connections", connection, [connection])
+            by_queue = sa.select(queue.api, queue.state, sa.func.count()).where(queue.connection == connection)
+            queued = {(api, state): int(count) for api, state, count in reader.execute(by_queue.group_by(queue.api, queue.state))}
+            waiting = reader.execute(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.connection == connection)).scalar()
+            return Status(
+                own[0] if own else ConnectionRow(connection),
+                _counts(reader, "invoices", "stage", connection),
+                _counts(reader, "payments", "status", connection),
+                _counts(reader, "payouts", "stage", connection),
+                _counts(reader, "discrepancies", "code", connection, STATE["discrepancies"].c.closed_at == ""),
+                queued,
+                int(waiting or 0),
+            )
+
+    # --- single rows and their history ---
+
+    def row(self, kind: str, connection: str, key: str) -> Row | None:
+        """One row of state, None when there is none."""
+        with self._store.read() as reader:
+            found = _some(reader, kind, connection, [key])
+            return found[0] if found else None
+
+    def find_invoice(self, connection: str, text: str) -> Invoice | None:
+        """The invoice with this id, else the one with this number (the newest, where Zoho has used a number twice)."""
+        table = STATE["invoices"]
+        by_number = sa.select(table).where(table.c.connection == connection, table.c.number == text).order_by(table.c.date.desc())
+        with self._store.read() as reader:
+            found = _some(reader, "invoices", connection, [text]) or _rows(reader, "invoices", by_number.limit(1))
+            return found[0] if found else None
+
+    def invoice(self, connection: str, key: str) -> History:
+        """An invoice, its payments, their bookings and payouts."""
+        with self._store.read() as reader:
+            invoices = _some(reader, "invoices", connection, [key])
+            payments = _by(reader, "payments", connection, "invoice", key)
+            payouts = _some(reader, "payouts", connection, [payment.payout for payment in payments])
+            return _history(reader, connection, invoices, payments, payouts, [], about=("invoices", "payments", "bookings"))
+
+    def payment(self, connection: str, key: str) -> History:
+        """A payment, its invoice, bookings and payout."""
+        with self._store.read() as reader:
+            payments = _some(reader, "payments", connection, [key])
+            invoices = _some(reader, "invoices", connection, [payment.invoice for payment in payments])
+            payouts = _some(reader, "payouts", connection, [payment.payout for payment in payments])
+            return _history(reader, connection, invoices, payments, payouts, [], about=("payments", "bookings"))
+
+    def payout(self, connection: str, key: str) -> History:
+        """A payout, its items, and the payments in them."""
+        with self._store.read() as reader:
+            payouts = _some(reader, "payouts", connection, [key])
+            items = _below(reader, "payout_items", connection, key)
+            payments = _some(reader, "payments", connection, [item.payment for item in items])
+            invoices = _some(reader, "invoices", connection, [payment.invoice for payment in payments])
+            return _history(reader, connection, invoices, payments, payouts, items, about=("payouts",))
+
+    # --- what a person must look at, and the books ---
+
+    def discrepancies(self, connection: str, *, closed: bool = False, limit: int = LIMIT) -> list[DiscrepancyRow]:
+        """Open discrepancies, oldest first; with `closed`, all of them."""
+        table = STATE["discrepancies"]
+        query = sa.select(table).where(table.c.connection == connection)
+        if not closed:
+            query = query.where(table.c.closed_at == sa.literal_column("''"))
+        with self._store.read() as reader:
+            return _rows(reader, "discrepancies", query.order_by(table.c.opened_at, table.c.id).limit(limit))
+
+    def parked(self, connection: str, limit: int = LIMIT) -> list[CommandRow]:
+        """Commands that a person must look at before they go on, oldest first."""
+        table = STATE["commands"]
+        query = sa.select(table).where(table.c.connection == connection, table.c.status == "parked").order_by(table.c.ended_at, table.c.id)
+        with self._store.read() as reader:
+            return _rows(reader, "commands", query.limit(limit))
+
+    def open_items(self, connection: str) -> list[OpenItem]:
+        """What the clearing balance consists of, oldest first; at most `LIMIT`."""
+        table = STATE["open_items"]
+        query = sa.select(table).where(table.c.connection == connection).order_by(table.c.currency, table.c.since, table.c.id)
+        with self._store.read() as reader:
+            return _rows(reader, "open_items", query.limit(LIMIT))
+
+    def balances(self, connection: str) -> list[Balance]:
+        """Every account's balance, per currency."""
+        table = STATE["balances"]
+        with self._store.read() as reader:
+            return _rows(reader, "balances", sa.select(table).where(table.c.connection == connection).order_by(table.c.id))
+
+    def entries(self, connection: str, limit: int = LIMIT) -> list[EntryView]:
+        """The newest journal entries, in the order in which they were posted."""
+        c = ledger_entries.c
+        with self._store.read() as reader:
+            newest = sa.select(ledger_entries).where(c.connection == connection).order_by(c.event_offset.desc(), c.number.desc())
+            return _entries(reader, connection, reversed(reader.execute(newest.limit(limit)).all()))
+
+    # --- time ---
+
+    def due_timers(self, now: str, limit: int = LIMIT) -> list[tuple[str, TimerRow]]:
+        """(connection, timer) of every due time reached at `now`, earliest first."""
+        table = STATE["timers"]
+        query = sa.select(table).where(table.c.at <= now).order_by(table.c.at, table.c.connection, table.c.id).limit(limit)
+        with self._store.read() as reader:
+            return [(values[0], TimerRow(*values[1:])) for values in reader.execute(query)]
+
+    def next_timer(self, after: str) -> str | None:
+        """The earliest decided due time after this instant; None when none is decided."""
+        column = STATE["timers"].c.at
+        with self._store.read() as reader:
+            at: str | None = reader.execute(sa.select(sa.func.min(column)).where(column > after)).scalar()
+            return at
+
+    # --- the month ---
+
+    def months(self, connection: str) -> list[Month]:
+        """Every month that has an invoice or an entry, per currency, in order. Reads all of the connection's invoices and lines."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        with self._store.read() as reader:
+            for month, currency, count, total, still_open in reader.execute(_invoices_by_month(connection)):
+                paid = int(total) - int(still_open)
+                sums = {"invoices": int(count), "invoiced_minor": int(total), "paid_minor": paid, "open_minor": int(still_open)}
+                found.setdefault((currency, month), {}).update(sums)
+            for month, currency, account, amount in reader.execute(_lines_by_month(connection)):
+                if account in _MONTH_COLUMN:
+                    column, sign = _MONTH_COLUMN[account]
+                    sums = found.setdefault((currency, month), {})
+                    sums[column] = sums.get(column, 0) + sign * int(amount)
+        return list(_with_balance(found))
+
+
+def _with_balance(found: dict[tuple[str, str], dict[str, int]]) -> Iterator[Month]:
+    balances: dict[str, int] = {}
+    for (currency, month), sums in sorted(found.items()):
+        balances[currency] = balances.get(currency, 0) + sums.get("clearing_minor", 0)
+        yield Month(month, currency, **sums, clearing_end_minor=balances[currency])
+
+
+def _month(date: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    # Literals: PostgreSQL takes two expressions with parameters for different ones, and refuses to group.
+    return sa.func.substr(date, sa.literal_column("1"), sa.literal_column("7"))
+
+
+def _invoices_by_month(connection: str) -> sa.Select[Any]:
+    c = STATE["invoices"].c
+    month = _month(c.date)
+    sums = (sa.func.count(), sa.func.sum(c.total_minor), sa.func.sum(c.balance_minor))
+    counted = sa.and_(c.connection == connection, c.status.not_in(("draft", "void")))
+    return sa.select(month, c.currency, *sums).where(counted).group_by(month, c.currency)
+
+
+def _lines_by_month(connection: str) -> sa.Select[Any]:
+    c = ledger_lines.c
+    month = _month(c.date)
+    return (
+        sa.select(month, c.currency, c.account, sa.func.sum(c.amount_minor))
+        .where(c.connection == connection)
+        .group_by(month, c.currency, c.account)
+    )
+
+
+def _rows(reader: sa.Connection, kind: str, query: sa.Select[Any]) -> list[Any]:
+    """Rows of a whole-row query, as the core's structs."""
+    decode = CODECS[kind].from_values
+    return [decode(values[1:]) for values in reader.execute(query)]
+
+
+def _some(reader: sa.Connection, kind: str, connection: str, keys: Iterable[str]) -> list[Any]:
+    """The rows there are of these keys, in the order of the keys; at most `LIMIT`."""
+    wanted = [key for key in dict.fromkeys(keys) if key][:LIMIT]
+    if not wanted:
+        return []
+    table = STATE[kind]
+    found = {row.id: row for row in _rows(reader, kind, sa.select(table).where(table.c.connection == connection, table.c.id.in_(wanted)))}
+    return [found[key] for key in wanted if key in found]
+
+
+def _by(reader: sa.Connection, kind: str, connection: str, column: str, value: str) -> list[Any]:
+    table = STATE[kind]
+    query = sa.select(table).where(table.c.connection == connection, table.c[column] == value).order_by(table.c.id).limit(LIMIT)
+    return _rows(reader, kind, query)
+
+
+def _below(reader: sa.Connection, kind: str, connection: str, key: str) -> list[Any]:
+    """Rows whose id is `key:…`, in order. ";" is the character after ":"."""
+    table = STATE[kind]
+    query = sa.select(table).where(table.c.connection == connection, table.c.id > f"{key}:", table.c.id < f"{key};")
+    return _rows(reader, kind, query.order_by(table.c.id).limit(LIMIT))
+
+
+def _counts(reader: sa.Connection, kind: str, column: str, connection: str, *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
+    table = STATE[kind]
+    query = sa.select(table.c[column], sa.func.count()).where(table.c.connection == connection, *conditions).group_by(table.c[column])
+    return {value: int(count) for value, count in reader.execute(query)}
+
+
+def _history(
+    reader: sa.Connection,
+    connection: str,
+    invoices: list[Invoice],
+    payments: list[Payment],
+    payouts: list[Payout],
+    items: list[PayoutItemRow],
+    *,
+    about: tuple[str, ...],
+) -> History:
+    """Add what was asked, posted and opened about the rows of the kinds in `about`."""
+    bookings = [booking for payment in payments for booking in _below(reader, "bookings", connection, payment.id)]
+    rows: dict[str, list[Any]] = {"invoices": invoices, "payments": payments, "bookings": bookings, "payouts": payouts}
+    names = [f"{kind}:{row.id}" for kind in about for row in rows[kind]][:LIMIT]
+    commands, opened, entry = STATE["commands"], STATE["discrepancies"], ledger_entries.c
+    asked = sa.select(commands).where(commands.c.connection == connection, commands.c.about.in_(names)).limit(LIMIT)
+    shown = sa.select(opened).where(opened.c.connection == connection, opened.c.about.in_(names)).limit(LIMIT)
+    posted = sa.select(ledger_entries).where(entry.connection == connection, entry.about.in_(names)).limit(LIMIT)
+    return History(
+        invoices,
+        payments,
+        bookings,
+        payouts,
+        items,
+        _rows(reader, "commands", asked.order_by(commands.c.asked_at, commands.c.id)),
+        _entries(reader, connection, reader.execute(posted.order_by(entry.event_offset, entry.number))),
+        _rows(reader, "discrepancies", shown.order_by(opened.c.opened_at, opened.c.id)),
+    )
+
+
+def _entries(reader: sa.Connection, connection: str, rows: Iterable[Any]) -> list[EntryView]:
+    return [_entry(reader, connection, row) for row in rows]
+
+
+def _entry(reader: sa.Connection, connection: str, row: Any) -> EntryView:
+    c = ledger_lines.c
+    own = sa.and_(c.connection == connection, c.event_offset == row.event_offset, c.number == row.number)
+    lines = reader.execute(sa.select(c.account, c.currency, c.amount_minor, c.item, c.item_name).where(own).order_by(c.line))
+    views = [LineView(*line) for line in lines]
+    return EntryView(row.id, row.date, row.text, row.about, row.event, row.event_offset, row.decided_at, views)

@@ -1,0 +1,57 @@
+"""Places where a test kills the process: `ZOHO_GOCARDLESS_FAILPOINT="core.before_commit:3"` dies at the third passage.
+
+`kill -9` of ourselves is the most honest crash there is: no handler, no flush, no `finally` runs. Unarmed, a passage costs one test of a
+name against "".
+"""
+
+import os
+import signal
+from typing import Final
+
+VARIABLE: Final = "ZOHO_GOCARDLESS_FAILPOINT"
+
+#: Every named place, in the order a fact passes them. The crash harness walks this list, so a new place is tested by being here.
+NAMES: Final = (
+    "gateway.before_append",
+    "gateway.after_append",
+    "poller.after_call",
+    "poller.after_append",
+    "poller.after_save",
+    "translate.before_append",
+    "translate.after_append",
+    "core.before_commit",
+    "core.after_commit",
+    "relay.before_append",
+    "relay.after_append",
+    "relay.after_mark",
+    "executor.after_intent",
+    "executor.after_call",
+    "executor.after_append",
+    "executor.after_answered",
+    "clock.before_append",
+    "clock.after_append",
+)
+
+
+class _Armed:
+    name = ""
+    left = 0
+
+
+def arm(spec: str) -> None:
+    """Arm one place from "name" or "name:passage"; "" disarms. Raises `ValueError` on a name that does not exist."""
+    name, _, passage = spec.partition(":")
+    if name and name not in NAMES:
+        raise ValueError(f"{VARIABLE}: no failpoint {name!r}; there are {', '.join(NAMES)}")
+    _Armed.name, _Armed.left = name, int(passage or 1)
+
+
+def hit(name: str) -> None:
+    """Die here, if this place is armed and its passage has come."""
+    if _Armed.name == name:
+        _Armed.left -= 1
+        if _Armed.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get(VARIABLE, ""))

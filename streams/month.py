@@ -1,0 +1,218 @@
+"""A company's month, as a scenario for the sandbox: who its customers are, what it invoices, what goes wrong.
+
+The same seed gives the same month. `make demo` runs it whole; the tests run shorter ones, killed and unharmed, and compare how they end.
+"""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+_FIRST: Final = ("Ada", "Ben", "Cora", "Dev", "Elif", "Finn", "Gwen", "Hugo", "Ines", "Jon", "Kaya", "Liam", "Mira", "Nils", "Orla", "Pia")
+_LAST: Final = ("Archer", "Brook", "Carver", "Dale", "Ellis", "Frost", "Grove", "Hale", "Irwin", "Judd", "Keane", "Lowe", "Marsh", "North")
+_GOODS: Final = (
+    ("Support plan", "45.00"),
+    ("Hosting", "12.50"),
+    ("Consulting hour", "96.00"),
+    ("Licence", "19.99"),
+    ("Training seat", "150.00"),
+)
+_FAILURES: Final = (("insufficient_funds", "ARUDD-0"), ("bank_account_closed", "ARUDD-B"), ("refer_to_payer", "ARUDD-0"))
+
+VAT: Final = "VAT 20%"
+
+
+class Month(msgspec.Struct, frozen=True):
+    """How large the month is. `start` is the first day; invoices fall due on weekdays of the following `days`; then `drain_days` more."""
+
+    customers: int = 200
+    invoices: int = 300
+    seed: int = 7
+    start: str = "2026-03-01"
+    days: int = 31
+    drain_days: int = 24
+    fail_before: int = 3
+    fail_after: int = 1
+    invited_every: int = 20
+    faults: bool = True
+
+    @property
+    def opens_at(self) -> str:
+        """The instant simulated time begins at."""
+        return f"{self.start}T05:00:00.000000Z"
+
+    @property
+    def month_ends_at(self) -> str:
+        """The end of the month."""
+        return f"{self._day(self.days)}T00:00:00.000000Z"
+
+    @property
+    def drained_at(self) -> str:
+        """When every debit has ended and every payout has arrived."""
+        return f"{self._day(self.days + self.drain_days)}T00:00:00.000000Z"
+
+    def _day(self, number: int) -> str:
+        return (date.fromisoformat(self.start) + timedelta(days=number)).isoformat()
+
+    def failing(self) -> dict[str, str]:
+        """Invoice number → "failed" or "late_failure", for the debits that are planned to fail."""
+        draw = random.Random(f"{self.seed}/failing")
+        numbers = draw.sample([_number(place) for place in range(self.invoices)], self.fail_before + self.fail_after)
+        return {number: "failed" if place < self.fail_before else "late_failure" for place, number in enumerate(numbers)}
+
+
+def _number(place: int) -> str:
+    return f"INV-{place + 1:04d}"
+
+
+def _currency(place: int) -> str:
+    return "EUR" if place % 4 == 3 else "GBP"
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """One customer: how the two sides know each other is `link` ("stored", "email", "reference" or "invited")."""
+
+    name: str
+    company: str
+    email: str
+    currency: str
+    link: str
+    reference: str
+
+
+def customers(month: Month) -> list[Customer]:
+    """The company's customers, in order."""
+    draw = random.Random(f"{month.seed}/customers")
+    found = []
+    for place in range(month.customers):
+        first, last = draw.choice(_FIRST), draw.choice(_LAST)
+        if place % month.invited_every == month.invited_every - 1:
+            link = "invited"
+        else:
+            link = ("stored", "email", "email", "reference")[place % 4]
+        company = f"{last} {draw.choice(('Ltd', 'Works', 'Studio', 'Trading'))} {place + 1}"
+        email = f"{first}.{last}.{place + 1}@example.com".lower()
+        found.append(Customer(f"{first} {last}", company, email, _currency(place), link, f"CUST{place + 1:05d}"))
+    return found
+
+
+def zoho_population(month: Month) -> dict[str, Any]:
+    """The organisation, its accounts, customers and invoices, for the simulator of Zoho Books."""
+    accounts = [
+        {"name": f"GoCardless Clearing {cur}", "type": "bank", "currency_code": cur, "key": f"clearing_{cur}"} for cur in ("GBP", "EUR")
+    ]
+    accounts += [
+        {"name": f"GoCardless Suspense {cur}", "type": "bank", "currency_code": cur, "key": f"suspense_{cur}"} for cur in ("GBP", "EUR")
+    ]
+    accounts += [{"name": f"Current Account {cur}", "type": "bank", "currency_code": cur, "key": f"bank_{cur}"} for cur in ("GBP", "EUR")]
+    accounts.append({"name": "GoCardless Fees", "type": "expense", "key": "fees"})
+    contacts: list[dict[str, Any]] = [
+        {
+            "contact_name": one.company,
+            "company_name": one.company,
+            "email": one.email if one.link != "reference" else "",
+            "currency_code": one.currency,
+            "contact_number": one.reference,
+        }
+        for one in customers(month)
+    ]
+    contacts.append({"contact_name": "GoCardless", "contact_type": "vendor", "currency_code": "GBP"})
+    return {
+        "organization": {
+            "name": "Acme Supplies",
+            "time_zone": "Europe/London",
+            "currency_code": "GBP",
+            "country_code": "GB",
+            "plan": "premium",
+        },
+        "currencies": {"EUR": "0.85"},
+        "accounts": accounts,
+        "taxes": [{"name": VAT, "percentage": 20, "key": "vat"}],
+        "custom_fields": [
+            {"module": "customerpayments", "api_name": "cf_gocardless_key", "unique": True},
+            {"module": "expenses", "api_name": "cf_gocardless_key", "unique": True},
+            {"module": "contacts", "api_name": "cf_gocardless_customer", "unique": False},
+        ],
+        "contacts": contacts,
+        "invoices": [_invoice(month, place) for place in range(month.invoices)],
+    }
+
+
+def _invoice(month: Month, place: int) -> dict[str, Any]:
+    draw = random.Random(f"{month.seed}/invoice/{place}")
+    due = date.fromisoformat(month.start) + timedelta(days=draw.randrange(3, max(4, month.days - 3)))
+    while due.weekday() > 4:
+        due += timedelta(days=1)
+    sent = max(date.fromisoformat(month.start), due - timedelta(days=draw.randrange(2, 15)))
+    sent_at = datetime(sent.year, sent.month, sent.day, draw.choice((8, 10, 13, 15)), 0, tzinfo=UTC)
+    lines = [{"name": name, "rate": rate, "quantity": draw.randrange(1, 4)} for name, rate in draw.sample(_GOODS, draw.randrange(1, 4))]
+    customer = place % month.customers
+    return {
+        "contact": customer,
+        "invoice_number": _number(place),
+        "date": sent.isoformat(),
+        "due_date": due.isoformat(),
+        "currency": _currency(customer),
+        "line_items": lines,
+        "tax": "vat",
+        "sent_at": f"{sent_at:%Y-%m-%dT%H:%M:%S}.000000Z",
+    }
+
+
+def gocardless_population(month: Month, contact_ids: list[str]) -> dict[str, Any]:
+    """The payers and mandates that exist before the month, for the simulator of GoCardless."""
+    rows = []
+    for one, contact in zip(customers(month), contact_ids, strict=False):
+        if one.link == "invited":
+            continue
+        given, _, family = one.name.partition(" ")
+        row: dict[str, Any] = {
+            "given_name": given,
+            "family_name": family,
+            "company_name": one.company,
+            "email": one.email if one.link != "stored" else f"accounts.{one.email}",
+            "currency": one.currency,
+            "mandate": "active",
+            "metadata": {"zoho_contact_id": contact} if one.link == "stored" else {},
+        }
+        if one.link == "reference":
+            row["reference"] = one.reference
+        rows.append(row)
+    return {"quiet": True, "customers": rows}
+
+
+def gocardless_settings(month: Month, endpoint: dict[str, str]) -> dict[str, Any]:
+    """Where webhooks go, which debits fail, how soon payers sign, what it costs."""
+    outcomes = []
+    for place, (number, outcome) in enumerate(month.failing().items()):
+        cause, code = _FAILURES[place % len(_FAILURES)]
+        outcomes.append({"outcome": outcome, "metadata_match": {"zoho_invoice_number": f"^{number}$"}, "cause": cause, "reason_code": code})
+    return {
+        "endpoints": [endpoint],
+        "payment_outcomes": outcomes,
+        "payer": {"behaviour": "completes", "delay_hours_min": 2, "delay_hours_max": 30},
+        "tariff": {"share_bp": 100, "fixed_tenths_minor": 200},
+    }
+
+
+def faults(month: Month) -> list[dict[str, Any]]:
+    """A 500 after the commit on each API: the resource is there and the answer says it is not."""
+    if not month.faults:
+        return []
+    skip = month.invoices // 10
+    return [
+        {"api": "gocardless", "method": "POST", "path": "^/payments$", "kind": "500_after_commit", "skip": skip, "times": 1},
+        {"api": "zoho", "method": "PUT", "path": "/customerpayments$", "kind": "500_after_commit", "skip": skip, "times": 1},
+    ]
+
+
+def webhook_faults(month: Month) -> list[dict[str, Any]]:
+    """One webhook twice, one after its successor, one never."""
+    if not month.faults:
+        return []
+    return [
+        {"api": "gocardless", "match": "payments.confirmed", "kind": "duplicate", "skip": 2, "times": 1},
+        {"api": "gocardless", "match": "payments.submitted", "kind": "reorder", "skip": 1, "times": 1},
+        {"api": "gocardless", "match": "payouts.paid", "kind": "drop", "skip": 3, "times": 1},
+    ]

@@ -1,0 +1,102 @@
+"""Core: events in; state, decisions and position out, in one transaction of the store.
+
+Everything is decided in memory first (pure, in event order), then written at once. A rule that raises sets its connection aside: its
+position freezes, its money writes stop, the partition goes on (design rule 10). A lost compare-and-set ends the process: somebody else
+owns the partition.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from domain import codec, process
+from domain.decisions import Decision
+from domain.envelope import Event
+from domain.errors import UndecodableEventError
+from projections.batch import Batch as StoreBatch
+from projections.batch import OwnedPartition, take
+from projections.standstills import Standstills
+from streams import failpoints
+from streams.log import Batch, Record, TopicPartition
+from streams.stages.shop import Shop
+
+STAGE: Final = "core"
+
+
+class Core:
+    """The handler of the events topic."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._owned: dict[TopicPartition, OwnedPartition] = {}
+
+    async def resume_at(self, tp: TopicPartition) -> int:
+        """Own the partition; where the store says it goes on. Connections that were set aside get another try first."""
+        owned = take(self._shop.store, STAGE, tp.topic, tp.partition)
+        self._owned[tp] = owned
+        for connection in sorted(owned.frozen):
+            self._catch_up(owned, tp, connection)
+        await self._shop.reads(tp, owned.position)
+        return owned.position
+
+    async def handle(self, batch: Batch) -> None:
+        """Decide consecutive events of one partition."""
+        owned = self._owned[batch.tp]
+        decided = False
+        with owned.batch(batch.first_offset) as writing:
+            decoded = list(self._decoded(batch.records))
+            writing.prepare([event for _, event in decoded])
+            for offset, event in decoded:
+                if not writing.known(event) and not writing.frozen(event.connection):
+                    decision = self._decide(writing, offset, event)
+                    decided |= decision is not None and not decision.empty
+            failpoints.hit("core.before_commit")
+            writing.commit(batch.next_offset)
+        failpoints.hit("core.after_commit")
+        self._shop.metrics.events.inc(len(batch.records))
+        if decided:
+            self._shop.pulse.wake("relay")
+            self._shop.pulse.wake("clock")
+        self._shop.pulse.handled(batch.tp, batch.next_offset)
+
+    def _decoded(self, records: list[Record]) -> Iterator[tuple[int, Event]]:
+        for record in records:
+            try:
+                yield record.offset, codec.decode_event(record.value or b"")
+            except UndecodableEventError:
+                self._shop.metrics.undecodable.inc()
+                self._shop.journal.error("core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
+
+    def _decide(self, writing: StoreBatch, offset: int, event: Event) -> Decision | None:
+        """Decide one event; None when its rule raised, which sets the connection aside."""
+        state = writing.state(event.connection)
+        try:
+            decision: Decision = process.step(state, event)
+        except Exception as fault:  # noqa: BLE001 - whatever a rule raises sets its connection aside, and nothing else
+            reason = f"{type(fault).__name__} at {event.type}"
+            self._shop.journal.exception("core.set_aside", connection=event.connection, cause=event.id)
+            self._shop.metrics.set_aside.inc()
+            writing.freeze(event.connection, offset, event.id, reason, self._shop.clock.now())
+            return None
+        writing.record(offset, event, None if decision.empty else decision)
+        return decision
+
+    def _catch_up(self, owned: OwnedPartition, tp: TopicPartition, connection: str) -> None:
+        """Read the log again from where the connection froze; it is released when this code decides all of it."""
+        since = owned.frozen[connection]
+        for records in self._shop.log.scan(tp.topic, tp.partition, since, owned.position, batch=500):
+            mine = [(offset, event) for offset, event in self._decoded(records) if event.connection == connection]
+            with owned.batch(owned.position) as writing:
+                writing.prepare([event for _, event in mine])
+                for offset, event in mine:
+                    if not writing.known(event) and self._decide(writing, offset, event) is None:
+                        writing.commit(owned.position)
+                        return
+                writing.commit(owned.position)
+        with owned.batch(owned.position) as writing:
+            writing.release(connection)
+            writing.commit(owned.position)
+
+
+def set_aside(shop: Shop) -> list[str]:
+    """Connections that are set aside, for readiness and `status`."""
+    return [one.connection for one in Standstills(shop.store).set_aside()]

@@ -1,0 +1,278 @@
+"""Executor: published commands to one API, one owner per connection, and their answers back into the log.
+
+An intent is committed before each call. What may have happened is looked up before it is sent again (design rule 5); what must not be sent
+any more (its view is stale, its invoice changed) is withheld, which is an outcome too. Attempts, due times and intents are rows, so a
+restart goes on where this process died.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from time import monotonic
+from types import ModuleType
+from typing import Final
+
+from adapters import budgets
+from adapters.deliveries import CallInfo, DeliveryMeta
+from adapters.errors import CredentialError, TransportError
+from adapters.gocardless import perform as gocardless
+from adapters.verdicts import Answer, Call, Done, Retry, Unknown, Verdict
+from adapters.zoho import perform as zoho
+from domain import commands, events, ids, invoices
+from domain.envelope import Event
+from domain.times import add_seconds
+from projections.mappings import read_state
+from projections.queue import Queue, Queued
+from streams import failpoints
+from streams.records import delivery_record
+from streams.settings import Calls
+from streams.stages.desk import Api, Desk
+from streams.stages.shop import Shop
+
+PERFORM: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
+
+#: Calls that one claim may lead to (pages, a resource that a conflict names). Lower than 200: a long list would never be complete.
+_MAX_FOLLOWS: Final = 250
+
+#: Seconds to stay away from an API whose credentials are refused. Lower: an account may be locked for trying. Higher: after a person has
+#: repaired it, work waits on.
+_CREDENTIALS_S: Final = 900
+
+#: Look-ups that must find nothing before a write without an upsert is sent again (design rule 5: search, wait, search again).
+_ABSENT_TWICE: Final = "absent once"
+
+
+class Executor:
+    """Sends the commands of one API, for every connection whose lease it holds."""
+
+    def __init__(self, shop: Shop, api: Api, desks: Mapping[str, Desk], calls: Calls, draw: Callable[[], float] = random.random) -> None:
+        self._shop = shop
+        self._api = api
+        self._desks = desks
+        self._calls = calls
+        self._draw = draw
+        self._queue = Queue(shop.store)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: BaseException | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its loop."""
+        return f"executor.{self._api}"
+
+    async def turn(self) -> str | None:
+        """Start everything that may go now; the instant to look again at."""
+        if self._failed is not None:
+            raise self._failed
+        now = self._shop.clock.now()
+        waits: list[str] = []
+        for connection in self._queue.due_connections(now, self._api):
+            desk = self._desks.get(connection)
+            if desk is None:
+                continue
+            if not desk.hold():
+                waits.append(add_seconds(now, 5))
+                continue
+            waits.extend(self._start(desk, now))
+        due = self._queue.next_due(self._api, now)
+        return min([*waits, due] if due is not None else waits, default=None)
+
+    def _start(self, desk: Desk, now: str) -> list[str]:
+        chosen: list[Queued] = []
+        waits: list[str] = []
+        for claim in self._queue.claim(now, desk.connection, self._api, limit=20):
+            until = desk.may_go(claim.command.priority)
+            if until is not None:
+                waits += [until] if until else []
+                break
+            desk.begin(claim.command.priority)
+            chosen.append(claim)
+        if not chosen:
+            return waits
+        assert desk.lease is not None, "hold() has just seen to it"
+        deadline_at = add_seconds(now, int(self._calls.deadline_s) + 1)
+        deadline = monotonic() + self._calls.deadline_s
+        granted = {one.command.id: one for one in self._queue.record_intents(desk.lease, now, deadline_at, chosen)}
+        failpoints.hit("executor.after_intent")
+        for claim in chosen:
+            if claim.command.id not in granted:
+                desk.end()
+                continue
+            task = asyncio.create_task(self._run(desk, claim, granted[claim.command.id], deadline))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return waits
+
+    async def drain(self) -> None:
+        """Wait for the calls in flight, at a clean stop."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._calls.deadline_s + 1)
+
+    async def _run(self, desk: Desk, before: Queued, claim: Queued, deadline: float) -> None:
+        with self._shop.pulse.work(self.name):
+            try:
+                await _Performance(self._shop, self._queue, desk, before, claim, deadline, self._calls, self._draw).play()
+            except asyncio.CancelledError:
+                raise
+            except BaseException as fault:  # noqa: BLE001 - a lost store or log must end the loop, not die in a task
+                self._failed = fault
+            finally:
+                desk.end()
+                self._shop.pulse.wake(self.name)
+
+
+class _Performance:
+    """One claim, from its first call to what is known of it at the end."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        queue: Queue,
+        desk: Desk,
+        before: Queued,
+        claim: Queued,
+        deadline: float,
+        calls: Calls,
+        draw: Callable[[], float],
+    ) -> None:
+        self._shop = shop
+        self._queue = queue
+        self._desk = desk
+        self._command = claim.command
+        self._before = before
+        self._call_number = claim.calls
+        self._attempts = claim.attempts
+        self._deadline = deadline
+        self._calls = calls
+        self._draw = draw
+        self._perform = PERFORM[desk.api]
+        self._as_of = shop.clock.now()
+        self._sent = 0
+
+    async def play(self) -> None:
+        """Look up if need be, then send, then follow; leave the row in a state that says what is known."""
+        command = self._command
+        if self._attempts >= self._calls.park_after:
+            await self._conclude("parked", f"gave up after {self._attempts} tries: {self._before.last_error}"[:200])
+            return
+        step, call = self._first(command)
+        if step == "send" and not await self._may_send(command):
+            return
+        while True:
+            answer, verdict = await self._once(step, call)
+            if answer is None:
+                self._unanswered(verdict, step)
+                return
+            if isinstance(verdict, Retry):
+                if step == "look_up" and verdict.reason == "absent":
+                    if self._search_again() or not await self._may_send(command):
+                        return
+                    step, call = "send", self._perform.send_call(command)
+                    continue
+                self._later(verdict)
+                return
+            await self._deliver(answer, step, call)
+            if isinstance(verdict, Done):
+                self._queue.answered(self._desk.connection, command.id, self._call_number)
+                failpoints.hit("executor.after_answered")
+                return
+            if isinstance(verdict, Unknown):
+                self._unknown(verdict.reason)
+                return
+            if self._sent > _MAX_FOLLOWS:
+                await self._conclude("parked", "the list has no end")
+                return
+            step, call = "follow", verdict.call
+
+    def _first(self, command: commands.Command) -> tuple[str, Call]:
+        if command.writes and (self._before.state == "unknown" or command.look_up_first):
+            look_up: Call | None = self._perform.look_up_call(command)
+            if look_up is not None:
+                return "look_up", look_up
+        return "send", self._perform.send_call(command)
+
+    async def _may_send(self, command: commands.Command) -> bool:
+        """Ask the rules once more, right before the write (design rule 7)."""
+        with read_state(self._shop.store, self._desk.connection) as state:
+            objection = invoices.objection(state, command, self._shop.clock.now())
+        if objection:
+            await self._conclude("withheld", objection)
+        return not objection
+
+    async def _once(self, step: str, call: Call) -> tuple[Answer | None, Verdict]:
+        self._sent += 1
+        try:
+            answer = await self._desk.call(call, self._deadline if self._sent == 1 else max(self._deadline, monotonic() + 5))
+        except TransportError as error:
+            doubtful = error.sent and self._command.writes and step == "send"
+            return None, Unknown(error.reason) if doubtful else Retry(error.reason)
+        except CredentialError:
+            self._desk.close(_CREDENTIALS_S, "credentials")
+            return None, Retry("credentials", _CREDENTIALS_S, "api")
+        failpoints.hit("executor.after_call")
+        verdict: Verdict = self._perform.verdict(self._command, step, call, answer)
+        return answer, verdict
+
+    def _unanswered(self, verdict: Verdict, step: str) -> None:
+        if isinstance(verdict, Unknown) or (step == "look_up" and self._before.state == "unknown"):
+            self._unknown(verdict.reason if isinstance(verdict, Unknown | Retry) else "")
+        elif isinstance(verdict, Retry):
+            self._later(verdict)
+
+    def _search_again(self) -> bool:
+        """Whether to search once more before a blind write: where the API has no key of its own, and the first write may just be late."""
+        if self._before.state != "unknown" or self._desk.api == "gocardless" or self._before.last_error == _ABSENT_TWICE:
+            return False
+        due = add_seconds(self._shop.clock.now(), self._calls.lookup_again_s)
+        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_TWICE)
+        return True
+
+    def _later(self, verdict: Retry) -> None:
+        if verdict.scope == "api":
+            wait_s = verdict.after_s if verdict.after_s is not None else budgets.THROTTLED_S
+            due = self._desk.close(wait_s, verdict.reason)
+        else:
+            wait_s = verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
+            due = add_seconds(self._shop.clock.now(), max(1, round(wait_s)))
+        known = self._queue.unknown if self._before.state == "unknown" else self._queue.retry_at
+        known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200])
+
+    def _unknown(self, reason: str) -> None:
+        wait_s = max(1, round(budgets.backoff_s(self._attempts + 1, self._draw())))
+        due = add_seconds(self._shop.clock.now(), wait_s)
+        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, reason[:200])
+
+    async def _deliver(self, answer: Answer, step: str, call: Call) -> None:
+        """The answer enters the log like everything else from outside."""
+        info = CallInfo(self._command, self._call_number, step, call.method, call.path, dict(call.query), answer.status, self._as_of)
+        digest = ids.digest(answer.body.hex())
+        meta = DeliveryMeta(
+            id=f"an-{ids.digest(self._command.id, str(self._call_number), step, str(self._sent), digest)}",
+            connection=self._desk.connection,
+            api=self._desk.api,
+            kind="answer",
+            received_at=self._shop.clock.now(),
+            headers={name: answer.headers[name] for name in ("date", "content-type") if name in answer.headers},
+            content_type=answer.headers.get("content-type", ""),
+            call=info,
+        )
+        await self._shop.append([delivery_record(self._shop.topics, meta, answer.body)])
+        failpoints.hit("executor.after_append")
+
+    async def _conclude(self, kind: str, reason: str) -> None:
+        """An outcome that no answer tells: withheld before the write, or given up."""
+        now = self._shop.clock.now()
+        outcome = events.Outcome(self._command.id, self._call_number, kind, reason=reason)
+        event = Event(
+            ids.outcome_id(self._command.id, self._call_number, f"{kind}:{reason}"),
+            "command.outcome",
+            self._desk.connection,
+            now,
+            now,
+            "executor",
+            outcome,
+            causation_id=self._command.id,
+            correlation_id=self._command.about,
+        )
+        await self._shop.tell(event)
+        self._queue.answered(self._desk.connection, self._command.id, self._call_number)

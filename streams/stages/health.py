@@ -1,0 +1,54 @@
+"""Health: is this process alive, is it ready, and what do its counters say. Nothing here is secret or personal."""
+
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from projections.standstills import Standstills
+from streams.app import Worker
+from streams.stages.clock import ClockStage
+from streams.stages.desk import Api, Desk
+from streams.stages.shop import Shop
+
+
+class Health:
+    """`/health` (alive), `/ready` (all parts can work; 503 with what cannot), `/metrics`."""
+
+    def __init__(self, shop: Shop, desks: Mapping[Api, Mapping[str, Desk]]) -> None:
+        self._shop = shop
+        self._desks = desks
+        self.started = False
+        self.worker: Worker | None = None
+        self.clock: ClockStage | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to mount."""
+        return [web.get("/health", self._alive), web.get("/ready", self._ready), web.get("/metrics", self._metrics)]
+
+    def troubles(self) -> list[str]:
+        """What keeps this process from working fully; empty when it is ready."""
+        found = [] if self.started else ["starting"]
+        if self.worker is not None and self.worker.failure is not None:
+            found.append("a stage has failed")
+        found += [f"connection {one.connection} is set aside" for one in Standstills(self._shop.store).set_aside()]
+        found += [f"{one.connection}/{one.api} catches up ({one.reason})" for one in Standstills(self._shop.store).catch_ups()]
+        for api, desks in self._desks.items():
+            found += [f"{name}/{api}: {desk.trouble}" for name, desk in desks.items() if desk.trouble]
+        if self.clock is not None:
+            found += [f"{name}: {why}" for name, why in self.clock.refusals.items()]
+        return found
+
+    async def _alive(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="ok\n")
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        del request
+        troubles = self.troubles()
+        body = orjson.dumps({"ready": not troubles, "troubles": troubles})
+        return web.Response(status=503 if troubles else 200, body=body, content_type="application/json")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(body=self._shop.metrics.text(), content_type="text/plain", charset="utf-8")

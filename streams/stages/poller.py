@@ -1,0 +1,163 @@
+"""Poller: walks over the lists of one API, each page a delivery. The source of truth where a webhook was lost.
+
+Rows that look as they did when they were last delivered are left out of the events; a page with nothing new is kept as its digest. The
+cursor advances when all pages are durable, so a crash repeats a walk and never skips one.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from time import monotonic
+from types import ModuleType
+from typing import Final
+
+import msgspec
+
+from adapters import budgets
+from adapters.deliveries import DeliveryMeta, PageInfo
+from adapters.errors import CredentialError, TransportError
+from adapters.gocardless import pages as gocardless
+from adapters.verdicts import Answer
+from adapters.zoho import pages as zoho
+from domain import commands, ids
+from domain.times import add_seconds
+from projections.batch import processed
+from projections.polls import Poll, Polls
+from projections.standstills import Standstills
+from streams import failpoints
+from streams.records import delivery_record
+from streams.settings import Calls, Polling
+from streams.stages.desk import Api, Desk
+from streams.stages.shop import Shop
+
+PAGES: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
+
+#: What is walked, in this order: who is there before what they owe, so that a first run matches before it invites.
+KINDS: Final[dict[str, tuple[str, ...]]] = {
+    "gocardless": ("gocardless.customers", "gocardless.mandates", "gocardless.events"),
+    "zoho": ("zoho.currencies", "zoho.contacts", "zoho.invoices"),
+}
+
+#: Lists whose rows carry ids of events: known ones are told by the store, not by a digest per row.
+_OF_EVENTS: Final = "gocardless.events"
+
+_DIGEST_BYTES: Final = 16
+
+
+class Poller:
+    """The walks of one API, for every connection whose lease it holds."""
+
+    def __init__(self, shop: Shop, api: Api, desks: Mapping[str, Desk], polling: Polling, calls: Calls) -> None:
+        self._shop = shop
+        self._api = api
+        self._desks = desks
+        self._calls = calls
+        self._every = {kind: int(getattr(polling, kind.replace(".", "_") + "_s")) for kind in KINDS[api]}
+        self._polls = Polls(shop.store)
+        self._standstills = Standstills(shop.store)
+
+    @property
+    def name(self) -> str:
+        """The name of its loop."""
+        return f"poller.{self._api}"
+
+    async def turn(self) -> str | None:
+        """Walk what is due; the instant of the next walk."""
+        now = self._shop.clock.now()
+        due: list[str] = []
+        for desk in self._desks.values():
+            if not desk.hold():
+                due.append(add_seconds(now, 5))
+                continue
+            for kind in KINDS[self._api]:
+                poll = self._polls.get(desk.connection, kind)
+                if poll.due_at <= now:
+                    poll = await self._walk(desk, poll, now)
+                due.append(poll.due_at)
+            self._release(desk.connection)
+        return min(due, default=None)
+
+    def _release(self, connection: str) -> None:
+        """Executors that had to wait for a full walk of every list may run (design rule 5)."""
+        for one in self._standstills.catch_ups():
+            if (one.connection, one.api) == (connection, self._api):
+                heads = [self._polls.get(connection, kind).head_at for kind in KINDS[self._api]]
+                if all(head >= one.required_at for head in heads):
+                    self._standstills.caught_up(connection, self._api)
+                    self._shop.pulse.wake(f"executor.{self._api}")
+
+    def hurry(self, connection: str) -> None:
+        """Walk every list at once: after a rebuild or restore, and for the first-run check."""
+        for kind in KINDS[self._api]:
+            poll = self._polls.get(connection, kind)
+            self._polls.save(msgspec.structs.replace(poll, due_at=""))
+
+    async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
+        """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays."""
+        module = PAGES[self._api]
+        call = module.first(poll.kind, poll.cursor)
+        page, seen = 1, poll.digest
+        while True:
+            wait = desk.may_go(commands.PRIORITY_SWEEP)
+            if wait is not None:
+                return self._again(poll, wait or add_seconds(self._shop.clock.now(), 1))
+            answer = await self._ask(desk, call)
+            if answer is None or not module.is_page(poll.kind, answer):
+                wait_s = budgets.THROTTLED_S
+                if answer is not None and answer.status == 429:
+                    desk.close(wait_s, "throttled")
+                return self._again(poll, add_seconds(self._shop.clock.now(), int(wait_s)))
+            failpoints.hit("poller.after_call")
+            following = module.next_page(poll.kind, call, answer, poll.cursor)
+            seen = await self._keep(desk, poll, answer, PageInfo(poll.kind, page, as_of, following is None, answer.status))
+            if following is None:
+                break
+            call, page = following, page + 1
+        done = Poll(poll.connection, poll.kind, as_of, add_seconds(as_of, self._every[poll.kind]), seen, as_of)
+        self._polls.save(done)
+        failpoints.hit("poller.after_save")
+        self._shop.metrics.polls.labels(poll.kind).inc()
+        return done
+
+    def _again(self, poll: Poll, due_at: str) -> Poll:
+        later = msgspec.structs.replace(poll, due_at=due_at)
+        self._polls.save(later)
+        return later
+
+    async def _ask(self, desk: Desk, call: object) -> Answer | None:
+        desk.begin(commands.PRIORITY_SWEEP)
+        try:
+            return await desk.call(call, monotonic() + self._calls.deadline_s)  # type: ignore[arg-type] # a Call, made by the API's own pages
+        except (TransportError, CredentialError):
+            return None
+        finally:
+            desk.end()
+
+    async def _keep(self, desk: Desk, poll: Poll, answer: Answer, info: PageInfo) -> str:
+        """Append the page: whole when something in it is new, else its digest. Returns the digest."""
+        rows: list[tuple[str, bytes]] = PAGES[self._api].rows(poll.kind, answer.body)
+        digests = {key: blake2b(value, digest_size=_DIGEST_BYTES).digest() for key, value in rows}
+        whole = blake2b(b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=_DIGEST_BYTES).hexdigest()
+        if poll.kind == _OF_EVENTS:
+            known = processed(self._shop.store, desk.connection, digests)
+            fresh = [place for place, (key, _) in enumerate(rows) if key not in known]
+            remembered = None
+        else:
+            before = self._polls.digests(desk.connection, poll.kind, list(digests))
+            fresh = [place for place, (key, _) in enumerate(rows) if before.get(key) != digests[key]]
+            remembered = digests
+        now = self._shop.clock.now()
+        meta = DeliveryMeta(
+            id=f"pg-{ids.digest(desk.connection, poll.kind, info.as_of, str(info.page), whole)}",
+            connection=desk.connection,
+            api=desk.api,
+            kind="page",
+            received_at=now,
+            content_type=answer.headers.get("content-type", ""),
+            page=msgspec.structs.replace(info, fresh=fresh),
+            same_as="" if fresh else whole,
+        )
+        await self._shop.append([delivery_record(self._shop.topics, meta, answer.body if fresh else b"")])
+        failpoints.hit("poller.after_append")
+        if remembered and fresh:
+            self._polls.save(poll, remembered)
+        return whole
