@@ -23,6 +23,9 @@ STOP_GRACE_S: Final = 10.0
 # Lower: a start on a slow machine is given up. Higher: a start that cannot succeed is noticed late.
 START_LIMIT_S: Final = 60.0
 
+# A supervisor that was reviving an agent when the loop ended is back at its wait by then.
+_REVIVAL_S: Final = 0.05
+
 Handle = Callable[[Batch], Awaitable[None]]
 ResumeAt = Callable[[TopicPartition], Awaitable[int | None]]
 
@@ -298,7 +301,19 @@ class Worker:
 
     async def _watch_app(self) -> None:
         """Faust notes a crash of its own services and does no more; this tells it."""
-        await self._app.wait_until_stopped()
+        try:
+            await self._app.wait_until_stopped()
+        except asyncio.CancelledError:
+            # The loop is ending without a stop: Faust's supervisors would revive what it cancels, and it would never end.
+            for agent in self._app.agents.values():
+                agent._stopped.set()  # noqa: SLF001 - Faust has no public way to say so without awaiting
+                agent.supervisor._stopped.set()  # noqa: SLF001 - as above
+            await asyncio.sleep(_REVIVAL_S)
+            for agent in self._app.agents.values():
+                agent.supervisor.wakeup()
+                for actor in agent._actors:  # noqa: SLF001 - as above
+                    actor.actor_task.cancel()
+            raise
         if not self._stopping:
             self._fail(self._app.crash_reason or RuntimeError("Faust stopped by itself"))
 

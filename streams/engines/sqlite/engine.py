@@ -31,6 +31,8 @@ from streams.topics import TopicSpec
 POLL_S: Final = 0.1
 # Without a doorbell the poll is all there is: 5 ms keeps the wake-up below 10 ms, for 3 % of a core.
 POLL_ALONE_S: Final = 0.005
+# Records deleted in one transaction. Lower: more fsyncs. Higher: appends and the loop wait longer.
+TRIM_STEP: Final = 2_000
 _SCAN: Final = "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 
 
@@ -274,8 +276,24 @@ class SqliteLog(Log):
 
     # Administration
 
+    async def trim(self, tp: TopicPartition, before: int) -> int:
+        """Delete the records below an offset, for a retention that has ended; return how many. The last one always stays.
+
+        The file keeps its size; the room is used again.
+        """
+        deleted = 0
+        while True:
+            with telling(self.path, "trimming"):
+                step = self._storage.trim(tp, before, TRIM_STEP)
+            deleted += step
+            if step < TRIM_STEP:
+                return deleted
+            await asyncio.sleep(0)
+
     def verify(self) -> int:
         """Read every record and check it, and SQLite's own structures; return how many records there are.
+
+        Takes seconds for a million records and needs no event loop: run it in a thread beside one.
 
         Raises:
             LogCorrupt: something is not what was written.

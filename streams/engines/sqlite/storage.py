@@ -259,6 +259,15 @@ class Storage:
             placed.append(Position(topic, partition, row_id & rows.OFFSET_MASK))
         return placed
 
+    def trim(self, tp: tuple[str, int], before: int, limit: int) -> int:
+        """Delete up to `limit` records below an offset, oldest first; return how many. The last record always stays."""
+        number = self.number(tp)
+        low, high = rows.first_id(number), rows.first_id(number, max(0, min(before, self.end(tp) - 1)))
+        # By the connection that waits when another process is writing.
+        return self.reader.execute(
+            "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)", (low, high, limit)
+        ).rowcount
+
     def _check_same_file(self) -> None:
         try:
             same = os.stat(self.path).st_ino == self._inode  # noqa: PTH116 - once a transaction; Path.stat costs four times that

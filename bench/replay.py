@@ -1,0 +1,154 @@
+"""How fast a log goes through the rules in bulk: events a second beside a bare loop over the same log, with and without the store.
+
+The log is a synthetic company's months (invoices collected, some failing after they were confirmed, paid out, booked), repeated for many
+connections. The bare loop reads the same records, decodes them with orjson and folds them into one dict: what any replay must cost.
+Run: `python bench/replay.py [--connections 40] [--invoices 50]`.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from domain import codec, process
+from domain.decisions import Decision
+from domain.envelope import Event
+from domain.events import PayoutItem
+from domain.state import State
+from projections.store import open_store
+from streams.engines import open_log
+from streams.log import Log, NewRecord
+from streams.records import decision_records, event_record
+from streams.replay import Decisions, decision_of, events_of, rebuild
+from streams.topics import Topics
+
+AIM_EVENTS_S = 50_000
+TOPICS = Topics("", 4)
+NOW = "2026-06-01T00:00:00.000Z"
+
+
+def company() -> Any:
+    """The company that the tests of the rules use."""
+    path = Path(__file__).parents[1] / "tests" / "domain" / "conftest.py"
+    spec = util.spec_from_file_location("bench_company", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.Company()
+
+
+def months(invoices: int) -> list[tuple[Event, Decision]]:
+    """One company's log: every invoice is collected, every twentieth is taken back, all are paid out."""
+    one = company()
+    one.open_gate()
+    for number in range(1, invoices + 1):
+        one.customer(number)
+        one.invoice(str(number), f"c-{number}")
+    one.reach("2026-03-03T12:00:00.000Z")
+    payments = [one.state.invoices[str(number)].payment for number in range(1, invoices + 1)]
+    for payment in payments:
+        one.pay(payment, "submitted", "2026-03-04T16:00:00.000Z")
+        one.pay(payment, "confirmed", "2026-03-06T11:40:00.000Z")
+        one.answer_all()
+    one.now = "2026-03-09T09:30:00.000Z"
+    for start in range(0, invoices, 25):
+        some = payments[start : start + 25]
+        items = [PayoutItem("payment_paid_out", 120_000, payment) for payment in some]
+        fees = [PayoutItem("gocardless_fee", -1_400, payment) for payment in some]
+        one.payout(f"PO{start}", [*items, *fees], len(some) * 11_860)
+        one.answer_all()
+    for payment in payments[::20]:
+        one.pay(payment, "charged_back", "2026-03-12T11:40:00.000Z")
+        one.answer_all()
+    return list(one.log)
+
+
+async def write(log: Log, story: list[tuple[Event, Decision]], connections: int) -> int:
+    """The same story under many names, with its decisions published."""
+    await log.ensure_topics(TOPICS)
+    for number in range(connections):
+        name = f"company-{number}"
+        events = [event_record(TOPICS, msgspec.structs.replace(event, connection=name)) for event, _ in story]
+        places = [place for start in range(0, len(events), 5_000) for place in await log.append(events[start : start + 5_000])]
+        records: list[NewRecord] = []
+        for place, (_, decision) in zip(places, story, strict=True):
+            if not decision.empty:
+                value = codec.encode_decision(msgspec.structs.replace(decision, connection=name))
+                records.append(decision_records(TOPICS, value, place.offset, place.partition)[0])
+        for start in range(0, len(records), 5_000):
+            await log.append(records[start : start + 5_000])
+    return len(story) * connections
+
+
+def bare(log: Log) -> int:
+    """Read, decode, fold: nothing else."""
+    count = 0
+    state: dict[tuple[str, str], Any] = {}
+    for topic in (TOPICS.events.name, TOPICS.decisions.name):
+        for partition in range(TOPICS.partitions):
+            for records in log.scan(topic, partition):
+                for record in records:
+                    found = orjson.loads(record.value or b"")
+                    state[found["connection"], found.get("id") or found["event"]] = found
+                count += len(records) if topic == TOPICS.events.name else 0
+    return count
+
+
+def rules(log: Log) -> int:
+    """The rules over dictionaries, with the recorded decisions."""
+    count = 0
+    states: dict[str, State] = {}
+    for partition in range(TOPICS.partitions):
+        decisions = Decisions(log, TOPICS, partition)
+        for chunk in events_of(log, TOPICS, partition):
+            for offset, event in chunk:
+                state = states.get(event.connection)
+                if state is None:
+                    state = states[event.connection] = State(event.connection)
+                value = decisions.take(offset)
+                process.restep(state, event, None if value is None else decision_of(value, event, offset))
+            count += len(chunk)
+    return count
+
+
+def timed(name: str, work: Any, log: Log, beside: float | None = None) -> float:
+    began = time.perf_counter()
+    count = work(log)
+    rate = count / (time.perf_counter() - began)
+    ratio = "" if beside is None else f", {beside / rate:.1f} times the bare loop's time"
+    print(f"{name}: {rate:,.0f} events/s{ratio}")
+    return rate
+
+
+async def measure(connections: int, invoices: int) -> float:
+    story = months(invoices)
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_log(f"sqlite://{folder}/log.db") as log:
+            count = await write(log, story, connections)
+            print(f"{count:,} events, {connections} connections, {invoices} invoices each")
+            beside = timed("bare loop (orjson, dict)", bare, log)
+            timed("rules over dictionaries", rules, log, beside)
+            with open_store(f"sqlite:///{folder}/store.db") as store:
+                return timed("rebuild into the store", lambda log: rebuild(log, TOPICS, store, NOW).events, log, beside)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connections", type=int, default=40)
+    parser.add_argument("--invoices", type=int, default=50)
+    options = parser.parse_args()
+    rate = asyncio.run(measure(options.connections, options.invoices))
+    print(f"aim {AIM_EVENTS_S:,} events/s with the store: {'met' if rate >= AIM_EVENTS_S else 'missed'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Waking other processes: the named pipes beside the file, and the poll where there are none."""
+
+import asyncio
+import os
+import stat
+
+from streams.engines.sqlite import SqliteLog, engine
+from streams.engines.sqlite.doorbell import Doorbell
+from streams.log import NewRecord
+
+RECORD = NewRecord("t", b"k", b"v")
+
+
+def pipes(path):
+    return [each for each in path.with_name("log.db-wake").iterdir() if stat.S_ISFIFO(each.stat().st_mode)]
+
+
+async def test_an_open_log_listens_and_a_stopped_one_leaves_nothing(log, path):
+    assert len(pipes(path)) == 1
+    async with SqliteLog(path):
+        assert len(pipes(path)) == 2
+    assert len(pipes(path)) == 1
+    await log.stop()
+    assert pipes(path) == []
+
+
+async def test_a_ring_reaches_every_other_listener_and_not_the_ringer(path):
+    rung = []
+    loop = asyncio.get_running_loop()
+    bells = [Doorbell(path) for _ in range(3)]
+    for number, bell in enumerate(bells):
+        assert bell.listen(loop, lambda number=number: rung.append(number))
+    for _ in range(3):
+        bells[0].ring()
+    await asyncio.sleep(0.01)
+    assert set(rung) == {1, 2}
+    bells[2].close()
+    rung.clear()
+    bells[0].ring()
+    await asyncio.sleep(0.01)
+    assert rung == [1]
+    for bell in bells:
+        bell.close()
+
+
+async def test_a_listener_that_comes_right_after_a_look_is_not_missed(path):
+    loop = asyncio.get_running_loop()
+    bell = Doorbell(path)
+    bell.listen(loop, lambda: None)
+    for _ in range(20):  # a folder's time stands still for some milliseconds, so that most of these come unseen by it
+        bell.ring()
+        rung = asyncio.Event()
+        late = Doorbell(path)
+        late.listen(loop, rung.set)
+        bell.ring()
+        async with asyncio.timeout(5):
+            await rung.wait()
+        late.close()
+    bell.close()
+
+
+async def test_a_pipe_whose_process_died_is_removed_and_a_full_one_is_left(path):
+    loop = asyncio.get_running_loop()
+    bell, slow = Doorbell(path), Doorbell(path)
+    bell.listen(loop, lambda: None)
+    dead = path.with_name("log.db-wake") / "1-dead"
+    os.mkfifo(dead)
+    bell.ring()
+    assert not dead.exists()
+    os.mkfifo(dead)
+    reader = os.open(dead, os.O_RDONLY | os.O_NONBLOCK)
+    bell.ring()
+    assert dead.exists()
+    os.close(reader)
+    bell.ring()
+    assert not dead.exists()
+    slow.listen(loop, lambda: None)
+    for _ in range(100_000):  # more than a pipe holds; the loop has no turn to empty it
+        bell.ring()
+    assert len(pipes(path)) == 2
+    bell.close()
+    slow.close()
+
+
+async def test_without_named_pipes_a_short_poll_wakes(path, tp, log, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("no pipes here")
+
+    monkeypatch.setattr(os, "mkfifo", refused)
+    async with SqliteLog(path) as alone:
+        assert alone._poll_s == engine.POLL_ALONE_S
+        waiter = asyncio.create_task(alone.wait({tp: 0}, 20))
+        await asyncio.sleep(0.01)
+        assert not waiter.done()
+        await log.append([RECORD])
+        assert await waiter
+
+
+async def test_a_ring_that_never_came_is_made_up_by_the_poll(path, tp, log, monkeypatch):
+    monkeypatch.setattr(Doorbell, "ring", lambda self: None)
+    async with SqliteLog(path) as other:
+        waiter = asyncio.create_task(other.wait({tp: 0}, 20))
+        await asyncio.sleep(0.01)
+        await log.append([RECORD])
+        assert await waiter
