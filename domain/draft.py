@@ -93,9 +93,13 @@ class Draft:
         not_after: str = "",
         look_up_first: bool = False,
     ) -> Command:
-        """Ask for one call. Its attempt counts the commands recorded before for the same purpose."""
+        """Ask for one call. Its attempt counts the commands recorded before for the same purpose; one event asks once for a purpose."""
+        command_id = ids.command_id(self.event.id, purpose)
+        for asked in self._commands:
+            if asked.id == command_id:
+                return asked
         attempt = self.attempts(purpose) + 1
-        command = Command(ids.command_id(self.event.id, purpose), about, purpose, data, priority, attempt, key, not_after, look_up_first)
+        command = Command(command_id, about, purpose, data, priority, attempt, key, not_after, look_up_first)
         _apply_command(self.state, command, self.event.id, self.at)
         self._commands.append(command)
         return command

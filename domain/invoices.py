@@ -28,6 +28,9 @@ DEAD: Final = frozenset({"failed", "cancelled", "customer_approval_denied", "cha
 #: Refusals of GoCardless that say the mandate, not the debit, is at fault.
 _MANDATE_REASONS: Final = frozenset({"mandate_is_inactive", "mandate_replaced", "bank_account_disabled", "resource_not_found"})
 
+#: What a debit's end leaves open until a person answers it, or nothing is owing any more.
+_ANSWERED: Final = ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "command_parked")
+
 #: How long a debit waits for its views before they are asked for again. Lower than an hour: a throttled API would be asked again while
 #: the first request still waits. Higher: a lost answer delays a debit by that much.
 VIEW_RETRY_S: Final = 3600
@@ -187,7 +190,9 @@ def decide(draft: Draft, key: str) -> None:
         _released(draft, invoice, data)
         invoice = draft.state.invoices[key]
     if invoice.stage in {"failed", "hold"}:
-        if not collectable(invoice) and invoice.balance_minor == 0:
+        payment = draft.state.payments.get(invoice.payment)
+        taken_back = payment is not None and payment.reversed > 0  # nothing is owing until Zoho has un-applied it: that settles nothing
+        if not collectable(invoice) and invoice.balance_minor == 0 and not taken_back:
             _rest(draft, invoice, "settled")
         return
     if invoice.stage in {"collecting", "collected", "ignored"}:
@@ -210,7 +215,7 @@ def decide(draft: Draft, key: str) -> None:
 def _rest(draft: Draft, invoice: Invoice, reason: str) -> None:
     draft.mark("invoices", invoice.id, stage="none", reason=reason, since=draft.at)
     _cancel_timers(draft, invoice)
-    for code in ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "collected_elsewhere", "account_missing"):
+    for code in (*_ANSWERED, "collected_elsewhere", "account_missing"):
         draft.close(code, f"invoices:{invoice.id}")
 
 
@@ -334,13 +339,20 @@ def decide_tie(draft: Draft, key: str) -> None:
 
 
 def _released(draft: Draft, invoice: Invoice, data: events.InvoiceReleased) -> None:
-    for code in ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "amount_mismatch"):
+    for code in (*_ANSWERED, "amount_mismatch"):
         draft.close(code, f"invoices:{invoice.id}")
     if data.action == "retry" and invoice.stage in {"failed", "hold", "ignored"}:
         draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor)
     elif data.action == "ignore" and invoice.stage not in {"collecting", "collected"}:
         draft.mark("invoices", invoice.id, stage="ignored", reason="operator", since=draft.at)
         _cancel_timers(draft, invoice)
+
+
+def on_replay(draft: Draft, key: str, row: CommandRow) -> None:
+    """A person sends the invoice's last debit once more: it is under way again, or `objection` would withhold it."""
+    invoice = draft.state.invoices.get(key)
+    if invoice is not None and invoice.command == row.id and invoice.stage in {"failed", "hold"}:
+        draft.mark("invoices", key, stage="collecting", reason="", since=draft.at)
 
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
@@ -358,6 +370,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
     elif row.id != invoice.command or invoice.stage != "collecting":
         return
     elif outcome.kind == "withheld":
+        draft.close("command_parked", about)
         draft.mark("invoices", key, stage="none", reason=outcome.reason, since=draft.at)
         draft.touch("invoices", key)
     elif outcome.kind == "parked":

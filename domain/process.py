@@ -183,8 +183,12 @@ def _decide_conflict(draft: Draft, key: str) -> None:
 
 
 def _decide_replay(draft: Draft, key: str) -> None:
-    if draft.state.commands[key].status in {"parked", "refused"}:
-        draft.resend(key)
+    row = draft.state.commands[key]
+    if row.status not in {"parked", "refused"}:
+        return
+    draft.resend(key)
+    if row.type == "gocardless.create_payment":
+        invoices.on_replay(draft, row.about.partition(":")[2], row)
 
 
 def _decide_closing(draft: Draft, key: str) -> None:

@@ -6,9 +6,12 @@ rules come from the pinned `tzdata`.
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.errors import DomainError
+
+_BEYOND: Final = "beyond the years 1 to 9999"
 
 
 class TimeError(DomainError):
@@ -19,8 +22,11 @@ def instant(moment: datetime) -> str:
     """An aware datetime → the one text form, UTC, milliseconds (cut, not rounded)."""
     if moment.tzinfo is None:
         raise TimeError("a moment without a time zone has no place in the log")
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise TimeError(_BEYOND) from None
+    return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse(text: str) -> datetime:
@@ -35,7 +41,7 @@ def parse(text: str) -> datetime:
 
 
 def normalise(text: str) -> str:
-    """Any ISO 8601 instant → the one text form."""
+    """Any ISO 8601 instant → the one text form. Raises `TimeError`, also where the offset leads out of the years 1 to 9999."""
     return instant(parse(text))
 
 
@@ -58,7 +64,10 @@ def _zone(name: str) -> ZoneInfo:
 @lru_cache(maxsize=4096)
 def local_day(at: str, zone: str) -> str:
     """The organisation's day of an instant: 23:30Z on 30 March is 31 March in Europe/London."""
-    return parse(at).astimezone(_zone(zone)).date().isoformat()
+    try:
+        return parse(at).astimezone(_zone(zone)).date().isoformat()
+    except OverflowError:
+        raise TimeError(_BEYOND) from None
 
 
 @lru_cache(maxsize=4096)
@@ -69,10 +78,16 @@ def local_instant(on: str, hour: int, zone: str) -> str:
 
 
 def add_days(on: str, days: int) -> str:
-    """A day some days later (or earlier)."""
-    return (day(on) + timedelta(days=days)).isoformat()
+    """A day some days later (or earlier). Raises `TimeError`."""
+    try:
+        return (day(on) + timedelta(days=days)).isoformat()
+    except OverflowError:
+        raise TimeError(_BEYOND) from None
 
 
 def add_seconds(at: str, seconds: int) -> str:
-    """An instant some seconds later (or earlier)."""
-    return instant(parse(at) + timedelta(seconds=seconds))
+    """An instant some seconds later (or earlier). Raises `TimeError`."""
+    try:
+        return instant(parse(at) + timedelta(seconds=seconds))
+    except OverflowError:
+        raise TimeError(_BEYOND) from None

@@ -93,12 +93,20 @@ def test_a_contact_without_a_payer_is_invited_once_and_collected_after_the_manda
     assert (invite.data.scheme, invite.data.contact) == ("bacs", "c-1")
     company.invoice("2")
     assert not [one for one in company.pending if one.type == "gocardless.create_billing_request"]
-    company.tell("gocardless.billing_request_read", events.BillingRequestRead("BRQ1", "pending", company.now, "CU9", metadata={"zoho_contact_id": "c-1"}))
+    company.tell(
+        "gocardless.billing_request_read",
+        events.BillingRequestRead("BRQ1", "pending", company.now, "CU9", metadata={"zoho_contact_id": "c-1"}),
+    )
     company.outcome(invite, resource="BRQ1")
     flow = company.take("gocardless.create_flow")
     company.tell("gocardless.flow_read", events.FlowRead("BRF1", "BRQ1", "https://pay.example.test/BRF1"))
     company.outcome(flow, resource="BRF1")
-    company.gc("billing_requests", "fulfilled", links={"billing_request": "BRQ1", "customer": "CU9", "mandate_request_mandate": "MD9"}, metadata={"zoho_contact_id": "c-1"})
+    company.gc(
+        "billing_requests",
+        "fulfilled",
+        links={"billing_request": "BRQ1", "customer": "CU9", "mandate_request_mandate": "MD9"},
+        metadata={"zoho_contact_id": "c-1"},
+    )
     for command in [one for one in company.pending if one.type.startswith("gocardless.read")]:
         company.pending.remove(command)
         if command.type == "gocardless.read_mandate":

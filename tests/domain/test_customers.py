@@ -1,0 +1,271 @@
+import pytest
+from msgspec.structs import replace
+
+from domain import events
+
+EMAIL = "a1@example.test"
+
+
+def match(company, contact="c-1"):
+    row = company.state.contacts[contact]
+    return row.match, row.match_by, row.payer
+
+
+def keep_payer(company, key="CU1", email=EMAIL, link=""):
+    metadata = {"zoho_contact_id": link} if link else {}
+    company.world[f"gocardless.read_payer:{key}"] = [events.PayerRead(key, company.now, email, "Name", metadata=metadata)]
+
+
+@pytest.mark.parametrize("order", ["contact first", "payer first"])
+def test_a_unique_email_links_whatever_its_case_and_order(company, order):
+    company.open_gate()
+    if order == "contact first":
+        company.contact(email=f" {EMAIL.upper()} ")
+        company.payer()
+    else:
+        company.payer()
+        company.contact(email=f" {EMAIL.upper()} ")
+    assert match(company) == ("linked", "email", "CU1")
+    assert company.state.payers["CU1"].contact == "c-1"
+
+
+def test_the_link_stored_in_zoho_is_read_and_stands_before_an_email(company):
+    company.open_gate()
+    company.payer("CU1", EMAIL)
+    keep_payer(company, "CU2", "else@example.test")
+    company.contact(payer_link="CU2")
+    company.answer_all()
+    assert match(company) == ("linked", "stored link", "CU2")
+
+
+def test_the_link_stored_at_gocardless_is_taken(company):
+    company.open_gate()
+    company.contact(email="")
+    company.payer("CU7", "else@example.test", link="c-1")
+    assert match(company) == ("linked", "stored link", "CU7")
+
+
+def test_a_claim_that_was_given_up_links_nothing_later(company):
+    company.open_gate()
+    company.payer("CU7", "else@example.test", link="c-1")
+    company.payer("CU7", "else@example.test", link="c-2")
+    company.contact("c-1", email="")
+    company.contact("c-2", email="")
+    assert match(company, "c-1") == ("none", "", "")
+    assert match(company, "c-2") == ("linked", "stored link", "CU7")
+
+
+def test_two_links_that_differ_wait_for_a_person(company):
+    company.open_gate()
+    company.payer("CU7", "else@example.test", link="c-1")
+    company.contact(payer_link="CU8")
+    assert match(company) == ("ambiguous", "", "")
+    assert company.open_codes() == {"link_conflict"}
+    company.payer("CU8", "eight@example.test")
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", "CU8"))
+    assert match(company) == ("linked", "operator", "CU8")
+    assert company.open_codes() == set()
+
+
+def test_an_email_that_two_payers_share_links_nothing(company):
+    company.open_gate()
+    company.payer("CU1")
+    company.payer("CU2")
+    company.contact()
+    assert match(company) == ("ambiguous", "", "")
+    row = company.state.discrepancies["contact_ambiguous:contacts:c-1"]
+    assert row.text == "c-1 could be any of 2 payers at GoCardless (same email); nothing was linked."
+
+
+def test_an_email_that_two_contacts_share_links_neither(company):
+    company.open_gate()
+    company.contact("c-1")
+    company.contact("c-2", EMAIL)
+    company.payer()
+    assert match(company, "c-1")[0] == match(company, "c-2")[0] == "ambiguous"
+
+
+def test_a_payer_that_is_linked_already_is_free_for_nobody_else(company):
+    company.open_gate()
+    company.customer()
+    company.contact("c-2", EMAIL)
+    assert match(company, "c-1") == ("linked", "email", "CU1")
+    assert match(company, "c-2") == ("none", "", "")
+    company.contact("c-3", "", payer_link="CU1")
+    assert match(company, "c-3")[0] == "ambiguous"
+    assert "contact_ambiguous" in company.open_codes()
+
+
+def test_a_mandates_reference_links_the_contact_that_carries_it(company):
+    company.open_gate()
+    company.contact(email="", reference="ACME-17")
+    company.mandate("MD1", "CU1", reference="ACME-17")
+    assert match(company) == ("linked", "reference", "CU1")
+
+
+def test_a_policy_may_leave_a_match_by_email_to_a_person(company, policy):
+    company.open_gate(replace(policy, match_by_email="ask"))
+    company.contact()
+    company.payer()
+    assert match(company)[0] == "proposed"
+    assert company.state.discrepancies["match_proposed:contacts:c-1"].remedy == (
+        "Approve it: `zoho-gocardless decide match c-1 --payer CU1`."
+    )
+    company.invoice("1")
+    assert not company.asked("gocardless.create_billing_request")
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", "CU1"))
+    assert match(company) == ("linked", "operator", "CU1")
+    assert "match_proposed" not in company.open_codes()
+
+
+def test_a_person_may_name_a_payer_that_is_not_known_yet(company):
+    company.open_gate()
+    company.contact(email="")
+    keep_payer(company, "CU9", "nine@example.test")
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", "CU9"))
+    company.answer_all()
+    company.mandate("MD9", "CU9")
+    company.invoice("1")
+    assert match(company) == ("linked", "operator", "CU9")
+    assert company.state.invoices["1"].stage == "scheduled"
+    assert company.state.payers["CU9"].email == "nine@example.test"
+
+
+def test_a_contact_whose_email_is_edited_is_matched_anew(company):
+    company.open_gate()
+    company.contact(email="old@example.test")
+    company.payer()
+    assert match(company)[0] == "none"
+    company.contact(email=EMAIL, last_modified="2026-03-05T09:00:00.000Z")
+    assert match(company) == ("linked", "email", "CU1")
+    assert company.state.handles["email:old@example.test"].contacts == ()
+
+
+def test_a_link_stays_when_the_email_is_edited_afterwards(company):
+    company.open_gate()
+    company.customer()
+    company.payer("CU2", "b@example.test")
+    company.contact(email="b@example.test", last_modified="2026-03-05T09:00:00.000Z")
+    assert match(company) == ("linked", "email", "CU1")
+
+
+def test_an_older_contact_changes_nothing_and_a_tie_is_read_again(company):
+    company.open_gate()
+    company.contact(name="New")
+    company.contact(name="Old", last_modified="2026-03-01T09:00:00.000Z")
+    assert company.state.contacts["c-1"].name == "New"
+    assert not company.pending
+    company.contact(name="Other")
+    assert company.state.contacts["c-1"].name == "New"
+    read = company.take("zoho.read_contact")
+    company.contact(name="Other", type_="zoho.contact_read")
+    company.outcome(read, resource="c-1")
+    assert company.state.contacts["c-1"].name == "Other"
+    assert not company.pending
+
+
+@pytest.mark.parametrize("changes", [{"contact_type": "vendor"}, {"status": "inactive"}])
+def test_vendors_and_inactive_contacts_are_left_alone(company, changes):
+    company.open_gate()
+    company.payer()
+    company.contact(**changes)
+    row = company.state.contacts.get("c-1")
+    assert row is None or row.match == "none"
+
+
+def test_a_contact_is_invited_once_for_all_its_invoices(company):
+    company.open_gate()
+    company.customer(linked=False)
+    for key in ("1", "2", "3"):
+        company.invoice(key)
+    company.answer_all()
+    company.invoice("4")
+    (invite,) = company.asked("gocardless.create_billing_request")
+    assert (invite.data.contact, invite.data.currency, invite.data.scheme, invite.data.payer) == ("c-1", "GBP", "bacs", "")
+    assert len(company.asked("gocardless.create_flow")) == 1
+    assert company.state.billing_requests["BRQ-c-1"].authorisation_url == "https://pay.example.test/BRF-c-1"
+    assert company.state.contacts["c-1"].waiting == ("1", "2", "3", "4")
+
+
+def test_each_currency_is_invited_with_its_scheme_and_one_without_is_shown(company, policy):
+    accounts = replace(policy.accounts, clearing={"GBP": "a", "EUR": "b", "JPY": "c"})
+    company.open_gate(replace(policy, accounts=accounts))
+    company.customer(linked=False)
+    for key, currency in (("1", "GBP"), ("2", "EUR"), ("3", "JPY")):
+        company.invoice(key, currency=currency)
+    assert {one.data.scheme for one in company.asked("gocardless.create_billing_request")} == {"bacs", "sepa_core"}
+    assert company.open_codes() == {"needs_mandate"}
+
+
+def test_a_known_payer_without_a_mandate_is_invited_as_itself(company):
+    company.open_gate()
+    company.contact()
+    company.payer()
+    company.invoice("1")
+    (invite,) = company.asked("gocardless.create_billing_request")
+    assert invite.data.payer == "CU1"
+
+
+def test_a_policy_may_leave_invitations_to_a_person(company, policy):
+    company.open_gate(replace(policy, invite="ask"))
+    company.customer(linked=False)
+    company.invoice("1")
+    assert company.open_codes() == {"needs_mandate"}
+    assert not company.asked("gocardless.create_billing_request")
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    assert len(company.asked("gocardless.create_billing_request")) == 1
+    assert company.open_codes() == set()
+
+
+def test_an_invitation_that_was_cancelled_is_made_again_only_by_a_person(company):
+    company.open_gate()
+    company.customer(linked=False)
+    company.invoice("1")
+    company.answer_all()
+    company.gc("billing_requests", "cancelled", links={"billing_request": "BRQ-c-1"})
+    assert company.open_codes() == {"needs_mandate"}
+    assert len(company.asked("gocardless.create_billing_request")) == 1
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    first, second = company.asked("gocardless.create_billing_request")
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.key != second.key
+
+
+def test_a_refused_invitation_is_shown_and_closed_when_it_succeeds_after_all(company):
+    company.open_gate()
+    company.customer(linked=False)
+    company.invoice("1")
+    invite = company.take("gocardless.create_billing_request")
+    company.outcome(invite, "parked", reason="unreachable")
+    assert company.open_codes() == {"posting_refused"}
+    company.tell("operator.replay_requested", events.ReplayRequested("finance", invite.id))
+    company.answer(invite)
+    assert company.open_codes() == set()
+
+
+def test_a_billing_request_is_read_when_an_event_does_not_name_its_contact(company):
+    company.open_gate()
+    company.contact(email="")
+    metadata = {"zoho_contact_id": "c-1"}
+    read = events.BillingRequestRead("BRQ5", "fulfilled", company.now, "CU5", "MD5", metadata=metadata)
+    company.world["gocardless.read_billing_request:BRQ5"] = [read]
+    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
+    keep_payer(company, "CU5")
+    company.gc("billing_requests", "fulfilled", links={"billing_request": "BRQ5"})
+    company.answer_all()
+    assert company.state.billing_requests["BRQ5"].contact == "c-1"
+    assert company.state.mandates["MD5"].status == "active"
+
+
+def test_a_waiting_invoice_of_another_currency_keeps_waiting(company):
+    company.open_gate()
+    company.customer(linked=False)
+    company.invoice("1")
+    company.invoice("2", currency="EUR")
+    company.payer()
+    company.mandate()
+    assert company.state.invoices["1"].stage == "scheduled"
+    assert company.state.invoices["2"].stage == "waiting"
+    assert company.state.contacts["c-1"].waiting == ("2",)
+    company.mandate("MD2", scheme="sepa_core")
+    assert company.state.invoices["2"].stage == "scheduled"
