@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from domain import commands, events
+from domain import commands, events, ledger, times
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.state import ConnectionRow, State
@@ -100,7 +100,7 @@ def evolve_day(state: State, event: Event) -> Touched:
 
 
 def decide(draft: Draft, key: str) -> None:
-    """What the connection needs: a refusal explained, a first sweep after opening."""
+    """What the connection needs: a refusal explained; a sweep after opening and every day, by which whatever waits is looked at again."""
     own = draft.state.own
     data = draft.event.data
     if isinstance(data, events.GateOpened):
@@ -109,9 +109,27 @@ def decide(draft: Draft, key: str) -> None:
             draft.open("gate_refused", f"connections:{key}", reason=reason)
         else:
             draft.close("gate_refused", f"connections:{key}")
+            _post_opening(draft, own)
             ask_sweep(draft)
+    elif isinstance(data, events.DayBegan) and own.gate == "open":
+        ask_sweep(draft)
     elif isinstance(data, events.PolicySet) and own.policy is not None and data.policy != own.policy:
         draft.open("policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version))
+
+
+def _post_opening(draft: Draft, own: ConnectionRow) -> None:
+    """The opening clearing balance that finance states, once: what was confirmed before `books_from` and is not paid out yet."""
+    if own.opening_posted:
+        return
+    policy = draft.state.policy
+    date = policy.books_from or times.local_day(draft.at, own.time_zone)
+    for currency, amount in sorted(policy.opening_clearing_minor.items()):
+        lines = [
+            ledger.debit(ledger.CLEARING, amount, currency, item="opening", name="opening balance"),
+            ledger.credit(ledger.OPENING, amount, currency),
+        ]
+        draft.entry(date, "opening clearing balance", f"connections:{own.id}", lines)
+    draft.mark("connections", own.id, opening_posted=True)
 
 
 def ask_sweep(draft: Draft) -> None:

@@ -305,6 +305,12 @@ def _debit(draft: Draft, invoice: Invoice, mandate: str) -> None:
     if held is not None and held.status not in DEAD:
         draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
         return
+    if held is not None and not draft.attempts(f"debit:{invoice.id}") and invoice.approved_minor != invoice.balance_minor:
+        # A debit of an earlier life (a lost log, another installation) has failed: no new one without a person.
+        reason = held.reason or held.status
+        draft.mark("invoices", invoice.id, stage="failed", reason=reason, since=draft.at)
+        draft.open("debit_failed", about, number=invoice.number, reason=reason.replace("_", " "))
+        return
     limit = policy.max_debit_minor.get(invoice.currency)
     if limit is not None and invoice.balance_minor > limit and invoice.approved_minor != invoice.balance_minor:
         draft.mark("invoices", invoice.id, stage="hold", reason="over_limit", since=draft.at)

@@ -41,6 +41,7 @@ class ConnectionRow(Row, frozen=True):
     sweep_asked_at: str = ""
     today: str = ""
     time_accepted: str = ""
+    opening_posted: bool = False
 
 
 class Contact(Row, frozen=True):

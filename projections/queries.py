@@ -235,6 +235,11 @@ class Queries:
 
     # --- the month ---
 
+    def paid_by_currency(self, connection: str) -> dict[str, int]:
+        """How many invoices are paid in Zoho, per currency. Reads all of the connection's invoices."""
+        with self._store.read() as reader:
+            return {str(currency): int(count) for currency, count in reader.execute(_paid_by_currency(connection))}
+
     def months(self, connection: str) -> list[Month]:
         """Every month that has an invoice or an entry, per currency, in order. Reads all of the connection's invoices and lines."""
         found: dict[tuple[str, str], dict[str, int]] = {}
@@ -249,6 +254,11 @@ class Queries:
                     sums = found.setdefault((currency, month), {})
                     sums[column] = sums.get(column, 0) + sign * int(amount)
         return list(_with_balance(found))
+
+
+def _paid_by_currency(connection: str) -> sa.Select[Any]:
+    c = STATE["invoices"].c
+    return sa.select(c.currency, sa.func.count()).where(c.connection == connection, c.status == "paid").group_by(c.currency)
 
 
 def _with_balance(found: dict[tuple[str, str], dict[str, int]]) -> Iterator[Month]:

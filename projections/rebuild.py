@@ -12,7 +12,7 @@ with Rebuild(store, "core", "events", now) as rebuild:          the tables are e
 Until `finish` the store says that it is being rebuilt, and is refused by whoever opens it.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any, Final, Self
@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from domain.decisions import Decision
 from domain.envelope import Event
-from domain.state import KINDS, Row, State
+from domain.state import KINDS, State
 from projections.batch import Facts, event_digest, known_digests
-from projections.mappings import RowSource, StateOverRows, take_back
+from projections.mappings import RowSource
 from projections.rows import CODECS
 from projections.store import Store
 from projections.tables import PROJECTIONS, REBUILT, STATE, outbox_positions, positions, quarantine
@@ -37,20 +37,28 @@ _WRITE_ROWS: Final = 10_000
 _READ_ROWS: Final = 1_000
 
 
-class _NoRows(RowSource):
-    """The tables are empty: whatever is not in memory is not there."""
+class _Remembering(dict[str, Any]):
+    """The rows of one kind, in memory, that remember how to take a change back."""
 
-    def one(self, kind: str, connection: str, key: str) -> Row | None:
-        del kind, connection, key
-        return None
+    __slots__ = ("_undo",)
 
-    def many(self, kind: str, connection: str, keys: Iterable[str]) -> dict[str, Row]:
-        del kind, connection, keys
-        return {}
+    def __init__(self, undo: list[tuple[dict[str, Any], str, Any]]) -> None:
+        super().__init__()
+        self._undo = undo
 
-    def all(self, kind: str, connection: str) -> dict[str, Row]:
-        del kind, connection
-        return {}
+    def __setitem__(self, key: str, row: Any) -> None:
+        self._undo.append((self, key, self.get(key)))
+        super().__setitem__(key, row)
+
+    def __delitem__(self, key: str) -> None:
+        self._undo.append((self, key, self[key]))
+        super().__delitem__(key)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Take a row out; as for any dict."""
+        if key in self:
+            self._undo.append((self, key, self[key]))
+        return super().pop(key, *default)
 
 
 class Rebuild:
@@ -61,10 +69,12 @@ class Rebuild:
         self._stage = stage
         self._topic = topic
         self._now = now
-        self._source = _NoRows(store)
-        self._states: dict[str, StateOverRows] = {}
+        self._source = RowSource(store)
+        self._states: dict[str, State] = {}
+        self._undo: list[tuple[dict[str, Any], str, Any]] = []
         self._facts = Facts()
         self._processed: set[bytes] = set()
+        self._digests: dict[tuple[str, str], bytes] = {}
         with store.write() as connection:
             store.set_meta(connection, "rebuild", "running")
             store.new_generation(connection)
@@ -85,15 +95,15 @@ class Rebuild:
         """Look for the ids of the next chunk among those that are written already."""
         if len(self._facts.ids) >= _FLUSH_EVENTS:
             self._flush()
-        digests = list(dict.fromkeys(event_digest(event.connection, event.id) for event in events))
+        self._digests = {(event.connection, event.id): event_digest(event.connection, event.id) for event in events}
         with self._store.read() as connection:
             self._source.begin(connection)
-            self._processed.update(known_digests(self._store, self._source, digests))
+            self._processed.update(known_digests(self._store, self._source, list(self._digests.values())))
             self._source.end()
 
     def known(self, event: Event) -> bool:
         """Whether this event was processed already. Its chunk must have been prepared."""
-        return event_digest(event.connection, event.id) in self._processed
+        return self._digests[event.connection, event.id] in self._processed
 
     def frozen(self, connection: str, offset: int) -> bool:
         """Whether a connection is set aside at or before this offset: its event is left for later, as before the rebuild."""
@@ -102,24 +112,30 @@ class Rebuild:
 
     def state(self, connection: str) -> State:
         """The state of one connection, as of the last event recorded."""
-        over = self._states.get(connection)
-        if over is None:
-            over = self._states[connection] = StateOverRows(connection, self._source)
-        return over.state
+        state = self._states.get(connection)
+        if state is None:
+            mappings: dict[str, MutableMapping[str, Any]] = {kind: _Remembering(self._undo) for kind in KINDS}
+            state = self._states[connection] = State(connection, mappings)
+        return state
 
     def record(self, partition: int, offset: int, event: Event, decision: Decision | None, *, recorded: bool = True) -> None:
         """Keep what this event changed, and the decision that the log has for it (None: it decided nothing).
 
         `recorded` False: the log ends before this decision; it was made just now, and is published like any other.
         """
-        digest = event_digest(event.connection, event.id)
+        digest = self._digests[event.connection, event.id]
         self._facts.add(digest, (partition, offset), event, decision, recorded=recorded)
         self._processed.add(digest)
-        self._source.undo.clear()
+        self._undo.clear()
 
     def discard(self) -> None:
         """Take back every change of state since the last `record`: the rule that made them raised."""
-        take_back(self._source.undo)
+        for rows, key, before in reversed(self._undo):
+            if before is None:
+                dict.pop(rows, key, None)
+            else:
+                dict.__setitem__(rows, key, before)
+        self._undo.clear()
 
     def freeze(self, connection: str, partition: int, offset: int, event_id: str, reason: str) -> None:
         """Set a connection aside at this event, which made a rule raise: it is left for later. `reason` without personal data."""
@@ -164,11 +180,9 @@ class Rebuild:
         values = CODECS[kind].values
         chunk: list[tuple[Any, ...]] = []
         for name in sorted(self._states):
-            changed = self._states[name].mappings[kind].changed
-            for key in sorted(changed):
-                row = changed[key]
-                if row is not None:
-                    chunk.append(values(name, row))
+            rows = self._states[name].mapping(kind)
+            for key in sorted(rows):
+                chunk.append(values(name, rows[key]))
                 if len(chunk) >= _WRITE_ROWS:
                     yield chunk
                     chunk = []

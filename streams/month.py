@@ -5,6 +5,7 @@ The same seed gives the same month. `make demo` runs it whole; the tests run sho
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,8 @@ _GOODS: Final = (
     ("Licence", "19.99"),
     ("Training seat", "150.00"),
 )
-_FAILURES: Final = (("insufficient_funds", "ARUDD-0"), ("bank_account_closed", "ARUDD-B"), ("refer_to_payer", "ARUDD-0"))
+#: Causes that leave the mandate alive: a closed account would also end the customer's other debits.
+_FAILURES: Final = (("insufficient_funds", "ARUDD-0"), ("refer_to_payer", "ARUDD-0"))
 
 VAT: Final = "VAT 20%"
 
@@ -56,10 +58,16 @@ class Month(msgspec.Struct, frozen=True):
         return (date.fromisoformat(self.start) + timedelta(days=number)).isoformat()
 
     def failing(self) -> dict[str, str]:
-        """Invoice number → "failed" or "late_failure", for the debits that are planned to fail."""
+        """Invoice number → "failed" or "late_failure", for the debits that are planned to fail.
+
+        The late ones are small, in pounds, and due early, so that a later payout can bear what is taken back.
+        """
         draw = random.Random(f"{self.seed}/failing")
-        numbers = draw.sample([_number(place) for place in range(self.invoices)], self.fail_before + self.fail_after)
-        return {number: "failed" if place < self.fail_before else "late_failure" for place, number in enumerate(numbers)}
+        early = sorted((_due(self, place), place) for place in range(self.invoices) if _currency(place % self.customers) == "GBP")
+        small = sorted(early[: max(4, self.invoices // 4)], key=lambda one: _net(self, one[1]))
+        late = [_number(place) for _, place in small[: self.fail_after]]
+        others = [_number(place) for place in range(self.invoices) if _number(place) not in late]
+        return dict.fromkeys(draw.sample(others, self.fail_before), "failed") | dict.fromkeys(late, "late_failure")
 
 
 def _number(place: int) -> str:
@@ -87,10 +95,8 @@ def customers(month: Month) -> list[Customer]:
     found = []
     for place in range(month.customers):
         first, last = draw.choice(_FIRST), draw.choice(_LAST)
-        if place % month.invited_every == month.invited_every - 1:
-            link = "invited"
-        else:
-            link = ("stored", "email", "email", "reference")[place % 4]
+        invited = place % month.invited_every == month.invited_every - 1
+        link = "invited" if invited else ("stored", "email", "email", "reference")[place % 4]
         company = f"{last} {draw.choice(('Ltd', 'Works', 'Studio', 'Trading'))} {place + 1}"
         email = f"{first}.{last}.{place + 1}@example.com".lower()
         found.append(Customer(f"{first} {last}", company, email, _currency(place), link, f"CUST{place + 1:05d}"))
@@ -139,14 +145,27 @@ def zoho_population(month: Month) -> dict[str, Any]:
     }
 
 
-def _invoice(month: Month, place: int) -> dict[str, Any]:
-    draw = random.Random(f"{month.seed}/invoice/{place}")
+def _due(month: Month, place: int) -> date:
+    draw = random.Random(f"{month.seed}/due/{place}")
     due = date.fromisoformat(month.start) + timedelta(days=draw.randrange(3, max(4, month.days - 3)))
-    while due.weekday() > 4:
-        due += timedelta(days=1)
+    return due + timedelta(days=(7 - due.weekday()) if due.weekday() > 4 else 0)
+
+
+def _lines(month: Month, place: int) -> list[dict[str, Any]]:
+    draw = random.Random(f"{month.seed}/lines/{place}")
+    goods = draw.sample(_GOODS, draw.randrange(1, 4))
+    return [{"name": name, "rate": rate, "quantity": draw.randrange(1, 4)} for name, rate in goods]
+
+
+def _net(month: Month, place: int) -> Decimal:
+    return sum((Decimal(line["rate"]) * line["quantity"] for line in _lines(month, place)), Decimal(0))
+
+
+def _invoice(month: Month, place: int) -> dict[str, Any]:
+    draw = random.Random(f"{month.seed}/sent/{place}")
+    due = _due(month, place)
     sent = max(date.fromisoformat(month.start), due - timedelta(days=draw.randrange(2, 15)))
     sent_at = datetime(sent.year, sent.month, sent.day, draw.choice((8, 10, 13, 15)), 0, tzinfo=UTC)
-    lines = [{"name": name, "rate": rate, "quantity": draw.randrange(1, 4)} for name, rate in draw.sample(_GOODS, draw.randrange(1, 4))]
     customer = place % month.customers
     return {
         "contact": customer,
@@ -154,7 +173,7 @@ def _invoice(month: Month, place: int) -> dict[str, Any]:
         "date": sent.isoformat(),
         "due_date": due.isoformat(),
         "currency": _currency(customer),
-        "line_items": lines,
+        "line_items": _lines(month, place),
         "tax": "vat",
         "sent_at": f"{sent_at:%Y-%m-%dT%H:%M:%S}.000000Z",
     }
@@ -187,7 +206,15 @@ def gocardless_settings(month: Month, endpoint: dict[str, str]) -> dict[str, Any
     outcomes = []
     for place, (number, outcome) in enumerate(month.failing().items()):
         cause, code = _FAILURES[place % len(_FAILURES)]
-        outcomes.append({"outcome": outcome, "metadata_match": {"zoho_invoice_number": f"^{number}$"}, "cause": cause, "reason_code": code})
+        outcomes.append(
+            {
+                "outcome": outcome,
+                "metadata_match": {"zoho_invoice_number": f"^{number}$"},
+                "cause": cause,
+                "reason_code": code,
+                "after_working_days": 1,
+            }
+        )
     return {
         "endpoints": [endpoint],
         "payment_outcomes": outcomes,

@@ -6,7 +6,7 @@ owns the partition.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain import codec, process
 from domain.decisions import Decision
@@ -14,12 +14,17 @@ from domain.envelope import Event
 from domain.errors import UndecodableEventError
 from projections.batch import Batch as StoreBatch
 from projections.batch import OwnedPartition, take
-from projections.standstills import Standstills
+from projections.errors import StoreError
 from streams import failpoints
 from streams.log import Batch, Record, TopicPartition
+from streams.records import OFFSET_HEADER, header
 from streams.stages.shop import Shop
 
 STAGE: Final = "core"
+
+#: Records of the decisions topic read at once, from its end backwards. It must exceed one publication of the relay. Lower: more reads after
+#: a restore. Higher: more is decoded at each start for nothing.
+_CHUNK: Final = 1_000
 
 
 class Core:
@@ -28,11 +33,13 @@ class Core:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._recorded: dict[TopicPartition, Recorded] = {}
 
     async def resume_at(self, tp: TopicPartition) -> int:
         """Own the partition; where the store says it goes on. Connections that were set aside get another try first."""
         owned = take(self._shop.store, STAGE, tp.topic, tp.partition)
         self._owned[tp] = owned
+        self._recorded[tp] = await recorded_from(self._shop, tp.partition, owned.position)
         for connection in sorted(owned.frozen):
             self._catch_up(owned, tp, connection)
         await self._shop.reads(tp, owned.position)
@@ -47,8 +54,7 @@ class Core:
             writing.prepare([event for _, event in decoded])
             for offset, event in decoded:
                 if not writing.known(event) and not writing.frozen(event.connection):
-                    decision = self._decide(writing, offset, event)
-                    decided |= decision is not None and not decision.empty
+                    decided |= self._fold(writing, offset, event, self._recorded[batch.tp])
             failpoints.hit("core.before_commit")
             writing.commit(batch.next_offset)
         failpoints.hit("core.after_commit")
@@ -66,11 +72,25 @@ class Core:
                 self._shop.metrics.undecodable.inc()
                 self._shop.journal.error("core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
 
+    def _fold(self, writing: StoreBatch, offset: int, event: Event, recorded: "Recorded") -> bool:
+        """Take the recorded decision where the log has got further than the store (design rule 3); decide otherwise. Whether there is
+        something to publish.
+        """
+        if offset <= recorded.last:
+            decision = recorded.decisions.get(offset)
+            process.restep(writing.state(event.connection), event, decision)
+            writing.record(offset, event, decision, recorded=True)
+            return False
+        made = self._decide(writing, offset, event)
+        return made is not None and not made.empty
+
     def _decide(self, writing: StoreBatch, offset: int, event: Event) -> Decision | None:
         """Decide one event; None when its rule raised, which sets the connection aside."""
         state = writing.state(event.connection)
         try:
             decision: Decision = process.step(state, event)
+        except StoreError:
+            raise
         except Exception as fault:  # noqa: BLE001 - whatever a rule raises sets its connection aside, and nothing else
             reason = f"{type(fault).__name__} at {event.type}"
             self._shop.journal.exception("core.set_aside", connection=event.connection, cause=event.id)
@@ -97,6 +117,30 @@ class Core:
             writing.commit(owned.position)
 
 
-def set_aside(shop: Shop) -> list[str]:
-    """Connections that are set aside, for readiness and `status`."""
-    return [one.connection for one in Standstills(shop.store).set_aside()]
+class Recorded(NamedTuple):
+    """Decisions that the log has beyond the store's position, by offset of their event; `last` is the highest such offset."""
+
+    decisions: dict[int, Decision]
+    last: int
+
+
+async def recorded_from(shop: Shop, partition: int, position: int) -> Recorded:
+    """Read the decisions topic backwards to where the store is. A store restored from a backup finds what was decided since; usually
+    there is nothing.
+    """
+    tp = TopicPartition(shop.topics.decisions.name, partition)
+    start, end = await shop.log.start_offset(tp), await shop.log.end_offset(tp)
+    found: dict[int, Decision] = {}
+    while end > start:
+        first = max(start, end - _CHUNK)
+        ahead = False
+        for records in shop.log.scan(tp.topic, partition, first, end):
+            for record in reversed(records):
+                offset = int(header(record, OFFSET_HEADER) or b"-1")
+                if offset >= position:
+                    found[offset] = codec.decode_decision(record.value or b"")
+                    ahead = True
+        if not ahead:
+            break
+        end = first
+    return Recorded(found, max(found, default=-1))

@@ -38,8 +38,9 @@ _MAX_FOLLOWS: Final = 250
 #: repaired it, work waits on.
 _CREDENTIALS_S: Final = 900
 
-#: Look-ups that must find nothing before a write without an upsert is sent again (design rule 5: search, wait, search again).
-_ABSENT_TWICE: Final = "absent once"
+#: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a write that no key
+#: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
+_ABSENT_ONCE: Final = "absent once"
 
 
 class Executor:
@@ -156,7 +157,9 @@ class _Performance:
             await self._conclude("parked", f"gave up after {self._attempts} tries: {self._before.last_error}"[:200])
             return
         step, call = self._first(command)
-        if step == "send" and not await self._may_send(command):
+        objection = self._objection(command) if step == "send" else ""
+        if objection:
+            await self._conclude("withheld", objection)
             return
         while True:
             answer, verdict = await self._once(step, call)
@@ -164,8 +167,12 @@ class _Performance:
                 self._unanswered(verdict, step)
                 return
             if isinstance(verdict, Retry):
-                if step == "look_up" and verdict.reason == "absent":
-                    if self._search_again() or not await self._may_send(command):
+                if verdict.reason == self._perform.ABSENT:
+                    objection = self._objection(command)
+                    if self._search_again(objection):
+                        return
+                    if objection:
+                        await self._conclude("withheld", objection)
                         return
                     step, call = "send", self._perform.send_call(command)
                     continue
@@ -191,18 +198,17 @@ class _Performance:
                 return "look_up", look_up
         return "send", self._perform.send_call(command)
 
-    async def _may_send(self, command: commands.Command) -> bool:
-        """Ask the rules once more, right before the write (design rule 7)."""
+    def _objection(self, command: commands.Command) -> str:
+        """What the rules say, asked once more right before the write (design rule 7); "" when it may be sent."""
         with read_state(self._shop.store, self._desk.connection) as state:
-            objection = invoices.objection(state, command, self._shop.clock.now())
-        if objection:
-            await self._conclude("withheld", objection)
-        return not objection
+            return invoices.objection(state, command, self._shop.clock.now())
 
     async def _once(self, step: str, call: Call) -> tuple[Answer | None, Verdict]:
         self._sent += 1
         try:
-            answer = await self._desk.call(call, self._deadline if self._sent == 1 else max(self._deadline, monotonic() + 5))
+            # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
+            first = self._sent == 1 or step == "send"
+            answer = await self._desk.call(call, self._deadline if first else max(self._deadline, monotonic() + 5))
         except TransportError as error:
             doubtful = error.sent and self._command.writes and step == "send"
             return None, Unknown(error.reason) if doubtful else Retry(error.reason)
@@ -219,12 +225,15 @@ class _Performance:
         elif isinstance(verdict, Retry):
             self._later(verdict)
 
-    def _search_again(self) -> bool:
-        """Whether to search once more before a blind write: where the API has no key of its own, and the first write may just be late."""
-        if self._before.state != "unknown" or self._desk.api == "gocardless" or self._before.last_error == _ABSENT_TWICE:
+    def _search_again(self, objection: str) -> bool:
+        """Whether to search once more, since the first write may just be late. GoCardless's key makes sending safe, but not giving up: a
+        debit that was thought absent would come on top of the next one.
+        """
+        keyed = self._desk.api == "gocardless" and not objection
+        if self._before.state != "unknown" or keyed or self._before.last_error == _ABSENT_ONCE:
             return False
         due = add_seconds(self._shop.clock.now(), self._calls.lookup_again_s)
-        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_TWICE)
+        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_ONCE)
         return True
 
     def _later(self, verdict: Retry) -> None:

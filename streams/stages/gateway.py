@@ -4,15 +4,19 @@
 |---|---|
 | good signature, appended | GoCardless 204, Zoho 200 |
 | bad or missing signature, unknown connection | 401, after the same work and time |
+| body not there within 10 s, or broken on its way | 408 |
 | body above the limit | 413 |
-| log not available, or not within 8 s | 503, the sender retries |
+| too many requests at once; log not available, or not within 8 s | 503, the sender retries |
 """
 
 import asyncio
+import logging
 import secrets
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.deliveries import DeliveryMeta
 from adapters.gocardless import webhook as gocardless
@@ -32,24 +36,59 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 #: 10: GoCardless has given up by then (reference 4.3) and the answer reaches nobody.
 APPEND_TIMEOUT_S: Final = 8.0
 
+#: Real seconds for the body to come in. Lower: a sender on a bad line is cut off. Higher: who sends a byte a minute holds a place longer.
+BODY_TIMEOUT_S: Final = 10.0
+
+#: Requests in hand. Lower: a burst is sent away that could have been taken. Higher: memory, a body of `MAX_BODY_BYTES` each, before
+#: anything about the sender is known.
+MAX_IN_HAND: Final = 128
+
+#: Real seconds that requests in hand have at a clean stop. Lower: one that waits for a slow disk is cut off, and sent again. Higher: a
+#: sender that dawdles holds up the stop.
+STOP_S: Final = 10.0
+
 #: A connection that does not exist is verified against this, so that it takes the same path.
 _NOBODY: Final = secrets.token_bytes(32)
 
 #: Headers kept as evidence. Others may carry credentials of proxies.
 _KEPT: Final = ("webhook-signature", "x-zoho-webhook-signature", "user-agent", "origin", "content-type", "date")
 
-_NO_LOG: Final = {"Retry-After": "30"}
+_LATER: Final = {"Retry-After": "30"}
 
 Api = Literal["gocardless", "zoho"]
 
 
+class _Impersonal(logging.Filter):
+    """aiohttp quotes, in its log, what it could not read: it may be a signature, or a payer's name."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, HttpProcessingError):
+            record.msg, record.args, record.exc_info = "refused a request that is not HTTP: %s", (type(fault).__name__,), None
+        return True
+
+
+_http_log: Final = logging.getLogger("zoho_gocardless.http")
+_http_log.addFilter(_Impersonal())
+
+
+def runner(routes: Iterable[web.AbstractRouteDef]) -> web.AppRunner:
+    """What serves the gateway's routes, and others beside them. Bodies are bounded, and stay as they came: signatures are over raw bytes,
+    so nothing is unpacked, and no small body can become a large one.
+    """
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.add_routes(routes)
+    return web.AppRunner(app, access_log=None, logger=_http_log, shutdown_timeout=STOP_S, auto_decompress=False)
+
+
 class Gateway:
-    """The HTTP side of webhooks. `ready` tells what is not ready, "" when all is."""
+    """The HTTP side of webhooks."""
 
     def __init__(self, shop: Shop, credentials: Credentials) -> None:
         self._shop = shop
         self._credentials = credentials
         self._count = 0
+        self._in_hand = 0
         self._run = secrets.token_hex(8)
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,11 +106,23 @@ class Gateway:
         return await self._receive(request, "zoho")
 
     async def _receive(self, request: web.Request, api: Api) -> web.Response:
+        if self._in_hand >= MAX_IN_HAND:
+            return self._refuse(api, "busy", 503)
+        self._in_hand += 1
+        try:
+            return await self._take(request, api)
+        finally:
+            self._in_hand -= 1
+
+    async def _take(self, request: web.Request, api: Api) -> web.Response:
         with self._shop.pulse.work("gateway"):
             try:
-                body = await request.read()
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    body = await request.read()
             except web.HTTPRequestEntityTooLarge:
                 return self._refuse(api, "too_large", 413)
+            except TimeoutError:
+                return self._refuse(api, "slow", 408)
             connection = request.match_info["connection"]
             secret = self._verify(request, api, connection, body)
             if secret is None:
@@ -90,7 +141,7 @@ class Gateway:
 
     def _refuse(self, api: Api, reason: str, status: int) -> web.Response:
         self._shop.metrics.refused.labels(api, reason).inc()
-        return web.Response(status=status)
+        return web.Response(status=status, headers=_LATER if status == 503 else None)
 
     async def _keep(self, request: web.Request, api: Api, connection: str, body: bytes, secret: str) -> web.Response:
         now = self._shop.clock.now()
@@ -101,8 +152,8 @@ class Gateway:
             api=api,
             kind="webhook",
             received_at=now,
-            headers={name: request.headers[name] for name in _KEPT if name in request.headers},
-            content_type=request.content_type,
+            headers={name: _text(request.headers[name]) for name in _KEPT if name in request.headers},
+            content_type=_text(request.content_type),
             secret=secret,
             module=request.match_info.get("module", ""),
         )
@@ -112,8 +163,12 @@ class Gateway:
                 await self._shop.append([delivery_record(self._shop.topics, meta, body)])
         except (LogError, TimeoutError) as error:
             self._shop.journal.error("gateway.log_unavailable", error=type(error).__name__)
-            self._shop.metrics.refused.labels(api, "log").inc()
-            return web.Response(status=503, headers=_NO_LOG)
+            return self._refuse(api, "log", 503)
         failpoints.hit("gateway.after_append")
         self._shop.metrics.deliveries.labels(api).inc()
         return web.Response(status=204 if api == "gocardless" else 200)
+
+
+def _text(value: str) -> str:
+    """A header as text that can be kept: HTTP allows bytes in it that are no text at all."""
+    return value.encode("utf-8", "replace").decode()

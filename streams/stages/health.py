@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
+from projections.errors import StoreError
 from projections.standstills import Standstills
 from streams.app import Worker
+from streams.log import LogError, TopicPartition
 from streams.stages.clock import ClockStage
 from streams.stages.desk import Api, Desk
 from streams.stages.shop import Shop
@@ -31,13 +33,27 @@ class Health:
         found = [] if self.started else ["starting"]
         if self.worker is not None and self.worker.failure is not None:
             found.append("a stage has failed")
-        found += [f"connection {one.connection} is set aside" for one in Standstills(self._shop.store).set_aside()]
-        found += [f"{one.connection}/{one.api} catches up ({one.reason})" for one in Standstills(self._shop.store).catch_ups()]
+        found += self._standing_still()
         for api, desks in self._desks.items():
             found += [f"{name}/{api}: {desk.trouble}" for name, desk in desks.items() if desk.trouble]
         if self.clock is not None:
             found += [f"{name}: {why}" for name, why in self.clock.refusals.items()]
         return found
+
+    def _standing_still(self) -> list[str]:
+        try:
+            standstills = Standstills(self._shop.store)
+            aside = [f"connection {one.connection} is set aside" for one in standstills.set_aside()]
+            return aside + [f"{one.connection}/{one.api} catches up ({one.reason})" for one in standstills.catch_ups()]
+        except StoreError as error:
+            return [f"the store cannot be read ({type(error).__name__})"]
+
+    async def _log(self) -> list[str]:
+        try:
+            await self._shop.log.end_offset(TopicPartition(self._shop.topics.events.name, 0))
+        except LogError as error:
+            return [f"the log cannot be read ({type(error).__name__})"]
+        return []
 
     async def _alive(self, request: web.Request) -> web.Response:
         del request
@@ -45,7 +61,7 @@ class Health:
 
     async def _ready(self, request: web.Request) -> web.Response:
         del request
-        troubles = self.troubles()
+        troubles = self.troubles() + await self._log()
         body = orjson.dumps({"ready": not troubles, "troubles": troubles})
         return web.Response(status=503 if troubles else 200, body=body, content_type="application/json")
 

@@ -8,14 +8,13 @@ from typing import Final
 
 from projections.outbox import Outbox, Unpublished
 from streams import failpoints
-from streams.log import NewRecord, TopicPartition
-from streams.records import OFFSET_HEADER, decision_records, header
+from streams.log import NewRecord
+from streams.records import decision_records
+from streams.stages.core import recorded_from
 from streams.stages.shop import Shop
 
 #: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's publication.
 _BATCH: Final = 500
-#: Records of the decisions topic looked at after a start. It must cover one batch that was appended and not marked.
-_TAIL: Final = 4 * _BATCH
 
 
 class Relay:
@@ -26,20 +25,14 @@ class Relay:
         self._outbox = Outbox(shop.store)
 
     async def recover(self) -> None:
-        """Mark what an earlier process had appended and not marked."""
-        topic = self._shop.topics.decisions.name
+        """Mark what an earlier process had appended and not marked, or what a restored store does not remember."""
         for partition in range(self._shop.topics.partitions):
-            waiting = self._outbox.unpublished(partition, _BATCH)
-            if not waiting:
-                continue
-            tp = TopicPartition(topic, partition)
-            end = await self._shop.log.end_offset(tp)
-            start = max(await self._shop.log.start_offset(tp), end - _TAIL)
-            published = set()
-            while start < end and (records := await self._shop.log.read(tp, start, end - start)):
-                published |= {header(record, OFFSET_HEADER) for record in records}
-                start = records[-1].offset + 1
-            self._mark([one for one in waiting if str(one.offset).encode() in published])
+            while waiting := self._outbox.unpublished(partition, _BATCH):
+                published = (await recorded_from(self._shop, partition, waiting[0].offset)).decisions
+                done = [one for one in waiting if one.offset in published]
+                self._mark(done)
+                if len(done) < len(waiting):
+                    break
 
     async def turn(self) -> str | None:
         """Publish everything that waits; nothing is due later."""

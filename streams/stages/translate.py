@@ -1,9 +1,10 @@
 """Translate: deliveries in, events out. One delivery gives any number of events; a piece that cannot be read is parked, the rest goes on.
 
-The events and the position of the delivery are one append, so on the embedded log a delivery is translated exactly once; on Kafka it may
-be translated again after a crash, and the ids of its events make that harmless.
+The events and the position of the delivery are one append, so on the embedded log a delivery is translated exactly once. On Kafka, and
+where one delivery is too large for one append, it may be translated again after a crash, and the ids of its events make that harmless.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -13,13 +14,23 @@ from adapters.gocardless import translate as gocardless
 from adapters.zoho import translate as zoho
 from domain import events, ids
 from domain.envelope import Event
+from domain.errors import UndecodableEventError
 from streams import failpoints
-from streams.log import Batch, NewRecord, Record, TopicPartition
+from streams.log import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
 from streams.records import event_record, read_delivery
 from streams.stages.shop import Shop
 
-#: Events of one append. Lower: more commits in a burst. Higher: others wait longer behind it (the log takes 10,000 records).
+#: Events of one append, and their bytes. Lower: more commits in a burst. Higher: others wait longer behind it, and the log refuses an
+#: append of more than 10,000 records or 32 MiB.
 _APPEND_EVENTS: Final = 5_000
+_APPEND_BYTES: Final = 8 * MEBIBYTE
+
+#: Pieces of one delivery that are parked one by one. Lower: a person sees less of what is wrong. Higher: a page of a million bad rows would
+#: be answered with a million events.
+MAX_PARKED: Final = 100
+
+#: Longest connection name that is believed of a record that does not say whose it is. Higher than a real one's 40 only costs room.
+_MAX_KEY: Final = 40
 
 
 class Translate:
@@ -38,27 +49,46 @@ class Translate:
 
     async def handle(self, batch: Batch) -> None:
         """Translate consecutive deliveries of one partition."""
-        records: list[NewRecord] = []
+        events_out: list[NewRecord] = []
+        size = 0
         for record in batch.records:
-            translation, meta = read(self._shop, record)
-            records.extend(event_record(self._shop.topics, event) for event in translation.events)
-            records.extend(event_record(self._shop.topics, parked(meta, record, piece)) for piece in translation.parked)
-            self._shop.metrics.parked_pieces.inc(len(translation.parked))
-            if len(records) >= _APPEND_EVENTS or record is batch.records[-1]:
-                failpoints.hit("translate.before_append")
-                await self._shop.append(records, positions={self._group: {batch.tp: record.offset + 1}})
-                failpoints.hit("translate.after_append")
-                self._shop.pulse.handled(batch.tp, record.offset + 1)
-                records = []
+            for event in self._records(record):
+                if len(events_out) >= _APPEND_EVENTS or size >= _APPEND_BYTES:
+                    await self._append(batch.tp, events_out, record.offset)
+                    events_out, size = [], 0
+                events_out.append(event)
+                size += len(event.value or b"")
+        await self._append(batch.tp, events_out, batch.next_offset)
+
+    async def _append(self, tp: TopicPartition, records: list[NewRecord], done: int) -> None:
+        """Events, with the position before which every delivery is wholly translated."""
+        failpoints.hit("translate.before_append")
+        await self._shop.append(records, positions={self._group: {tp: done}})
+        failpoints.hit("translate.after_append")
+        self._shop.pulse.handled(tp, done)
+
+    def _records(self, record: Record) -> Iterator[NewRecord]:
+        """The events of one delivery, then what of it is parked."""
+        translation, meta = read(self._shop, record)
+        pieces = list(translation.parked)
+        for event in translation.events:
+            try:
+                yield event_record(self._shop.topics, event)
+            except UndecodableEventError as error:
+                pieces.append(Parked(event.id, str(error)))
+        if len(pieces) > MAX_PARKED:
+            pieces[MAX_PARKED:] = [Parked("", f"{len(pieces) - MAX_PARKED} further pieces cannot be read")]
+        self._shop.metrics.parked_pieces.inc(len(pieces))
+        for piece in pieces:
+            yield event_record(self._shop.topics, parked(meta, record, piece))
 
 
 def read(shop: Shop, record: Record) -> tuple[Translation, DeliveryMeta]:
     """What a delivery says. Total: whatever the bytes are, there is a translation."""
     try:
         meta, body = read_delivery(record)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        key = (record.key or b"").decode(errors="replace")
-        meta = DeliveryMeta(f"{record.topic}/{record.partition}/{record.offset}", key, "gocardless", "page", shop.clock.now())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        meta = DeliveryMeta(f"{record.topic}/{record.partition}/{record.offset}", _whose(record), "gocardless", "page", shop.clock.now())
         return Translation([], [Parked("meta", "not a delivery of ours")]), meta
     connection = shop.connections.get(meta.connection)
     try:
@@ -71,6 +101,12 @@ def read(shop: Shop, record: Record) -> tuple[Translation, DeliveryMeta]:
     except Exception as fault:  # noqa: BLE001 - a translator that raises is a fault of ours; its delivery is parked whole, the stream goes on
         shop.journal.exception("translate.raised", delivery=meta.id, kind=meta.kind)
         return Translation([], [Parked("", f"the translator failed: {type(fault).__name__}")]), meta
+
+
+def _whose(record: Record) -> str:
+    """The connection that a record's key names, as far as it can be one."""
+    key = (record.key or b"").decode(errors="replace")[:_MAX_KEY]
+    return "".join(one if one.isprintable() else "?" for one in key)
 
 
 def parked(meta: DeliveryMeta, record: Record, piece: Parked) -> Event:

@@ -70,3 +70,24 @@ def test_a_day_never_goes_back(company):
     for day in ("2026-03-03", "2026-03-02", "2026-03-03"):
         company.tell("clock.day_began", events.DayBegan(day))
     assert company.state.own.today == "2026-03-03"
+
+
+def test_the_opening_clearing_balance_is_posted_once(company, policy):
+    opening = replace(policy, books_from="2026-03-01", opening_clearing_minor={"GBP": 5_000, "EUR": 700})
+    company.open_gate(opening)
+    assert company.clearing("GBP") == 5_000
+    assert company.state.open_items["EUR:opening"].amount_minor == 700
+    company.tell("operator.gate_closed", events.GateClosed("finance"))
+    company.tell("operator.gate_opened", events.GateOpened("finance"))
+    assert company.clearing("GBP") == 5_000
+    company.check_books()
+
+
+def test_every_day_the_open_invoices_are_read_again(company):
+    company.open_gate()
+    company.now = "2026-03-03T00:00:00.000Z"
+    company.tell("clock.day_began", events.DayBegan("2026-03-03"))
+    assert company.take("zoho.list_open_invoices").about == "connections:c1"
+    company.tell("operator.gate_closed", events.GateClosed("finance"))
+    company.tell("clock.day_began", events.DayBegan("2026-03-04"))
+    assert company.pending == []

@@ -501,3 +501,18 @@ def test_a_read_that_is_refused_is_shown_and_closes_when_one_succeeds(company):
     company.tell("operator.replay_requested", events.ReplayRequested("finance", read.id))
     company.outcome(read, resource="1")
     assert company.open_codes() == set()
+
+
+def test_a_failed_debit_of_an_earlier_life_is_not_repeated_without_a_person(company):
+    company.open_gate()
+    company.customer()
+    company.invoice("1")
+    metadata = {"zoho_invoice_id": "1", "zoho_invoice_number": "INV-1", "command": "cm-earlier"}
+    read = events.PaymentRead("PM-old", "failed", 12_000, "GBP", "MD1", company.now, metadata=metadata)
+    company.tell("gocardless.payment_read", read)
+    company.reach("2026-03-03T12:00:00.000Z")
+    assert company.state.invoices["1"].stage == "failed"
+    assert company.state.discrepancies["debit_failed:invoices:1"].text == "The debit for INV-1 failed: failed."
+    company.tell("operator.invoice_released", events.InvoiceReleased("finance", "1", "retry"))
+    company.reach("2026-03-05T12:00:00.000Z")
+    assert company.state.invoices["1"].payment == "PM-1-1"

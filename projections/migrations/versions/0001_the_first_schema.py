@@ -158,6 +158,7 @@ def upgrade() -> None:
         sa.Column("sweep_asked_at", TEXT, autoincrement=False, nullable=False),
         sa.Column("today", TEXT, autoincrement=False, nullable=False),
         sa.Column("time_accepted", TEXT, autoincrement=False, nullable=False),
+        sa.Column("opening_posted", sa.Boolean(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("connection", "id", name=op.f("pk_connections")),
         sqlite_with_rowid=False,
     )
