@@ -17,7 +17,7 @@ META_HEADER: Final = "meta"
 class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which call of ours a body answers. `step`: "send" (the command's own call), "look_up" (a search before a repeat), "follow" (a
     further read the answer asked for: the next page, the resource an idempotency conflict names). `call` counts the calls of the
-    command from 1. `status` is the HTTP status.
+    command from 1. `status` is the HTTP status. `fresh`: as in `PageInfo`, where the answer is a page of a list.
     """
 
     command: Command
@@ -28,6 +28,7 @@ class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     query: dict[str, str]
     status: int
     as_of: str
+    fresh: list[int] | None = None
 
 
 class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -147,7 +147,7 @@ class _Reading:
                 case c.ReadContact():
                     self._contact("zoho.contact_read", _member(body, "contact"))
                 case c.ListOpenInvoices():
-                    self._invoices("open", body.rows("invoices"), call.as_of, pages.page_of(asked), complete=last, fresh=None)
+                    self._invoices("open", body.rows("invoices"), call.as_of, pages.page_of(asked), complete=last, fresh=call.fresh)
                 case c.CreateCustomerPayment() if body.one("payment", "customer_payment") is not None:
                     raw = _member(body, "payment", "customer_payment")
                     row = wire.read(raw, wire.PaymentRow)

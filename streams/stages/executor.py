@@ -17,16 +17,19 @@ from adapters.deliveries import CallInfo, DeliveryMeta
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform as gocardless
 from adapters.verdicts import Answer, Call, Done, Retry, Unknown, Verdict
+from adapters.zoho import pages as zoho_pages
 from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices
 from domain.envelope import Event
 from domain.times import add_seconds
 from projections.mappings import read_state
+from projections.polls import Polls
 from projections.queue import Queue, Queued
 from streams import failpoints
 from streams.records import delivery_record
 from streams.settings import Calls
 from streams.stages.desk import Api, Desk
+from streams.stages.freshness import Compared, compare
 from streams.stages.shop import Shop
 
 PERFORM: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
@@ -41,6 +44,10 @@ _CREDENTIALS_S: Final = 900
 #: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a write that no key
 #: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
 _ABSENT_ONCE: Final = "absent once"
+
+
+#: The list whose rows are remembered, whichever walk showed them.
+_INVOICES: Final = "zoho.invoices"
 
 
 class Executor:
@@ -147,6 +154,7 @@ class _Performance:
         self._calls = calls
         self._draw = draw
         self._perform = PERFORM[desk.api]
+        self._polls = Polls(shop.store)
         self._as_of = shop.clock.now()
         self._sent = 0
 
@@ -253,7 +261,18 @@ class _Performance:
 
     async def _deliver(self, answer: Answer, step: str, call: Call) -> None:
         """The answer enters the log like everything else from outside."""
-        info = CallInfo(self._command, self._call_number, step, call.method, call.path, dict(call.query), answer.status, self._as_of)
+        page = self._compare(answer)
+        info = CallInfo(
+            self._command,
+            self._call_number,
+            step,
+            call.method,
+            call.path,
+            dict(call.query),
+            answer.status,
+            self._as_of,
+            page.fresh if page is not None else None,
+        )
         digest = ids.digest(answer.body.hex())
         meta = DeliveryMeta(
             id=f"an-{ids.digest(self._command.id, str(self._call_number), step, str(self._sent), digest)}",
@@ -267,6 +286,14 @@ class _Performance:
         )
         await self._shop.append([delivery_record(self._shop.topics, meta, answer.body)])
         failpoints.hit("executor.after_append")
+        if page is not None and page.fresh:
+            self._polls.save(self._polls.get(self._desk.connection, _INVOICES), page.digests)
+
+    def _compare(self, answer: Answer) -> Compared | None:
+        """Of the list of open invoices, which rows differ from what was delivered before, by a walk of whichever list."""
+        if not isinstance(self._command.data, commands.ListOpenInvoices) or not zoho_pages.is_page(_INVOICES, answer):
+            return None
+        return compare(self._polls, self._desk.connection, _INVOICES, zoho_pages.rows(_INVOICES, answer.body))
 
     async def _conclude(self, kind: str, reason: str) -> None:
         """An outcome that no answer tells: withheld before the write, or given up."""

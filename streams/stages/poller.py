@@ -5,7 +5,6 @@ cursor advances when all pages are durable, so a crash repeats a walk and never 
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from time import monotonic
 from types import ModuleType
 from typing import Final
@@ -27,6 +26,7 @@ from streams import failpoints
 from streams.records import delivery_record
 from streams.settings import Calls, Polling
 from streams.stages.desk import Api, Desk
+from streams.stages.freshness import compare, digests_of, whole_digest
 from streams.stages.shop import Shop
 
 PAGES: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
@@ -39,8 +39,6 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 
 #: Lists whose rows carry ids of events: known ones are told by the store, not by a digest per row.
 _OF_EVENTS: Final = "gocardless.events"
-
-_DIGEST_BYTES: Final = 16
 
 
 class Poller:
@@ -135,16 +133,13 @@ class Poller:
     async def _keep(self, desk: Desk, poll: Poll, answer: Answer, info: PageInfo) -> str:
         """Append the page: whole when something in it is new, else its digest. Returns the digest."""
         rows: list[tuple[str, bytes]] = PAGES[self._api].rows(poll.kind, answer.body)
-        digests = {key: blake2b(value, digest_size=_DIGEST_BYTES).digest() for key, value in rows}
-        whole = blake2b(b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=_DIGEST_BYTES).hexdigest()
+        remembered: dict[str, bytes] = {}
         if poll.kind == _OF_EVENTS:
-            known = processed(self._shop.store, desk.connection, digests)
+            known = processed(self._shop.store, desk.connection, [key for key, _ in rows])
             fresh = [place for place, (key, _) in enumerate(rows) if key not in known]
-            remembered = None
+            whole = whole_digest(digests_of(rows))
         else:
-            before = self._polls.digests(desk.connection, poll.kind, list(digests))
-            fresh = [place for place, (key, _) in enumerate(rows) if before.get(key) != digests[key]]
-            remembered = digests
+            fresh, remembered, whole = compare(self._polls, desk.connection, poll.kind, rows)
         now = self._shop.clock.now()
         meta = DeliveryMeta(
             id=f"pg-{ids.digest(desk.connection, poll.kind, info.as_of, str(info.page), whole)}",
