@@ -255,6 +255,7 @@ def _unapplied(draft: Draft, booking: Booking, row: CommandRow, outcome: events.
             ),
             priority=commands.PRIORITY_MONEY,
             key=f"{booking.id}:reversal",
+            look_up_first=True,
         )
     elif outcome.kind == "parked":
         _show_refusal(draft, booking, row, outcome, "the reversal")
@@ -320,4 +321,5 @@ def _to_suspense(draft: Draft, booking: Booking, outcome: events.Outcome) -> Non
         ),
         priority=commands.PRIORITY_MONEY,
         key=f"{booking.id}:suspense",
+        look_up_first=True,
     )

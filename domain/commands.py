@@ -205,7 +205,8 @@ PRIORITY_SWEEP: Final = 3
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instruction. `about` is the row it serves ("invoices:460…"); `purpose` groups its attempts; `key` is GoCardless's
     idempotency key or Zoho's unique value ("" for reads). `not_after` "" or the instant after which it must not be sent.
-    `look_up_first`: search for an earlier effect before the first send as well.
+    `look_up_first`: search for an earlier effect before the first send as well; set where the API has no upsert, since a log restored
+    from a backup does not remember what it sent.
     """
 
     id: str

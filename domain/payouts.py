@@ -281,6 +281,7 @@ def _ask_transfer(draft: Draft, payout: Payout, clearing: str, bank: str, date: 
         ),
         priority=commands.PRIORITY_MONEY,
         key=payout.id,
+        look_up_first=True,
     )
     draft.mark("payouts", payout.id, transfer_command=command.id)
 
@@ -368,6 +369,7 @@ def _ask_suspense(draft: Draft, payout: Payout, clearing: str, foreign: list[Pay
         ),
         priority=commands.PRIORITY_MONEY,
         key=f"{payout.id}:foreign",
+        look_up_first=True,
     )
     draft.mark("payouts", payout.id, suspense_command=command.id)
 

@@ -7,7 +7,7 @@ whoever runs us starts us again, and every stage goes on from its stored positio
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Self
 
 import aiohttp
@@ -25,8 +25,8 @@ from projections.store import Store, open_store
 from streams.app import HandlerSpec, Worker
 from streams.engines import open_log
 from streams.keys import GOCARDLESS_TOKEN, Credentials, SealedTokens, open_vault
-from streams.log import Log
 from streams.metrics import Metrics
+from streams.opened import GROUP
 from streams.pulse import Pulse
 from streams.settings import Connection, Settings
 from streams.stages.clock import ClockStage
@@ -40,9 +40,6 @@ from streams.stages.relay import Relay
 from streams.stages.shop import Shop
 from streams.stages.translate import Translate
 from streams.topics import Topics
-
-#: The consumer group of the stages.
-GROUP: Final = "zoho-gocardless"
 
 APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
 
@@ -184,15 +181,6 @@ def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: st
     source = TokenSource(session, credentials.zoho_client(name), tokens, now, sandbox=bool(connection.zoho.url))
     client = ZohoClient(session, source, connection.zoho.organization_id)
     return lambda call, deadline_s: client.send(call, deadline_s=deadline_s)
-
-
-@contextlib.asynccontextmanager
-async def opened_log(settings: Settings) -> AsyncIterator[Log]:
-    """The log alone, for tools that read it or append an operator's event beside a running program."""
-    log = open_log(settings.log)
-    async with log:
-        await log.ensure_topics(Topics(settings.topic_prefix, settings.partitions))
-        yield log
 
 
 def waiting(store: Store) -> Iterable[str]:

@@ -1,7 +1,8 @@
 """Backup of an installation of one machine while it runs, and its restore: the log and the store together, in one folder.
 
 The store is copied first, so its positions always lie within the log. A restored pair gets a new incarnation and a new generation, the
-store takes over every decision that the log has recorded, and no executor runs before both APIs were polled to their heads (design rule 5).
+running program takes over what the log has recorded beyond the store, and no executor runs before both APIs were polled to their heads
+(design rule 5).
 With PostgreSQL only the log is copied: the log is the truth, and credentials are the database's own backup's affair.
 """
 
@@ -17,15 +18,13 @@ import msgspec
 import sqlalchemy as sa
 
 from projections.store import open_store
-from streams.engines import open_log
+from projections.tables import catch_ups
 from streams.engines.sqlite import SqliteLog
 from streams.engines.sqlite import backup as copy_log
 from streams.engines.sqlite import restore as restore_log
 from streams.engines.sqlite.schema import sync_folder
 from streams.log import LogError, LogReadOnly
-from streams.replay import Progress, catch_up, no_progress
 from streams.settings import Settings
-from streams.topics import Topics
 
 LOG_FILE: Final = "log.db"
 STORE_FILE: Final = "store.db"
@@ -46,14 +45,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restore made: the log's new incarnation; `caught_up`: events that the store did not have yet and took from the log's recorded
-    decisions; `store` False: the backup has none, and the store is to be rebuilt.
-    """
+    """What a restore made: the log's new incarnation. `store` False: the backup has none, and the store is to be rebuilt."""
 
     incarnation: str
     made_at: str
     store: bool
-    caught_up: int
 
 
 def backup(settings: Settings, folder: Path, now: str) -> Manifest:
@@ -90,7 +86,7 @@ def backup(settings: Settings, folder: Path, now: str) -> Manifest:
     return manifest
 
 
-async def restore(settings: Settings, folder: Path, now: str, progress: Progress = no_progress) -> Restored:
+def restore(settings: Settings, folder: Path, now: str) -> Restored:
     """Make log and store, where the settings say, from a backup. Never overwrites one; what was made is removed when it fails.
 
     Raises:
@@ -108,17 +104,16 @@ async def restore(settings: Settings, folder: Path, now: str, progress: Progress
     made: list[Path] = [log_path]
     try:
         incarnation = restore_log(folder / LOG_FILE, log_path)
-        caught_up = 0
         if with_store and store_path is not None:
             made.append(store_path)
             _copy(folder / STORE_FILE, store_path)
-            caught_up = await _adopt(settings, incarnation, now, progress)
+            _adopt(settings, incarnation, now)
     except BaseException:
         for path in made:
             for part in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
                 part.unlink(missing_ok=True)
         raise
-    return Restored(incarnation, manifest.made_at, with_store, caught_up)
+    return Restored(incarnation, manifest.made_at, with_store)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -129,18 +124,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise NoBackup("not the folder of a backup", str(folder), "give the folder that `zoho-gocardless backup` made") from None
 
 
-async def _adopt(settings: Settings, incarnation: str, now: str, progress: Progress) -> int:
-    """The store becomes a new generation, belongs to the restored log, and takes what that log has beyond it."""
-    topics = Topics(settings.topic_prefix, settings.partitions)
-    with open_store(settings.store, now=now, adopt="restored") as store:
-        with store.write() as connection:
-            store.set_meta(connection, "log_incarnation", incarnation)
-        async with open_log(settings.log) as log:
-            await log.ensure_topics(topics)
-            caught_up = catch_up(log, topics, store, progress=progress)
-        with store.write() as connection:
-            store.require_catch_up(connection, "restored", now)
-    return caught_up
+def _adopt(settings: Settings, incarnation: str, now: str) -> None:
+    """The store becomes a new generation, belongs to the restored log, and owes a look at both APIs, for connections it never saw too."""
+    owed = [(name, api, "restored", now) for name in sorted(settings.connections) for api in ("gocardless", "zoho")]
+    with open_store(settings.store, now=now, adopt="restored") as store, store.write() as connection:
+        store.set_meta(connection, "log_incarnation", incarnation)
+        if owed:
+            connection.exec_driver_sql(store.upsert(catch_ups), owed)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -162,10 +152,9 @@ def _making(path: Path) -> Iterator[None]:
 
 
 def _log_path(url: str) -> Path:
-    log = open_log(url)
-    if not isinstance(log, SqliteLog):
+    if not url.startswith("sqlite:"):
         raise NoBackup("only the embedded log is copied by this command", "the setting log", "use the tools of the Kafka cluster")
-    return log.path
+    return SqliteLog.from_url(url).path
 
 
 def _store_path(url: str) -> Path | None:

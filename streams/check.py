@@ -2,18 +2,25 @@
 
 It reads both APIs, names what is missing, and turns the account names of the settings into a policy. Its result is an event; opening the
 gate is a person's event after it.
+
+```
+stop    must be repaired   credentials, the organisation and its time zone, accounts, taxes, the vendor, rates, days, an unfinished import
+decide  must be accepted   the policy, several creditors, no verification, what else collects, fields that cannot be seen, what is left out
+ok      good to know       the organisation, the creditor, how much has been read
+```
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from adapters.errors import AdapterError
 from adapters.http import open_session
 from adapters.verdicts import Answer, Call
-from domain import ids, money
+from adapters.zoho import amounts
+from domain import currencies, ids, money, times
 from domain.envelope import Event
 from domain.errors import DomainError
 from domain.events import ConnectionChecked, Finding, GateOpened, PolicySet
@@ -21,20 +28,22 @@ from domain.policy import Accounts, Policy
 from projections.polls import Polls
 from projections.queries import Queries
 from projections.store import Store
-from streams.assemble import gocardless_send, zoho_send
+from streams.assemble import APIS, gocardless_send, zoho_send
+from streams.check_reads import NAMES, Findings, Reader, Row, Rows
 from streams.keys import Credentials
-from streams.settings import Connection, Rules, Settings
-from streams.stages.desk import Send
+from streams.settings import Connection, Settings
+from streams.stages.desk import Api, Send
 from streams.stages.poller import KINDS
 
-#: Real seconds for one read. The check is run by a person who waits.
-_DEADLINE_S: Final = 30.0
+#: Zoho's account types that fees can be booked to.
+_EXPENSE_TYPES: Final = frozenset({"expense", "other_expense", "cost_of_goods_sold"})
 
-_decode: Final = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
+#: GoCardless's statuses of payments that have not come to an end yet.
+_UNDER_WAY: Final = ("pending_customer_approval", "pending_submission", "submitted")
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the check found, and the policy that the settings ask for (None: it is in force already, or cannot be made)."""
+    """What the check found, and the policy that the settings ask for (None: it is in force already, or something stops it)."""
 
     event: ConnectionChecked
     policy: Policy | None
@@ -50,118 +59,299 @@ class Checked(msgspec.Struct, frozen=True):
         return [one for one in self.event.findings if one.level == "decide"]
 
 
+class _Creditor(msgspec.Struct, frozen=True):
+    """What is paid out to: `banks` maps the enabled creditor bank accounts to their currencies; `paid_in` "" without foreign exchange."""
+
+    id: str = ""
+    country_code: str = ""
+    paid_in: str = ""
+    banks: dict[str, str] | None = None
+
+
 class _Check:
-    def __init__(self, name: str, connection: Connection, store: Store, gocardless: Send, zoho: Send) -> None:
+    def __init__(
+        self, name: str, connection: Connection, store: Store, sends: Mapping[Api, Send], unheard: Iterable[Api], now: str
+    ) -> None:
         self._name = name
         self._connection = connection
+        self._rules = connection.rules
         self._store = store
-        self._send = {"gocardless": gocardless, "zoho": zoho}
-        self._findings: list[Finding] = []
+        self._unheard = unheard
+        self._now = now
+        self._findings = Findings()
+        self._find = self._findings.add
+        self._read = Reader(sends, self._findings)
 
     async def run(self) -> Checked:
         organization = await self._organization()
-        creditor, banks = await self._creditor()
-        rates = await self._rates()
-        policy = await self._policy(banks)
-        await self._waiting_money()
+        creditor = await self._creditor()
+        rates = await self._rates(str(organization.get("currency_code", "")))
+        accounts = await self._accounts(creditor)
+        await self._unique_fields()
+        await self._others_collect()
+        for api in self._unheard:
+            text = f"No webhook secret of {NAMES[api]} is entered: what happens there is noticed by polls only, hours later."
+            self._find(f"no_webhooks_{api}", "decide", text)
         self._import()
+        policy = self._policy(accounts)
         event = ConnectionChecked(
-            findings=self._findings,
+            findings=self._findings.all,
             organization_id=self._connection.zoho.organization_id,
             base_currency=str(organization.get("currency_code", "")),
-            time_zone=str(organization.get("time_zone", "UTC")),
-            creditor=creditor,
+            time_zone=str(organization.get("time_zone") or "UTC"),
+            creditor=creditor.id,
             environment=self._connection.environment,
             rates=rates,
-            creditor_bank_accounts=banks,
+            creditor_bank_accounts=creditor.banks or {},
         )
         return Checked(event, policy)
 
-    def _find(self, code: str, level: str, text: str, count: int = 0) -> None:
-        self._findings.append(Finding(code, level, text, count))
+    # --- the two sides ---
 
-    async def _get(self, api: str, path: str, **query: str) -> dict[str, Any]:
-        """A body, {} with a "stop" finding when it cannot be had."""
-        try:
-            answer: Answer = await self._send[api](Call("GET", path, query), _DEADLINE_S)
-            body = _decode(answer.body)
-        except AdapterError as error:
-            self._find(f"{api}_unreachable", "stop", f"{api}: {path} could not be read: {error}")
-            return {}
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self._find(f"{api}_unreachable", "stop", f"{api}: {path} did not answer JSON")
-            return {}
-        if answer.status != 200 or body.get("code", 0) != 0:
-            said = body.get("message") or (body.get("error") or {}).get("message") or answer.status
-            self._find(f"{api}_refused", "stop", f"{api}: {path} was refused: {said}. Check the credentials and their rights.")
-            return {}
-        return body
-
-    async def _organization(self) -> dict[str, Any]:
+    async def _organization(self) -> Row:
         wanted = self._connection.zoho.organization_id
-        body = await self._get("zoho", f"/organizations/{wanted}")
-        found: dict[str, Any] = body.get("organization") or {}
-        if body and str(found.get("organization_id")) != wanted:
-            self._find("organization", "stop", f"Zoho shows another organisation than {wanted}")
-        elif found:
-            self._find("organization", "ok", f"Zoho Books: {found.get('name', wanted)}, base currency {found.get('currency_code')}")
+        rows = await self._read.zoho("/organizations")
+        if rows is None:
+            return {}
+        found = next((row for row in rows if str(row.get("organization_id")) == wanted), None)
+        if found is None:
+            shown = ", ".join(sorted(str(row.get("organization_id")) for row in rows)) or "none"
+            self._find("organization", "stop", f"This consent does not reach organisation {wanted} of Zoho Books; it reaches {shown}.")
+            return {}
+        self._find("organization", "ok", f"Zoho Books: {found.get('name', wanted)}, base currency {found.get('currency_code')}.")
+        try:
+            times.local_day(self._now, str(found.get("time_zone")))
+        except DomainError as error:
+            self._find("time_zone", "stop", f"The organisation's time zone cannot be used: {error}.")
         return found
 
-    async def _creditor(self) -> tuple[str, dict[str, str]]:
-        rows = (await self._get("gocardless", "/creditors")).get("creditors") or []
+    async def _creditor(self) -> _Creditor:
+        rows = await self._read.gocardless("creditors")
+        accounts = await self._read.gocardless("creditor_bank_accounts")
+        if rows is None or accounts is None:
+            return _Creditor()
         if not rows:
-            return "", {}
+            self._find("creditor", "stop", "This GoCardless account has no creditor yet: finish its set-up at GoCardless.")
+            return _Creditor()
         if len(rows) > 1:
-            self._find("creditors", "decide", f"This GoCardless account has {len(rows)} creditors; all their payouts are posted", len(rows))
-        creditor = rows[0]
-        if creditor.get("verification_status") != "successful":
-            status = creditor.get("verification_status")
-            self._find("verification", "decide", f"GoCardless has not verified the creditor ({status}): no payouts until it has")
-        accounts = (await self._get("gocardless", "/creditor_bank_accounts")).get("creditor_bank_accounts") or []
+            self._find(
+                "creditors", "decide", f"This GoCardless account has {len(rows)} creditors; all their payouts are posted.", len(rows)
+            )
+        for row in rows:
+            status = row.get("verification_status")
+            if status != "successful":
+                name = row.get("name")
+                self._find("verification", "decide", f"GoCardless has not verified {name} ({status}): it pays nothing out until it has.")
         banks = {str(row["id"]): str(row.get("currency", "")) for row in accounts if row.get("enabled", True)}
-        self._find("creditor", "ok", f"GoCardless: {creditor.get('name')}, payouts in {', '.join(sorted(set(banks.values())))}")
-        return str(creditor.get("id", "")), banks
+        paid = ", ".join(sorted(set(banks.values()))) or "no currency yet"
+        self._find("creditor", "ok", f"GoCardless: {rows[0].get('name')}, payouts in {paid}.")
+        first = rows[0]
+        return _Creditor(str(first.get("id", "")), str(first.get("country_code") or ""), str(first.get("fx_payout_currency") or ""), banks)
 
-    async def _rates(self) -> dict[str, str]:
-        rows = (await self._get("zoho", "/settings/currencies")).get("currencies") or []
-        return {str(row["currency_code"]): str(row["exchange_rate"]) for row in rows if str(row.get("exchange_rate", "0")) not in {"", "0"}}
+    async def _rates(self, base: str) -> dict[str, str]:
+        rows = await self._read.zoho("/settings/currencies")
+        found: dict[str, str] = {}
+        for row in rows or []:
+            try:
+                found[str(row.get("currency_code"))] = amounts.rate(str(row.get("exchange_rate") or ""))
+            except DomainError:
+                continue  # 0 or "": never used, so it has no rate
+        for currency in sorted(self._rules.clearing):
+            if rows is not None and base and currency not in {base, *found}:
+                self._find(f"rate_{currency}", "stop", f"Zoho Books has no exchange rate for {currency}: add one there.")
+        return found
 
-    async def _policy(self, banks: dict[str, str]) -> Policy | None:
-        """The policy that the settings ask for, with Zoho's ids in place of names."""
-        rules = self._connection.rules
-        names = await self._account_names()
-        accounts = Accounts(
-            clearing={cur: self._account(names, name, f"clearing {cur}") for cur, name in sorted(rules.clearing.items())},
-            suspense={cur: self._account(names, name, f"suspense {cur}") for cur, name in sorted(rules.suspense.items())},
-            bank={bank: self._account(names, rules.bank[cur], f"bank {cur}") for bank, cur in sorted(banks.items()) if cur in rules.bank},
-            fees=self._account(names, rules.fees, "fees"),
-            tax=await self._taxes(rules),
-            vendor=await self._vendor(rules),
+    # --- accounts ---
+
+    async def _accounts(self, creditor: _Creditor) -> Accounts:
+        rules = self._rules
+        self._completeness(creditor)
+        places = await self._named_accounts()
+        bank = {cur: self._money_account(places, name, f"bank {cur}", cur) for cur, name in sorted(rules.bank.items())}
+        return Accounts(
+            clearing={cur: self._money_account(places, name, f"clearing {cur}", cur) for cur, name in sorted(rules.clearing.items())},
+            suspense={cur: self._money_account(places, name, f"suspense {cur}", cur) for cur, name in sorted(rules.suspense.items())},
+            bank={one: bank[cur] for one, cur in sorted((creditor.banks or {}).items()) if cur in bank},
+            fees=self._fees_account(places),
+            tax=await self._taxes(creditor.country_code),
+            vendor=await self._vendor(),
         )
+
+    def _completeness(self, creditor: _Creditor) -> None:
+        """What the settings leave out."""
+        rules = self._rules
+        for what, named in (("clearing", rules.clearing), ("suspense", rules.suspense), ("bank", rules.bank)):
+            for currency in sorted(named):
+                if currency not in currencies.EXPONENTS:
+                    self._find(f"currency_{currency}", "stop", f"rules.{what}: {currency} is no currency; use its three capitals.")
         if not rules.clearing:
-            self._find("no_clearing", "stop", "rules.clearing names no account: add one for each currency that is collected")
+            self._find("no_clearing", "stop", "rules.clearing names no account: add one for each currency that is collected.")
         for currency in sorted(rules.clearing):
-            if currency not in rules.bank or currency not in banks.values():
-                self._find(f"no_bank_{currency}", "stop", f"payouts in {currency} have no bank account in rules.bank or at GoCardless")
+            paid_in = creditor.paid_in or currency
+            if paid_in not in rules.bank:
+                self._find(f"no_bank_{paid_in}", "stop", f"rules.bank names no account for payouts in {paid_in}.")
+            elif creditor.banks is not None and paid_in not in creditor.banks.values():
+                self._find(f"no_bank_{paid_in}", "stop", f"GoCardless has no bank account to pay {paid_in} out to: add one there.")
             if currency not in rules.suspense:
-                self._find(
-                    f"no_suspense_{currency}", "decide", f"rules.suspense has no account for {currency}: reversals that Zoho refuses wait"
-                )
-        await self._unique_field()
-        held = self._held()
-        wanted = self._limits(rules, Policy(version=(held.version if held else 0) + 1, accounts=accounts))
-        if held is not None and msgspec.structs.replace(wanted, version=held.version) == held:
+                text = f"rules.suspense names no account for {currency}: reversals that Zoho Books refuses wait for a person."
+                self._find(f"no_suspense_{currency}", "decide", text)
+        if not rules.fees:
+            self._find("no_fees", "decide", "rules.fees names no account: GoCardless's fees are not booked, and stay in clearing.")
+        if not rules.books_from:
+            text = "rules.books_from names no day: everything that GoCardless still shows is booked, old payouts too."
+            self._find("books_from", "decide", text)
+        used = [*rules.clearing.values(), *rules.suspense.values(), *rules.bank.values(), rules.fees]
+        for name in sorted({one for one in used if one and used.count(one) > 1}):
+            self._find("account_twice", "stop", f"The rules use the account {name!r} for more than one thing: each needs its own.")
+
+    async def _named_accounts(self) -> dict[str, list[Row]] | None:
+        """Name → the active accounts of that name, each once; those of Banking show their currency."""
+        chart = await self._read.zoho("/chartofaccounts", filter_by="AccountType.Active")
+        banking = await self._read.zoho("/bankaccounts")
+        if chart is None or banking is None:
             return None
-        self._find("policy", "decide", f"policy {wanted.version} of the settings comes into force")
-        return wanted
+        by_id: dict[str, Row] = {}
+        for row in [*chart, *banking]:
+            if str(row.get("is_active", True)).lower() != "false":
+                key = str(row.get("account_id"))
+                by_id[key] = {**by_id.get(key, {}), **row}
+        found: dict[str, list[Row]] = {}
+        for row in by_id.values():
+            found.setdefault(str(row.get("account_name")), []).append(row)
+        return found
 
-    def _held(self) -> Policy | None:
-        row = next((row for row in Queries(self._store).connections() if row.id == self._name), None)
-        return row.policy if row is not None else None
+    def _account(self, places: dict[str, list[Row]] | None, name: str, what: str) -> Row | None:
+        if places is None or not name:
+            return None
+        code, rows = _code("account", what), places.get(name, [])
+        if not rows:
+            self._find(code, "stop", f"Zoho Books has no active account named {name!r} ({what}): make it, or correct the settings.")
+        elif len(rows) > 1:
+            self._find(code, "stop", f"Zoho Books has {len(rows)} active accounts named {name!r} ({what}): rename all but one.")
+        return rows[0] if len(rows) == 1 else None
 
-    def _limits(self, rules: Rules, policy: Policy) -> Policy:
-        return msgspec.structs.replace(
-            policy,
+    def _money_account(self, places: dict[str, list[Row]] | None, name: str, what: str, currency: str) -> str:
+        """An account of Banking, in the currency: only those can be transferred between and reconciled."""
+        row = self._account(places, name, what)
+        if row is None:
+            return ""
+        if row.get("currency_code") != currency:
+            shown = row.get("currency_code")
+            kind = f"is in {shown}" if shown else "is not one of Banking"
+            self._find(_code("account", what), "stop", f"The account {name!r} ({what}) {kind}: name one of Banking, in {currency}.")
+        return str(row.get("account_id"))
+
+    def _fees_account(self, places: dict[str, list[Row]] | None) -> str:
+        row = self._account(places, self._rules.fees, "fees")
+        if row is None:
+            return ""
+        if row.get("account_type") not in _EXPENSE_TYPES:
+            self._find("account_fees", "stop", f"The account {self._rules.fees!r} (fees) is no expense account: name one.")
+        return str(row.get("account_id"))
+
+    # --- taxes and the vendor ---
+
+    async def _taxes(self, country_code: str) -> dict[str, str]:
+        """Zoho's tax for each tax rate of GoCardless."""
+        wanted = self._rules.tax
+        if not self._rules.fees:
+            return {}
+        rates = await self._read.gocardless("tax_rates")
+        shown = await self._read.zoho("/settings/taxes") if wanted else Rows()
+        if shown is None or rates is None:
+            return {}
+        by_name = {str(row.get("tax_name")): row for row in shown}
+        by_id = {str(row.get("id")): row for row in rates}
+        for rate, name in sorted(wanted.items()):
+            if name not in by_name:
+                self._find(f"tax_{rate}", "stop", f"Zoho Books has no tax named {name!r} (for {rate}).")
+            elif rate not in by_id:
+                self._find(f"tax_{rate}", "stop", f"GoCardless knows no tax rate {rate}; it knows {', '.join(sorted(by_id))}.")
+            elif (ours := _percent(by_name[name].get("tax_percentage"))) != (theirs := _percent(by_id[rate].get("percentage"))):
+                self._find(f"tax_{rate}", "stop", f"The tax {name!r} of Zoho Books is {ours} %, GoCardless's {rate} is {theirs} %.")
+        today = self._now[:10]
+        for rate, row in sorted(by_id.items()):
+            current = str(row.get("end_date") or today) >= today
+            if current and row.get("jurisdiction") == country_code and rate not in wanted:
+                text = f"rules.tax names no tax for {rate} ({row.get('percentage')} %), which GoCardless may charge on its fees."
+                self._find(f"no_tax_{rate}", "decide", text)
+        return {rate: str(by_name[name].get("tax_id")) for rate, name in sorted(wanted.items()) if name in by_name}
+
+    async def _vendor(self) -> str:
+        name = self._rules.vendor
+        if not name or not self._rules.fees:
+            return ""
+        rows = await self._read.zoho("/contacts", contact_type="vendor", contact_name=name)
+        if rows is None:
+            return ""
+        found = [
+            str(row.get("contact_id"))
+            for row in rows
+            if row.get("contact_name") == name and row.get("contact_type") == "vendor" and row.get("status", "active") == "active"
+        ]
+        if len(found) != 1:
+            self._find("vendor", "stop", f"Zoho Books has {len(found)} active vendors named {name!r}: one is needed.")
+        return found[0] if found else ""
+
+    async def _unique_fields(self) -> None:
+        """The custom field that refuses duplicates. A list shows the fields of its module, but not always, and not what they refuse."""
+        field = self._connection.unique_field
+        for module in ("customerpayments", "expenses") if self._rules.fees else ("customerpayments",):
+            rows = await self._read.zoho(f"/{module}", most_pages=1)
+            if rows is None:
+                continue
+            shown = rows.context.get("custom_fields") or []
+            names = {str(one.get(key)) for one in shown if isinstance(one, dict) for key in ("api_name", "field_name")}
+            if field not in names:
+                text = (
+                    f"Whether {module} have the custom field {field}, set to refuse duplicates, cannot be seen from outside: look in Zoho."
+                )
+                self._find(f"unique_field_{module}", "decide", text)
+
+    # --- what else is going on ---
+
+    async def _others_collect(self) -> None:
+        """What else collects from the same people. The filters are checked row by row; instalments are payments that wait."""
+        live = await self._read.gocardless("subscriptions", status="active")
+        count = sum(row.get("status") == "active" for row in live or [])
+        if live is not None and count:
+            text = f"{_at_least(count, cut=live.cut)} live subscriptions at GoCardless go on collecting beside us: end them, or accept."
+            self._find("subscriptions", "decide", text, count)
+        count, cut = 0, False
+        for status in _UNDER_WAY:
+            rows = await self._read.gocardless("payments", status=status)
+            if rows is None:
+                return
+            count += sum(row.get("status") == status and not _ours(row) for row in rows)
+            cut = cut or rows.cut
+        if count:
+            text = f"{_at_least(count, cut=cut)} payments made by others are under way at GoCardless: they may pay invoices of ours."
+            self._find("pending_payments", "decide", text, count)
+
+    def _import(self) -> None:
+        polls = Polls(self._store)
+        unread = [kind for kind in (*KINDS["gocardless"], *KINDS["zoho"]) if not polls.get(self._name, kind).head_at]
+        if unread:
+            text = f"Not yet read to the end: {', '.join(unread)}. Keep `run` going, then check again."
+            self._find("import", "stop", text, len(unread))
+            return
+        count = sum(Queries(self._store).status(self._name).invoices.values())
+        self._find("import", "ok", f"Both sides are read; {count} invoices are known.", count)
+
+    # --- the policy ---
+
+    def _policy(self, accounts: Accounts) -> Policy | None:
+        """The policy that the settings ask for, when it is not in force and nothing stops it."""
+        rules = self._rules
+        for what, day in (("books_from", rules.books_from), ("closed_through", rules.closed_through)):
+            try:
+                times.day(day or "2000-01-01")
+            except DomainError as error:
+                self._find(what, "stop", f"rules.{what}: {error}.")
+        held = Queries(self._store).status(self._name).connection.policy
+        wanted = Policy(
+            version=(held.version if held else 0) + 1,
+            accounts=accounts,
             match_by_email=rules.match_by_email,
             invite=rules.invite,
             send_days_before_due=rules.send_days_before_due,
@@ -174,93 +364,72 @@ class _Check:
             closed_through=rules.closed_through,
             fee_expense=bool(rules.fees),
         )
+        if any(one.level == "stop" for one in self._findings.all):
+            return None
+        fields = [name for name in Policy.__struct_fields__ if name != "version"]
+        changed = fields if held is None else [name for name in fields if getattr(wanted, name) != getattr(held, name)]
+        if not changed:
+            return None
+        what = "the first one" if held is None else f"it changes {', '.join(changed)}"
+        self._find("policy", "decide", f"Policy {wanted.version} of the settings comes into force: {what}.")
+        return wanted
 
-    def _minor(self, amounts: dict[str, str], name: str) -> dict[str, int]:
+    def _minor(self, given: dict[str, str], name: str) -> dict[str, int]:
         found = {}
-        for currency, text in sorted(amounts.items()):
+        for currency, text in sorted(given.items()):
             try:
                 found[currency] = money.minor_from_decimal(Decimal(text), currency)
-            except (InvalidOperation, DomainError) as error:
-                self._find(f"{name}_{currency}", "stop", f"rules.{name}.{currency}: {error}")
+            except InvalidOperation:
+                self._find(f"{name}_{currency}", "stop", f"rules.{name}.{currency}: {text!r} is no amount; write it as 5000.00.")
+            except DomainError as error:
+                self._find(f"{name}_{currency}", "stop", f"rules.{name}.{currency}: {error}.")
         return found
 
-    async def _account_names(self) -> dict[str, str]:
-        """Name → id of every active account, those of Banking included."""
-        rows = (await self._get("zoho", "/chartofaccounts", filter_by="AccountType.Active", per_page="200")).get("chartofaccounts") or []
-        banking = (await self._get("zoho", "/bankaccounts", per_page="200")).get("bankaccounts") or []
-        return {str(row.get("account_name")): str(row["account_id"]) for row in [*rows, *banking]}
 
-    def _account(self, names: dict[str, str], name: str, what: str) -> str:
-        if name and name not in names:
-            code = f"account_{what.replace(' ', '_').lower()}"
-            self._find(code, "stop", f"Zoho Books has no active account named {name!r} ({what}): make it, or correct the settings")
-        return names.get(name, "")
+def _code(*parts: str) -> str:
+    return "_".join(parts).replace(" ", "_")
 
-    async def _taxes(self, rules: Rules) -> dict[str, str]:
-        if not rules.tax:
-            return {}
-        rows = (await self._get("zoho", "/settings/taxes")).get("taxes") or []
-        by_name = {str(row.get("tax_name")): str(row["tax_id"]) for row in rows}
-        for rate, name in sorted(rules.tax.items()):
-            if name not in by_name:
-                self._find(f"tax_{rate}", "stop", f"Zoho Books has no tax named {name!r} (for {rate})")
-        return {rate: by_name.get(name, "") for rate, name in sorted(rules.tax.items())}
 
-    async def _vendor(self, rules: Rules) -> str:
-        if not rules.vendor:
-            return ""
-        rows = (await self._get("zoho", "/contacts", contact_type="vendor", contact_name=rules.vendor)).get("contacts") or []
-        found = [str(row["contact_id"]) for row in rows if row.get("contact_name") == rules.vendor and row.get("contact_type") == "vendor"]
-        if len(found) != 1:
-            self._find("vendor", "stop", f"Zoho Books has {len(found)} vendors named {rules.vendor!r}: one is needed")
-        return found[0] if found else ""
+def _percent(shown: object) -> Decimal | None:
+    try:
+        return Decimal(str(shown)).normalize()
+    except InvalidOperation:
+        return None
 
-    async def _unique_field(self) -> None:
-        field = self._connection.unique_field
-        for module in ("customerpayments", "expenses"):
-            context = (await self._get("zoho", f"/{module}", per_page="1")).get("page_context") or {}
-            shown = [
-                str(one.get("api_name") or one.get("field_name")) for one in context.get("custom_fields") or [] if isinstance(one, dict)
-            ]
-            if field not in shown:
-                text = (
-                    f"Whether {module} have the custom field {field} that refuses duplicates cannot be seen from outside: check it in Zoho"
-                )
-                self._find(f"unique_field_{module}", "decide", text)
 
-    async def _waiting_money(self) -> None:
-        """What else collects from the same people."""
-        subscriptions = (await self._get("gocardless", "/subscriptions", status="active")).get("subscriptions") or []
-        if subscriptions:
-            text = f"{len(subscriptions)} live subscriptions at GoCardless go on collecting beside us: end them, or accept"
-            self._find("subscriptions", "decide", text, len(subscriptions))
-        pending = 0
-        for status in ("pending_submission", "submitted"):
-            pending += len((await self._get("gocardless", "/payments", status=status, limit="500")).get("payments") or [])
-        if pending:
-            self._find("pending_payments", "decide", f"{pending} payments made by others are under way at GoCardless", pending)
+def _ours(payment: Row) -> bool:
+    """Whether a payment was made by this connector: it names the command that made it."""
+    metadata = payment.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("command")) and bool(metadata.get("zoho_invoice_id"))
 
-    def _import(self) -> None:
-        polls = Polls(self._store)
-        for kind in (*KINDS["gocardless"], *KINDS["zoho"]):
-            if not polls.get(self._name, kind).head_at:
-                self._find("import", "stop", f"{kind} has not been read to its end yet: keep `run` going, then check again")
-                return
-        queries = Queries(self._store)
-        status = queries.status(self._name)
-        self._find("import", "ok", f"read: {sum(status.invoices.values())} invoices")
+
+def _at_least(count: int, *, cut: bool) -> str:
+    return f"At least {count}" if cut else str(count)
+
+
+def _sender(make: Callable[[], Send]) -> Send:
+    """How to send, or, where the credentials are missing or cannot be opened, how to say so at every call."""
+    try:
+        return make()
+    except AdapterError as error:
+        missing = error
+
+    async def refuse(call: Call, deadline_s: float) -> Answer:  # noqa: ARG001 - it stands where a client's `send` does
+        raise missing
+
+    return refuse
 
 
 async def check(settings: Settings, name: str, store: Store, credentials: Credentials, now: Callable[[], str]) -> Checked:
-    """Run the check of one connection. Only reads; nothing is appended."""
+    """Run the check of one connection. Only reads; nothing is appended. What the APIs refuse is a finding, never an exception."""
     connection = settings.connections[name]
-    session = open_session()
-    try:
-        gocardless = gocardless_send(session, credentials, name, connection)
-        zoho = zoho_send(session, credentials, name, connection, now)
-        return await _Check(name, connection, store, gocardless, zoho).run()
-    finally:
-        await session.close()
+    async with open_session() as session:
+        sends: dict[Api, Send] = {
+            "gocardless": _sender(lambda: gocardless_send(session, credentials, name, connection)),
+            "zoho": _sender(lambda: zoho_send(session, credentials, name, connection, now)),
+        }
+        unheard = [api for api in APIS if not credentials.webhook_secrets(name, api)]
+        return await _Check(name, connection, store, sends, unheard, now()).run()
 
 
 def checked_event(name: str, checked: Checked, now: str) -> Event:

@@ -28,10 +28,10 @@ from adapters.zoho.oauth import TokenState
 from domain import times
 from projections.store import open_store
 from streams import check, month
-from streams.assemble import opened_log
 from streams.demo_result import CONNECTION, Result, result
 from streams.keys import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
 from streams.month import Month
+from streams.opened import opened_log
 from streams.records import event_record
 from streams.settings import Settings, load
 from streams.topics import Topics

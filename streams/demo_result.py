@@ -8,9 +8,9 @@ import msgspec
 
 from projections.queries import Queries
 from projections.store import open_store
-from streams.assemble import opened_log
 from streams.log import TopicPartition
 from streams.month import Month
+from streams.opened import opened_log
 from streams.settings import Settings
 from streams.topics import Topics
 

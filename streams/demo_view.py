@@ -42,7 +42,7 @@ def show(console: Console, plan: Month, demo: Demo) -> None:
     console.print(f"{plan.days} days, then drained   {found.seconds:.0f} s   events {found.events:,}")
     console.print(
         f"GoCardless calls {found.gocardless_calls:,}   Zoho calls {found.zoho_calls:,} "
-        f"({found.zoho_calls_marginal:.2f} a paid invoice + 2 a payout + {found.polls_a_day:.0f} polls a day)"
+        f"({found.zoho_calls_marginal:.2f} a paid invoice + 3 a payout + {found.polls_a_day:.0f} polls a day)"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "Invoices", "Paid", "Open", "Collected", "Fees", "VAT", "Paid to bank", "Clearing"):

@@ -15,7 +15,7 @@ from domain.envelope import Event
 from domain.state import State
 from projections.batch import event_digest
 from streams.log import Log
-from streams.replay import Progress, Recorded, decision_of, events_of, no_progress
+from streams.replay import Decisions, Progress, decision_of, events_of, no_progress, without_collector
 from streams.topics import Topics
 
 #: Parts of a decision that are compared, and how each item of one is named. The version of the rules differs by design.
@@ -75,7 +75,7 @@ class _Run:
         self.events = self.compared = self.beyond = self.differing = 0
         self.differences: list[Differs] = []
 
-    def see(self, partition: int, offset: int, event: Event, decisions: Recorded) -> None:
+    def see(self, partition: int, offset: int, event: Event, decisions: Decisions) -> None:
         self.events += 1
         digest = event_digest(event.connection, event.id)
         if digest in self.known or event.connection in self.stopped:
@@ -125,10 +125,11 @@ def dry_run(log: Log, topics: Topics, *, limit: int = 100, progress: Progress = 
     raise is followed no further.
     """
     run = _Run(limit)
-    for partition in range(topics.partitions):
-        decisions = Recorded(log, topics, partition)
-        for chunk in events_of(log, topics, partition):
-            for offset, event in chunk:
-                run.see(partition, offset, event, decisions)
-            progress(len(chunk))
+    with without_collector():
+        for partition in range(topics.partitions):
+            decisions = Decisions(log, topics, partition)
+            for chunk in events_of(log, topics, partition):
+                for offset, event in chunk:
+                    run.see(partition, offset, event, decisions)
+                progress(len(chunk))
     return DryRun(run.events, run.compared, run.beyond, run.differing, run.differences)

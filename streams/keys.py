@@ -9,19 +9,26 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import msgspec
+import structlog
 
-from adapters.errors import CredentialError, KeyringError
+from adapters.errors import CredentialError, KeyringError, VaultError
 from adapters.vault import Keyring, Vault
 from adapters.zoho.oauth import ClientKey, TokenState
+from projections.errors import StoreError
 from projections.secrets import Secrets
 from projections.store import Store
 
 GOCARDLESS_TOKEN: Final = "gocardless.token"  # noqa: S105 - the name of a secret, not one
 ZOHO_CLIENT: Final = "zoho.client"
 ZOHO_TOKEN: Final = "zoho.token"  # noqa: S105 - as above
+
+#: Real seconds after which the webhook secrets are read again: another process (the command line) enters and removes them. Lower: a read of
+#: the store more often than webhooks come. Higher: a new secret's first webhooks are refused for longer, a removed one's taken for longer.
+RELOAD_S: Final = 5.0
 
 _decode_token: Final = msgspec.json.Decoder(TokenState).decode
 _decode_client: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -41,25 +48,33 @@ def open_vault(keys: str) -> Vault:
 
 
 class Credentials:
-    """All credentials of an installation. Webhook secrets are kept opened in memory and read again on `reload`."""
+    """All credentials of an installation. Webhook secrets are kept opened in memory, for `RELOAD_S` at most."""
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._secrets = Secrets(store)
         self._vault = vault
         self._webhooks: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self._read_at_s = 0.0
         self.reload()
 
     def reload(self) -> None:
-        """Read the webhook secrets again."""
+        """Read the webhook secrets again. Raises `VaultError`, `StoreError`; then those held before stay."""
         found: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         for connection, name in self._secrets.names():
             api, _, label = name.partition(".webhook.")
             if label:
                 found.setdefault((connection, api), []).append((label, self.get(connection, name)))
         self._webhooks = found
+        self._read_at_s = monotonic()
 
     def webhook_secrets(self, connection: str, api: str) -> list[tuple[str, bytes]]:
         """(label, secret) of each that is valid now."""
+        if monotonic() - self._read_at_s > RELOAD_S:
+            try:
+                self.reload()
+            except (StoreError, VaultError, CredentialError) as error:  # one that cannot be opened must not refuse the webhooks of all
+                self._read_at_s = monotonic()
+                structlog.get_logger("zoho_gocardless").warning("keys.not_read_again", error=type(error).__name__)
         return self._webhooks.get((connection, api), [])
 
     def put(self, connection: str, name: str, secret: bytes) -> None:

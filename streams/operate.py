@@ -13,23 +13,24 @@ from typing import Final
 import msgspec
 
 from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.deliveries import Parked
 from domain import codec, events, ids, process
 from domain.decisions import Decision
 from domain.envelope import Event
+from domain.errors import UndecodableEventError
 from domain.state import CommandRow, DiscrepancyRow, State
 from projections.batch import processed
 from projections.mappings import read_state
 from projections.queries import Queries
 from projections.store import Store, open_store
-from streams.assemble import GROUP, opened_log
 from streams.log import Log, LogLocked, Position, TopicPartition
 from streams.metrics import Metrics
+from streams.opened import GROUP, opened_log
 from streams.pulse import Pulse
 from streams.records import TYPE_HEADER, header
 from streams.replay import Progress, no_progress
 from streams.settings import Settings
 from streams.stages.shop import Shop
-from streams.stages.translate import read as translate
 from streams.topics import Topics
 
 #: How long to wait until a running program has taken an act in, seconds. Lower: "not yet" is said of what is only a moment away. Higher: a
@@ -125,7 +126,7 @@ class Operator:
         return [Told(act.id, act.type, place, taken) for act, place in zip(acts, places, strict=True)]
 
     def running(self) -> bool:
-        """Whether a program works on this log, on this machine. On Kafka it cannot be told, and is taken for granted."""
+        """Whether a program works on this log, on this machine: whether its lock is taken. On Kafka it cannot be told, and is assumed."""
         try:
             with self.log.hold_group(GROUP):
                 return not self.settings.log.startswith("sqlite:")
@@ -161,22 +162,32 @@ class Operator:
         """Read a parked delivery again with the present code, append what is new, and close its discrepancy when all of it could be read.
         None: no such delivery was parked.
         """
+        from streams.stages.translate import read  # noqa: PLC0415 - the translators cost a second that nothing else here needs
+
         place = await self._place_of(connection, delivery, progress)
         if place is None:
             return None
         record = (await self.log.read(TopicPartition(place.topic, place.partition), place.offset, 1))[0]
-        found, _ = translate(self._shop, record)
-        known = processed(self.store, connection, [event.id for event in found.events])
+        found, _ = read(self._shop, record)
+        pieces, readable = list(found.parked), []
+        for event in found.events:
+            try:
+                codec.encode_event(event)
+                readable.append(event)
+            except UndecodableEventError as error:
+                pieces.append(Parked(event.id, str(error)))
+        known = processed(self.store, connection, [event.id for event in readable])
         now = self.clock.now()
         # Understood only now: what they decide must not be dated back to a time whose debits are over.
-        new = [msgspec.structs.replace(event, learned_at=now) for event in found.events if event.id not in known]
-        if not found.parked:
+        new = [msgspec.structs.replace(event, learned_at=now) for event in readable if event.id not in known]
+        acts = list(new)
+        if not pieces:
             closed = events.DiscrepancyClosed(by, f"delivery_parked:{_PARKED_ABOUT}{delivery}", "read again in full")
-            new.append(self.event(connection, "operator.discrepancy_closed", closed))
-        if new:
-            await self.tell(new)
-        unreadable = [f"{piece.where or 'the whole'}: {piece.reason}" for piece in found.parked]
-        return Reread(delivery, len(found.events), len(new) - (not found.parked), unreadable, not found.parked)
+            acts.append(self.event(connection, "operator.discrepancy_closed", closed))
+        if acts:
+            await self.tell(acts)
+        unreadable = [f"{piece.where or 'the whole'}: {piece.reason}" for piece in pieces]
+        return Reread(delivery, len(readable), len(new), unreadable, not pieces)
 
     async def _place_of(self, connection: str, delivery: str, progress: Progress) -> Position | None:
         """Where a parked delivery lies: the event that parked it says so."""
@@ -208,16 +219,22 @@ def _parked_delivery(connection: str, row: DiscrepancyRow) -> ParkedItem:
 
 
 @contextlib.asynccontextmanager
+async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
+    """The clock of an installation: the machine's, or the sandbox's, which is only read and never held."""
+    if not settings.clock:
+        yield SystemClock()
+        return
+    clock = SandboxClock(settings.clock, participant="operator")
+    await clock.start(lambda: False)
+    try:
+        yield clock
+    finally:
+        await clock.close()
+
+
+@contextlib.asynccontextmanager
 async def operating(settings: Settings) -> AsyncIterator[Operator]:
     """Log, store and clock of an installation, beside a running program or without one."""
-    clock: Clock
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.clock:
-            clock = SandboxClock(settings.clock, participant="operator")
-            await clock.start(lambda: False)
-            stack.push_async_callback(clock.close)
-        else:
-            clock = SystemClock()
-        log = await stack.enter_async_context(opened_log(settings))
-        store = stack.enter_context(open_store(settings.store, now=clock.now()))
-        yield Operator(settings, log, store, clock)
+    async with opened_clock(settings) as clock, opened_log(settings) as log:
+        with open_store(settings.store, now=clock.now()) as store:
+            yield Operator(settings, log, store, clock)

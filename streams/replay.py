@@ -1,10 +1,12 @@
-"""Replay: the log through the rules in bulk, without Faust and without sending. Rebuild, verify, dry run, and catching up after a restore.
+"""Replay: the log through the rules in bulk, without Faust and without sending. The rebuild, and its proof.
 
 Recorded decisions are taken as they stand (design rule 3). Of two records for one event the first counts; an event at or below the highest
 recorded one, without a record, decided nothing; beyond it the rules decide afresh, and what they decide goes into the outbox.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,8 +18,6 @@ from domain import codec, process
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
-from projections.batch import take
-from projections.outbox import Outbox
 from projections.rebuild import Difference, Rebuild, compare
 from projections.standstills import Standstills
 from projections.store import Store, open_store
@@ -29,10 +29,6 @@ from streams.topics import Topics
 
 #: Records read at once. Lower: more reads of the file. Higher: memory, about 2 KiB a record.
 _CHUNK: Final = 10_000
-#: Events of one commit while a store catches up. Lower: more commits. Higher: more to do again after a crash.
-_CATCH_UP: Final = 2_000
-#: Waiting decisions looked at when a store catches up: an outbox holds seconds of work. Higher: memory.
-_OUTBOX: Final = 100_000
 
 Progress = Callable[[int], None]
 
@@ -44,7 +40,7 @@ class ReplayStopped(LogError):  # noqa: N818 - named as the log's errors are: by
 class Rebuilt(msgspec.Struct, frozen=True):
     """What a rebuild went through. `recorded`: events whose decision was taken from the log; `derived`: events beyond its last decision;
     `repeated`: records of an event that had been there before; `undecodable`: records that are no events; `set_aside`: events left for
-    later, of connections that are set aside.
+    later, of connections that are set aside; `positions`: where the core goes on, in order of the partitions.
     """
 
     events: int
@@ -53,7 +49,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
     repeated: int
     undecodable: int
     set_aside: int
-    positions: dict[int, int]
+    positions: list[int]
 
 
 class _Tally:
@@ -63,7 +59,7 @@ class _Tally:
         self.events = self.recorded = self.derived = self.repeated = self.undecodable = self.set_aside = 0
 
     def rebuilt(self, places: dict[int, int]) -> Rebuilt:
-        return Rebuilt(self.events, self.recorded, self.derived, self.repeated, self.undecodable, self.set_aside, places)
+        return Rebuilt(self.events, self.recorded, self.derived, self.repeated, self.undecodable, self.set_aside, list(places.values()))
 
 
 def no_progress(records: int) -> None:
@@ -71,20 +67,31 @@ def no_progress(records: int) -> None:
     del records
 
 
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Rows and records hold no cycles: looking for some among millions of them takes a third of the time of a replay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 # --- the decisions in the log ---
 
 
-class Recorded:
+class Decisions:
     """The recorded decisions of one partition, by the offset of their event, asked for in rising order.
 
     They were published in the order of their events, but for a connection that had been set aside and caught up, and for records written
     twice: a first walk finds those few, so that the second needs no more memory than a chunk. `last` is the highest offset of an event
-    that has a record, -1 before the first. `watch`: offsets to look out for; `seen` are those that have a record.
+    that has a record, -1 before the first.
     """
 
-    def __init__(self, log: Log, topics: Topics, partition: int, watch: Collection[int] = ()) -> None:
+    def __init__(self, log: Log, topics: Topics, partition: int) -> None:
         self.last = -1
-        self.seen: set[int] = set()
         self._late: dict[int, bytes] = {}
         self._log = log
         self._topic = topics.decisions.name
@@ -96,8 +103,6 @@ class Recorded:
                     self.last = offset
                 else:
                     self._late.setdefault(offset, record.value or b"")
-                if offset in watch:
-                    self.seen.add(offset)
         self._rising = self._in_order()
         self._next: tuple[int, bytes] | None = next(self._rising, None)
 
@@ -181,9 +186,9 @@ def rebuild(
     tally = _Tally()
     places: dict[int, int] = {}
     published: dict[int, int] = {}
-    with Rebuild(store, STAGE, topics.events.name, now) as running:
+    with without_collector(), Rebuild(store, STAGE, topics.events.name, now) as running:
         for partition in range(topics.partitions):
-            decisions = Recorded(log, topics, partition)
+            decisions = Decisions(log, topics, partition)
             if decisions.last >= 0:
                 published[partition] = decisions.last
             stop = until.get(partition, 0) if until is not None else None
@@ -206,7 +211,7 @@ def _end(log: Log, topics: Topics, partition: int, known: int) -> int:
     return known
 
 
-def _fold(running: Rebuild, partition: int, chunk: list[tuple[int, Event]], decisions: Recorded, tally: _Tally) -> None:
+def _fold(running: Rebuild, partition: int, chunk: list[tuple[int, Event]], decisions: Decisions, tally: _Tally) -> None:
     running.prepare([event for _, event in chunk])
     last, taken = decisions.last, decisions.take
     for offset, event in chunk:
@@ -291,45 +296,3 @@ def positions_of(store: Store, topics: Topics) -> dict[int, int]:
     query = sa.select(c.partition, c.next_offset).where(c.stage == STAGE, c.topic == topics.events.name)
     with store.read() as reader:
         return {int(partition): int(offset) for partition, offset in reader.execute(query)}
-
-
-# --- catching up: a store that is older than its log ---
-
-
-def catch_up(log: Log, topics: Topics, store: Store, *, progress: Progress = no_progress) -> int:
-    """Bring a store that was restored up to the last recorded decision, taking the recorded ones; how many events that were. What follows
-    is left to the running program. Decisions that wait in its outbox and are in the log already are marked as published.
-
-    Nothing else may use the store meanwhile. Raises as `rebuild`.
-    """
-    tally = _Tally()
-    outbox = Outbox(store)
-    for partition in range(topics.partitions):
-        waiting = outbox.unpublished(partition, _OUTBOX)
-        decisions = Recorded(log, topics, partition, watch={one.offset for one in waiting})
-        outbox.mark_published([one for one in waiting if one.offset in decisions.seen])
-        if decisions.last >= 0:
-            _catch_up(log, topics, store, partition, decisions, tally, progress)
-    return tally.recorded
-
-
-def _catch_up(log: Log, topics: Topics, store: Store, partition: int, decisions: Recorded, tally: _Tally, progress: Progress) -> None:
-    owned = take(store, STAGE, topics.events.name, partition)
-    while owned.position <= decisions.last:
-        stop = min(owned.position + _CATCH_UP, decisions.last + 1)
-        for chunk in events_of(log, topics, partition, owned.position, stop, tally):
-            with owned.batch(owned.position) as writing:
-                writing.prepare([event for _, event in chunk])
-                for offset, event in chunk:
-                    if writing.known(event) or writing.frozen(event.connection):
-                        continue
-                    value = decisions.take(offset)
-                    decision = None if value is None else decision_of(value, event, offset)
-                    try:
-                        process.restep(writing.state(event.connection), event, decision)
-                    except Exception as fault:
-                        raise _stopped(event, offset, fault) from fault
-                    writing.record(offset, event, decision, recorded=True)
-                    tally.recorded += 1
-                writing.commit(stop)
-            progress(len(chunk))

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from adapters.gocardless import wire
+from adapters.texts import clip
 from domain import events
 from domain.money import tenths_from_text
 
@@ -108,7 +109,7 @@ def flow(raw: Raw) -> events.FlowRead:
     return events.FlowRead(
         wire.require_id(row.id, "id"),
         wire.link(row.links, "billing_request"),
-        wire.clip(url, _MAX_URL),
+        clip(url, _MAX_URL),
         expires_at=wire.some_instant(row.expires_at, "expires_at"),
     )
 

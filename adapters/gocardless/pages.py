@@ -56,13 +56,13 @@ def next_page(kind: str, call: Call, answer: Answer, since: str = "") -> Call | 
     return following(call, wire.page(answer.body, KINDS[kind]))
 
 
-def following(call: Call, page: wire.Page, *, damaged: bool = False) -> Call | None:
-    """The call for the page after `page`, with the notes brought forward; None at the end of the list or of `MAX_PAGES`.
+def following(call: Call, page: wire.Page, *, damaged: bool = False, most_pages: int = MAX_PAGES) -> Call | None:
+    """The call for the page after `page`, with the notes brought forward; None at the end of the list or of `most_pages`.
 
     `damaged`: a row of this page could not be read, so the walk is not a complete view any more.
     """
     number = note(call, PAGE, 1)
-    if not page.after or page.after == call.query.get("after") or number >= MAX_PAGES:
+    if not page.after or page.after == call.query.get("after") or number >= most_pages:
         return None
     query = {**call.query, "after": page.after, PAGE: str(number + 1), FIRST: str(note(call, FIRST, 0) + len(page.rows))}
     if damaged:

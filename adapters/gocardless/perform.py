@@ -1,14 +1,15 @@
 """From a command to its call, and from an answer to what it means. Pure: no clock, no network.
 
-Every create carries an `Idempotency-Key` that is a function of its cause, so repeating it is itself the look-up: a repeat is answered 409
-with the id of what the first one made, which is then read. Source: GoCardless API reference, "Idempotency keys" and "Errors".
+Every create carries an `Idempotency-Key` that is a function of its cause: a repeat is answered 409 with the id of what the first one made,
+which is then read. A debit is looked up without being made: its command's id stands in the payment's metadata, and a key is honoured for 30
+days only. Source: GoCardless API reference, "Idempotency keys", "Errors" and "Payments".
 
 ```
 2xx            Done, or Follow to the next page; a payment that differs from what was asked is refused: a person must look
 401            Retry, the whole API: the token is not accepted
 429            Retry, the whole API, until `ratelimit-reset`
 409 conflict   Follow: read what the key made before
-other 4xx      Done: refused, with GoCardless's reason
+other 4xx      Done: refused, with GoCardless's reason; of a read that a write has led to, Retry: it says nothing about the write
 anything else  Unknown for a write (it may have happened), Retry for a read
 ```
 """
@@ -36,6 +37,13 @@ _MAX_VALUE: Final = 500
 
 #: Rows of a page of a walk. Lower: more calls. Higher: a page becomes one event, and payments with the longest texts would outgrow it.
 WALK_PAGE: Final = 200
+
+#: Pages of a look-up. Lower: a mandate with thousands of payments is never seen to its end, and its debits wait for a person. Higher: one
+#: look-up spends a large part of a minute's calls.
+LOOK_UP_PAGES: Final = 20
+
+#: Why a command that was looked up may be sent.
+ABSENT: Final = "absent"
 
 #: Command → the name, on the wire, of what it makes or reads.
 NAMES: Final[dict[type[CommandData], str]] = {
@@ -74,9 +82,31 @@ def send_call(command: Command) -> Call:
             return _read(NAMES.get(type(data), ""), target(command))
 
 
-def look_up_call(command: Command) -> Call | None:  # noqa: ARG001 - both APIs' executors ask alike
-    """None: at GoCardless, sending a create again with its key is the look-up."""
-    return None
+def look_up_call(command: Command) -> Call | None:
+    """The search for a debit that may have been made: its mandate's payments, newest first, over all times, since a command does not say
+    when it was first sent. None: sending the command again, with its key, is itself the look-up.
+    """
+    data = command.data
+    return (
+        Call("GET", "/payments", {"mandate": data.mandate, "limit": str(WALK_PAGE)}) if isinstance(data, commands.CreatePayment) else None
+    )
+
+
+def searches(command: Command, call: Call) -> bool:
+    """Whether a call is a page of the look-up of a debit."""
+    return isinstance(command.data, commands.CreatePayment) and (call.method, call.path) == ("GET", "/payments")
+
+
+def claimed(command: Command, page: wire.Page) -> tuple[list[int], bool]:
+    """Which rows of a page of payments name the command in their metadata, and whether one could not even be asked."""
+    places, damaged = [], False
+    for place, raw in enumerate(page.rows):
+        try:
+            if wire.metadata(wire.read(raw, wire.Tagged).metadata).get("command") == command.id:
+                places.append(place)
+        except DomainError:
+            damaged = True
+    return places, damaged
 
 
 def target(command: Command) -> str:
@@ -106,6 +136,8 @@ def verdict(command: Command, step: str, call: Call, answer: Answer) -> Verdict:
     """
     asked = target(command)
     if 200 <= answer.status < 300:
+        if searches(command, call):
+            return _searched(command, call, answer)
         return _walked(command, call, answer, asked) if isinstance(command.data, WALKS) else _succeeded(command, step, answer, asked)
     if answer.status == 401:
         return Retry("unauthorized", scope="api")
@@ -114,6 +146,8 @@ def verdict(command: Command, step: str, call: Call, answer: Answer) -> Verdict:
     problem = wire.problem(answer.body)
     if problem is None or problem.theirs or answer.status == 408 or not 400 <= answer.status < 500:
         return _unclear(command, step, f"http_{answer.status}")
+    if command.writes and step != "send":
+        return Retry(f"{step}_refused: {problem.reason}")
     if problem.reason == "idempotent_creation_conflict" and command.writes:
         if not problem.resource_id:
             return Unknown("conflict_without_id")
@@ -164,12 +198,16 @@ def _payment(command: Command, data: commands.CreatePayment) -> dict[str, object
 
 def _succeeded(command: Command, step: str, answer: Answer, asked: str) -> Verdict:
     """One resource: the one that was made, or asked for, and as it was asked for."""
-    name = NAMES[type(command.data)]
-    found = command.writes and step == "follow"
     try:
-        raw = wire.resource(answer.body, name)
+        raw = wire.resource(answer.body, NAMES[type(command.data)])
     except wire.WireError:
         return _unclear(command, step, "malformed")
+    return _as_asked(command, raw, asked, found=command.writes and step != "send")
+
+
+def _as_asked(command: Command, raw: facts.Raw, asked: str, *, found: bool, reason: str = "") -> Verdict:
+    """What a resource means for the command that made it, or asked for it; `reason` goes with a success."""
+    name = NAMES[type(command.data)]
     try:
         read = facts.RESOURCES[name][1](raw)
     except DomainError:
@@ -182,7 +220,26 @@ def _succeeded(command: Command, step: str, answer: Answer, asked: str) -> Verdi
     difference = _difference(command.data, read)
     if difference:
         return Done("refused", read.id, reason=difference, message="what GoCardless holds differs from what was asked for", found=found)
-    return Done("succeeded", read.id, found=found)
+    return Done("succeeded", read.id, reason=reason, found=found)
+
+
+def _searched(command: Command, call: Call, answer: Answer) -> Verdict:
+    """A page of a look-up: the payment that names the command, the next page, or the end. Only a walk that could ask every row, to the
+    last cursor, shows that nothing is there.
+    """
+    try:
+        page = wire.page(answer.body, NAMES[type(command.data)])
+    except wire.WireError:
+        return Retry("malformed")
+    places, damaged = claimed(command, page)
+    if places:
+        return _as_asked(command, page.rows[places[-1]], "", found=True, reason="duplicate" if len(places) > 1 else "")
+    following = pages.following(call, page, damaged=damaged, most_pages=LOOK_UP_PAGES)
+    if following is not None:
+        return Follow(following)
+    if page.after:
+        return Retry("look_up_endless")
+    return Retry("look_up_unreadable" if damaged or pages.note(call, pages.DAMAGED, 0) else ABSENT)
 
 
 def _walked(command: Command, call: Call, answer: Answer, asked: str) -> Verdict:
@@ -222,12 +279,14 @@ def _difference(data: CommandData, read: facts.Read) -> str:
         return ""
     if (read.amount_minor, read.currency) != (data.amount_minor, data.currency):
         return "amount_mismatch"
+    if read.mandate not in ("", data.mandate):
+        return "mandate_mismatch"
     return "" if read.metadata.get("zoho_invoice_id", data.invoice) == data.invoice else "invoice_mismatch"
 
 
 def _unclear(command: Command, step: str, reason: str) -> Verdict:
     """No answer to rely on. A write may have happened; a read, also of what an earlier write made, is simply asked again."""
-    return Unknown(reason) if command.writes and step != "follow" else Retry(reason)
+    return Unknown(reason) if command.writes and step == "send" else Retry(reason)
 
 
 def _id_of(raw: bytes | msgspec.Raw) -> str:

@@ -141,7 +141,8 @@ def _page(found: _Found, info: PageInfo, body: bytes) -> None:
     except wire.WireError as error:
         found.park("", str(error))
         return
-    for place in range(len(raws)) if info.fresh is None else sorted(set(info.fresh)):
+    # The newest event is listed first; events enter the log as they happened, so that a booking takes its date from the fact it rests on.
+    for place in sorted(range(len(raws)) if info.fresh is None else set(info.fresh), reverse=name == "events"):
         where = f"{name}[{place}]"
         if not 0 <= place < len(raws):
             found.park(where, "the page has no such row")
@@ -163,7 +164,7 @@ def _answer(found: _Found, info: CallInfo, body: bytes) -> None:
     if type(command.data) not in perform.NAMES:
         found.park("", f"{command.type} is not a command for GoCardless")
         return
-    call = Call("GET", info.path, info.query)  # only a walk is followed from its call, and walks are GET
+    call = Call("POST" if info.method == "POST" else "GET", info.path, info.query)
     if 200 <= info.status < 300:
         _shown(found, info, call, body)
     verdict = perform.verdict(command, info.step, call, Answer(info.status, found.headers, body))
@@ -172,9 +173,14 @@ def _answer(found: _Found, info: CallInfo, body: bytes) -> None:
 
 
 def _shown(found: _Found, info: CallInfo, call: Call, body: bytes) -> None:
-    """What a good answer shows: one resource, or a page of a walk."""
+    """What a good answer shows: one resource, a page of a walk, or of a look-up what names the command."""
     data, name = info.command.data, perform.NAMES[type(info.command.data)]
     try:
+        if perform.searches(info.command, call):
+            page = wire.page(body, name)
+            for place in perform.claimed(info.command, page)[0]:
+                _resource(found, f"{name}[{place}]", name, page.rows[place])
+            return
         if isinstance(data, commands.ReadPayoutItems):
             _items(found, data.payout, call, wire.page(body, name))
         elif isinstance(data, commands.ReadMandatePayments):

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from adapters.texts import UNREADABLE, clip, why
 from domain.currencies import exponent
 from domain.errors import AmountError, DomainError
 from domain.money import MAX_MINOR
@@ -44,6 +45,13 @@ class Identity(Row, frozen=True):
     """The id of a resource that cannot be read otherwise."""
 
     id: Loose = None
+
+
+class Tagged(Row, frozen=True):
+    """A resource of which only its id and metadata are asked."""
+
+    id: Loose = None
+    metadata: Texts = None
 
 
 class Details(Row, frozen=True):
@@ -220,14 +228,24 @@ class Page(msgspec.Struct, frozen=True):
 
 _decoders: Final[dict[type[Row], msgspec.json.Decoder[Any]]] = {
     shape: msgspec.json.Decoder(shape)
-    for shape in (Identity, EventRow, PaymentRow, MandateRow, CustomerRow, BillingRequestRow, FlowRow, PayoutRow, ItemRow, _Meta, _Error)
+    for shape in (
+        Identity,
+        Tagged,
+        EventRow,
+        PaymentRow,
+        MandateRow,
+        CustomerRow,
+        BillingRequestRow,
+        FlowRow,
+        PayoutRow,
+        ItemRow,
+        _Meta,
+        _Error,
+    )
 }
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text: Final = msgspec.json.Decoder(str).decode
-
-#: What the decoder raises on bytes that are not the shape asked for; deep nesting is a `RecursionError`.
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 #: Words that say the server gave up, whatever the status (they come with 5xx; an outcome is not known after any of them).
 _THEIRS: Final = frozenset({"internal_server_error", "request_timed_out", "query_timed_out"})
@@ -239,8 +257,8 @@ def read(raw: bytes | msgspec.Raw, shape: type[S]) -> S:
     """One row. Raises `WireError`."""
     try:
         row: S = _decoders[shape].decode(raw)
-    except _UNREADABLE as error:
-        raise WireError(_why(error)) from None
+    except UNREADABLE as error:
+        raise WireError(why(error)) from None
     return row
 
 
@@ -248,10 +266,10 @@ def members(body: bytes) -> dict[str, msgspec.Raw]:
     """The members of a JSON object, unread. Raises `WireError`."""
     try:
         return _members(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         repaired = _repaired(body)
         if repaired is None:
-            raise WireError(_why(error)) from None
+            raise WireError(why(error)) from None
         return _members(repaired)
 
 
@@ -273,8 +291,8 @@ def rows(body: bytes, name: str) -> list[msgspec.Raw]:
         raise WireError(f"the body holds no {name}")
     try:
         return _elements(found.get(name, found.get("data", b"")))
-    except _UNREADABLE as error:
-        raise WireError(f"{name}: {_why(error)}") from None
+    except UNREADABLE as error:
+        raise WireError(f"{name}: {why(error)}") from None
 
 
 def page(body: bytes, name: str) -> Page:
@@ -307,7 +325,7 @@ def problem(body: bytes) -> Problem | None:
         if bytes(inner).lstrip()[:1] == b'"':
             return Problem(_reason(_text(inner)), "")
         error = read(inner, _Error)
-    except (WireError, *_UNREADABLE):
+    except (WireError, *UNREADABLE):
         return None
     item = error.errors[0] if error.errors else _ErrorItem()
     said = f"{item.field}: {item.message}" if item.field and item.message else item.message or error.message or ""
@@ -371,7 +389,7 @@ def instant(value: str | None, what: str) -> str:
     """A time in our one form. Raises `WireError`."""
     try:
         return normalise(value or "")
-    except (DomainError, OverflowError, ValueError):  # an offset may lead out of the years that a datetime has
+    except DomainError:
         raise WireError(f"{what} is missing or not an instant") from None
 
 
@@ -410,17 +428,5 @@ def text(value: str | None) -> str:
     return clip(value or "", _MAX_TEXT)
 
 
-def clip(value: str, limit: int) -> str:
-    """Text, cut, without control characters: PostgreSQL refuses NUL, and a log line must stay one line."""
-    return "".join(c if c.isprintable() else " " for c in value[:limit])
-
-
 def _reason(value: str) -> str:
     return value if _WORD.match(value) else "unspecified"
-
-
-def _why(error: Exception) -> str:
-    """The decoder's own words name fields and types; a `UnicodeDecodeError`'s could quote bytes."""
-    if isinstance(error, msgspec.DecodeError):
-        return str(error)
-    return "nested too deep" if isinstance(error, RecursionError) else "not UTF-8"

@@ -7,6 +7,7 @@
 import re
 from typing import Final
 
+from adapters.texts import clip
 from adapters.verdicts import Answer, Done, Retry, Unknown, Verdict
 from adapters.zoho import wire
 
@@ -93,4 +94,4 @@ def _seconds(answer: Answer, header: str, otherwise: float) -> float:
 
 def impersonal(message: str) -> str:
     """A refusal's text, fit to be kept: what it quotes (names of customers) and addresses are left out, and it is cut."""
-    return wire.clip(_QUOTED.sub("…", message[: 4 * _MESSAGE_LENGTH]), _MESSAGE_LENGTH)
+    return clip(_QUOTED.sub("…", message[: 4 * _MESSAGE_LENGTH]), _MESSAGE_LENGTH)

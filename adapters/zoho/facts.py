@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from adapters.texts import clip
 from adapters.zoho import amounts, wire
 from domain.currencies import exponent
 from domain.events import AppliedInvoice, ContactFacts, CustomerPaymentRead, InvoiceFacts, LineItem
@@ -28,7 +29,7 @@ def invoice(row: wire.InvoiceRow, as_of: str) -> InvoiceFacts:
     exponent(currency)
     return InvoiceFacts(
         id=wire.require_id(row.invoice_id, "invoice_id"),
-        number=wire.clip(row.invoice_number, _NAME),
+        number=clip(row.invoice_number, _NAME),
         customer_id=wire.require_id(row.customer_id, "customer_id"),
         status=_status(row.status),
         currency=str(currency),
@@ -51,15 +52,15 @@ def contact(row: wire.ContactRow, payer_link_field: str) -> ContactFacts:
     """A contact of a list, a read or a webhook. Raises `DomainError`."""
     return ContactFacts(
         id=wire.require_id(row.contact_id, "contact_id"),
-        name=wire.clip(row.contact_name, _NAME),
+        name=clip(row.contact_name, _NAME),
         status=_status(row.status),
-        contact_type=wire.clip(row.contact_type, _NAME),
+        contact_type=clip(row.contact_type, _NAME),
         last_modified=wire.instant(row.last_modified_time, "last_modified_time"),
         email=_email(row.email) or _primary_email(row),
-        company_name=wire.clip(row.company_name, _NAME),
-        currency=wire.clip(row.currency_code, 3),
-        reference=wire.clip(row.contact_number, _NAME),
-        payer_link=wire.clip(wire.custom_value(payer_link_field, row.custom_fields, row.custom_field_hash), _NAME),
+        company_name=clip(row.company_name, _NAME),
+        currency=clip(row.currency_code, 3),
+        reference=clip(row.contact_number, _NAME),
+        payer_link=clip(wire.custom_value(payer_link_field, row.custom_fields, row.custom_field_hash), _NAME),
     )
 
 
@@ -78,8 +79,8 @@ def payment(row: wire.PaymentRow, unique_field: str, *, created: bool | None) ->
         currency=str(currency),
         date=wire.require_day(row.date, "date"),
         account_id=wire.require_id(row.account_id, "account_id"),
-        reference=wire.clip(row.reference_number, _NAME),
-        key=wire.clip(wire.custom_value(unique_field, row.custom_fields, row.custom_field_hash), _NAME),
+        reference=clip(row.reference_number, _NAME),
+        key=clip(wire.custom_value(unique_field, row.custom_fields, row.custom_field_hash), _NAME),
         created=created,
         invoices=[_applied(raw, currency) for raw in applied],
     )
@@ -106,11 +107,11 @@ def rates(rows: list[msgspec.Raw]) -> dict[str, str]:
 def _status(text: str) -> str:
     if not text:
         raise wire.WireError("status is missing")
-    return wire.clip(text, 64).lower()
+    return clip(text, 64).lower()
 
 
 def _email(text: str) -> str:
-    return wire.clip(text, _EMAIL) if len(text) <= _EMAIL else ""
+    return clip(text, _EMAIL) if len(text) <= _EMAIL else ""
 
 
 def _primary_email(row: wire.ContactRow) -> str:
@@ -128,10 +129,10 @@ def _elsewhere(row: wire.InvoiceRow) -> bool:
 def _line(raw: msgspec.Raw, currency: str) -> LineItem:
     row = wire.read(raw, wire.LineRow)
     return LineItem(
-        name=wire.clip(row.name, _NAME),
+        name=clip(row.name, _NAME),
         quantity=amounts.plain(row.quantity or "0", "line_items.quantity"),
         total_minor=amounts.minor(row.item_total, currency, "line_items.item_total"),  # a discount line is below zero
-        description=wire.clip(row.description, _DESCRIPTION),
+        description=clip(row.description, _DESCRIPTION),
     )
 
 
@@ -141,5 +142,5 @@ def _applied(raw: msgspec.Raw, currency: str) -> AppliedInvoice:
         invoice_id=wire.require_id(row.invoice_id, "invoices.invoice_id"),
         applied_minor=wire.amount_minor(row.amount_applied, currency, "invoices.amount_applied"),
         balance_minor=wire.amount_minor(row.balance, currency, "invoices.balance") if row.balance else None,
-        application_id=wire.clip(row.invoice_payment_id, _NAME),
+        application_id=clip(row.invoice_payment_id, _NAME),
     )

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from adapters.texts import UNREADABLE, why
 from adapters.zoho import amounts
 from domain.errors import AmountError, DomainError
 from domain.times import day, normalise
@@ -222,16 +223,13 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text: Final = msgspec.json.Decoder(Text, dec_hook=_scalar, float_hook=str).decode
 
-#: What a decoder raises on bytes that are not the shape asked for; deep nesting is a `RecursionError`.
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 
 def read(raw: bytes | msgspec.Raw, shape: type[S]) -> S:
     """One row. Raises `WireError`."""
     try:
         row: S = _decoders[shape].decode(raw)
-    except _UNREADABLE as error:
-        raise WireError(f"not a readable {shape.__name__}: {_reason(error)}") from None
+    except UNREADABLE as error:
+        raise WireError(f"not a readable {shape.__name__}: {why(error)}") from None
     return row
 
 
@@ -239,8 +237,8 @@ def members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """The members of a JSON object, undecoded. Raises `WireError`."""
     try:
         return _decode_object(raw)
-    except _UNREADABLE as error:
-        raise WireError(f"not a JSON object: {_reason(error)}") from None
+    except UNREADABLE as error:
+        raise WireError(f"not a JSON object: {why(error)}") from None
 
 
 def elements(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
@@ -249,27 +247,16 @@ def elements(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
         return []
     try:
         return _decode_list(raw)
-    except _UNREADABLE as error:
-        raise WireError(f"not a JSON list: {_reason(error)}") from None
+    except UNREADABLE as error:
+        raise WireError(f"not a JSON list: {why(error)}") from None
 
 
 def scalar(raw: bytes | msgspec.Raw) -> str:
     """One scalar as text. Raises `WireError`."""
     try:
         return _decode_text(raw)
-    except _UNREADABLE as error:
-        raise WireError(f"not a scalar: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """The decoder's own words name fields and types; a `UnicodeDecodeError`'s could quote bytes."""
-    return (
-        str(error)
-        if isinstance(error, msgspec.DecodeError)
-        else "deeper than is read"
-        if isinstance(error, RecursionError)
-        else "not UTF-8"
-    )
+    except UNREADABLE as error:
+        raise WireError(f"not a scalar: {why(error)}") from None
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -328,18 +315,13 @@ def require_day(text: str, what: str) -> str:
 
 
 def instant(text: str, what: str) -> str:
-    """A time of Zoho's ("2026-06-09T09:46:21-0400") in our one form. Raises `WireError` or `TimeError`."""
+    """A time of Zoho's ("2026-06-09T09:46:21-0400") in our one form. Raises `WireError`."""
     if not text:
         raise WireError(f"{what} is missing")
     try:
         return normalise(text)
-    except (OverflowError, ValueError):  # an offset that leads out of the years a datetime has
-        raise WireError(f"{what} is not an instant") from None
-
-
-def clip(text: str, limit: int) -> str:
-    """Free text, cut, without control characters: PostgreSQL refuses NUL, and a log line must stay one line."""
-    return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
+    except DomainError as error:
+        raise WireError(f"{what}: {error}") from None
 
 
 def flag(text: str) -> bool:

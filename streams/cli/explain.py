@@ -18,7 +18,6 @@ from adapters.errors import (
 )
 from domain.errors import DomainError
 from projections.errors import StoreError, StoreForeignLog, StoreUnavailable
-from streams.app import WorkerFailed
 from streams.backup import NoBackup
 from streams.cli.codes import CANNOT_CREATE, CREDENTIALS, INTERNAL, NOT_FOUND, PERSON, SETTINGS, TEMPORARY, UNAVAILABLE, CommandError
 from streams.log import LogError, LogReadOnly, LogUnavailable, TopicMismatch
@@ -60,7 +59,6 @@ _EXITS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CredentialError, CREDENTIALS),
     (TransportError, TEMPORARY),
     (ClockError, UNAVAILABLE),
-    (WorkerFailed, INTERNAL),
     (Refused, PERSON),
 )
 
@@ -73,14 +71,11 @@ def explain(error: BaseException) -> tuple[Failure, int]:
         return _parts(error), _exit(error)
     if isinstance(error, SettingsError):
         return _settings(error), SETTINGS
-    if isinstance(error, WorkerFailed) and error.__cause__ is not None:
-        failure, _ = explain(error.__cause__)
-        return msgspec.structs.replace(failure, where=f"{failure.where} (a stage of the running program)"), INTERNAL
     if isinstance(error, AdapterError):
         where, remedy = _OF_ADAPTERS.get(type(error), _OF_ADAPTERS[CredentialError])
         return Failure(code_of(type(error)), str(error), where, remedy, error.retriable), _exit(error)
     if isinstance(error, DomainError):
-        return Failure(code_of(type(error)), str(error), "the rules", "report this with the event it happened at", False), INTERNAL
+        return Failure("rules", str(error), "the rules", "report this with the event it happened at", False), INTERNAL
     if isinstance(error, OSError):
         return _system(error)
     return Failure(

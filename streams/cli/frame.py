@@ -8,7 +8,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -21,12 +21,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streams.cli.codes import INTERRUPTED, USAGE, NotFound
-from streams.settings import Settings, SettingsError, load
+from streams.engines import open_log
+from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
 
 PROGRAM: Final = "zoho-gocardless"
 
 #: Columns of a table that is not shown on a terminal. Lower: text is cut where a file would hold it. Higher: nothing.
 _PIPE_WIDTH: Final = 200
+
+_STORES: Final = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ def text(*lines: str) -> Callable[[Console], None]:
     return show
 
 
-def table(*columns: str, rows: list[tuple[str, ...]]) -> Table:
+def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
     """A plain table: readable on a terminal, cut by `awk` in a pipe."""
     found = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
@@ -64,6 +67,12 @@ def envelope(command: str, data: Any, error: Any = None) -> str:
     return _encode({"ok": error is None, "command": command, "data": data, "error": error}).decode()
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would exit with 1; for us it is no error (`Group.main`)."""
+        raise BrokenPipeError
+
+
 class Session:
     """What a command is given: the settings, how to show progress, how to run a coroutine, how to say something while it runs."""
 
@@ -72,14 +81,23 @@ class Session:
         self.as_json = as_json
         self.debug = debug
         self._config = config
-        self.console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self.console = _Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             self.console.width = _PIPE_WIDTH
 
     @cached_property
     def settings(self) -> Settings:
         """The settings. Raises `SettingsError`."""
-        return load(self._config)
+        if self._config is None and not any(name == FILE_VARIABLE or name.startswith(PREFIX) for name in os.environ):
+            raise SettingsError(f"the settings: none are given; name the file with --config, or in {FILE_VARIABLE}")
+        found = load(self._config)
+        if not found.store.startswith(_STORES):
+            raise SettingsError(f"the settings: store is not an address that is known; use {' or '.join(_STORES)}…")
+        try:
+            open_log(found.log)
+        except ValueError as error:
+            raise SettingsError(f"the settings: log: {error}") from None
+        return found
 
     def connection(self, name: str | None) -> str:
         """The connection that is meant: the one named, or the only one there is.
@@ -149,8 +167,10 @@ class Command(click.Command):
                 click.echo(envelope(name, reply.data))
             else:
                 reply.show(session.console)
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit):
             raise
+        except BrokenPipeError:
+            raise _Enough from None
         except (KeyboardInterrupt, click.Abort):
             raise _Interrupted(name) from None
         except Exception as error:
@@ -158,6 +178,10 @@ class Command(click.Command):
                 raise
             raise _Failed(name, error) from error
         return reply.exit_code
+
+
+class _Enough(Exception):  # noqa: N818 - whoever read our output has had enough; it must pass by click, which ends with 1
+    pass
 
 
 class _Failed(Exception):  # noqa: N818 - never shown: it carries the name of the command to where the error is told
@@ -201,10 +225,11 @@ class Group(click.Group):
 
     def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override] # it always exits
         """Run, and exit with the documented code; an error is one line, or one envelope."""
+        del prog_name
         words = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
-            code = super().main(words, prog_name or PROGRAM, **extra)
+            code = super().main(words, PROGRAM, **extra)
         except _Interrupted as stopped:
             code = _tell_interrupted(stopped.command, as_json="--json" in words)
         except click.Abort:
@@ -216,8 +241,8 @@ class Group(click.Group):
             code = USAGE
         except click.ClickException as error:
             code = _tell_usage(error, as_json="--json" in words)
-        except BrokenPipeError:
-            # Whoever read our output has had enough (`… | head`). Python would complain once more while it flushes at exit.
+        except _Enough:
+            # Python would complain once more while it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         sys.exit(code if isinstance(code, int) else 0)

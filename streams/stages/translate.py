@@ -76,7 +76,7 @@ class Translate:
                 yield event_record(self._shop.topics, event)
             except UndecodableEventError as error:
                 pieces.append(Parked(event.id, str(error)))
-        if len(pieces) > MAX_PARKED:
+        if len(pieces) > MAX_PARKED + 1:  # one more may be the translator's own word on the rest
             pieces[MAX_PARKED:] = [Parked("", f"{len(pieces) - MAX_PARKED} further pieces cannot be read")]
         self._shop.metrics.parked_pieces.inc(len(pieces))
         for piece in pieces:

@@ -13,11 +13,11 @@ import pytest
 from projections.queries import Queries
 from projections.store import open_store
 from streams import demo, demo_result
-from streams.assemble import opened_log
 from streams.demo import Program, World
 from streams.demo_result import CONNECTION
 from streams.log import TopicPartition
 from streams.month import Month
+from streams.opened import opened_log
 from streams.topics import Topics
 
 #: Small enough for a minute, large enough for every kind of fact: both currencies, an invitation, both unhappy ends.
@@ -119,12 +119,19 @@ async def live(plan: Month, world: World, program: Program, revive: Reviver) -> 
             still = 0
 
 
+async def never(program: Program) -> None:
+    """No revival: that it died is a failure."""
+    program.watch()
+
+
+def same(found: Ended, wanted: Ended) -> None:
+    """Compare part by part, so that a difference names its place."""
+    for part in wanted:
+        assert found[part] == wanted[part], part
+
+
 async def calm_month(plan: Month, folder: Path) -> Ended:
     """The month without a kill."""
-
-    async def never(program: Program) -> None:
-        program.watch()
-
     async with open_month(plan, folder) as (world, program):
         await live(plan, world, program, never)
         await program.stop()
@@ -184,9 +191,15 @@ async def harried_month(plan: Month, folder: Path, kills: int, seed: int, longes
 
 
 @pytest.fixture(scope="session")
-def short_month(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def short_month_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installation that the calm month leaves behind."""
+    return tmp_path_factory.mktemp("calm")
+
+
+@pytest.fixture(scope="session")
+def short_month(short_month_folder: Path) -> Ended:
     """How the short month ends when nothing is killed."""
-    return asyncio.run(calm_month(SHORT, tmp_path_factory.mktemp("calm")))
+    return asyncio.run(calm_month(SHORT, short_month_folder))
 
 
 @pytest.fixture(scope="session")

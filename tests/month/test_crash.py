@@ -5,12 +5,6 @@ import pytest
 from streams import failpoints
 
 
-def same(found, wanted):
-    """Compare part by part, so that a difference names its place."""
-    for part in wanted:
-        assert found[part] == wanted[part], part
-
-
 def test_the_calm_month_closes_the_books(short_month):
     assert short_month["open_commands"] == {}
     assert sum(1 for status, _ in short_month["zoho"]["invoices"].values() if status == "paid") == 14
@@ -23,10 +17,10 @@ async def test_the_program_dies_at_every_named_failpoint(short_month, month_harn
     order = [f"{name}:{1 + place % 3}" for place, name in enumerate(failpoints.NAMES)]
     found, reached = await month_harness.failing_month(month_harness.SHORT, tmp_path, order)
     assert reached == list(failpoints.NAMES)
-    same(found, short_month)
+    month_harness.same(found, short_month)
 
 
 @pytest.mark.timeout(240)
 async def test_the_program_dies_at_seeded_moments(short_month, month_harness, tmp_path):
     found = await month_harness.harried_month(month_harness.SHORT, tmp_path, kills=8, seed=11, longest_s=2.5)
-    same(found, short_month)
+    month_harness.same(found, short_month)

@@ -114,6 +114,7 @@ async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncCo
             assert client.payments.retry(failing.id).status == "pending_submission"
             newest = next(iter(client.payments.all(params={"mandate": payment.links.mandate, "limit": 1})))
             assert newest.id == failing.id
+            assert client.subscriptions.list(params={"status": "active"}).records == []
             assert client.mandates.cancel(payment.links.mandate).status == "cancelled"
             assert client.payments.get(failing.id).status == "cancelled"
             assert client.webhooks.list().records == []

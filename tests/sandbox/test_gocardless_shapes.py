@@ -29,6 +29,14 @@ SHAPES: dict[str, dict[str, str]] = {
         "str": "arrival_date created_at currency id payout_type reference status tax_currency",
         "links": "creditor creditor_bank_account",
     },
+    "subscriptions": {
+        "bool": "parent_plan_paused retry_if_possible",
+        "dict": "links metadata",
+        "int": "amount app_fee count day_of_month interval",
+        "list": "upcoming_payments",
+        "str": "created_at currency earliest_charge_date_after_resume end_date id interval_unit month name payment_reference start_date status",
+        "links": "mandate",
+    },
     "payout_items": {"dict": "links", "list": "taxes", "str": "amount type", "links": "mandate payment refund"},
     "events": {
         "dict": "details links metadata resource_metadata source",
@@ -36,7 +44,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "str": "action created_at id resource_type organisation_id",
         "links": "billing_request billing_request_flow creditor customer customer_bank_account mandate "
         "mandate_request_mandate new_customer_bank_account new_mandate parent_event payment payout "
-        "previous_customer_bank_account refund",
+        "previous_customer_bank_account refund subscription",
         # The organisation is seen on recent bodies; notifications are for merchants who send their own.
         "may": "customer_notifications organisation_id",
     },
@@ -119,6 +127,7 @@ SCHEME_IDENTIFIER = {
 EVENTS = {
     "payments": {
         ("created", "api", "payment_created"),
+        ("created", "gocardless", "payment_created"),
         ("submitted", "gocardless", "payment_submitted"),
         ("confirmed", "gocardless", "payment_confirmed"),
         ("paid_out", "gocardless", "payment_paid_out"),
@@ -139,6 +148,11 @@ EVENTS = {
         ("cancelled", "api", "mandate_cancelled"),
         ("transferred", "bank", "bank_account_transferred"),
         ("replaced", "gocardless", "scheme_identifier_changed"),
+    },
+    "subscriptions": {
+        ("created", "api", "subscription_created"),
+        ("payment_created", "gocardless", "payment_created"),
+        ("cancelled", "api", "mandate_cancelled"),
     },
     "payouts": {("paid", "gocardless", "payout_paid")},
     "creditors": {("bounced_payout", "gocardless", "bounced_payout")},
@@ -201,14 +215,15 @@ async def test_every_resource_of_the_main_path_has_its_shape(
             "/_sandbox/gocardless/populate",
             {
                 "creditor": {"can_create_refunds": True},
-                "customers": [{"company_name": f"Co {n}", "email": "c@example.com"} for n in range(3)],
+                "customers": [{"company_name": f"Co {n}", "email": "c@example.com"} for n in range(4)],
+                "subscriptions": [{"customer": 3, "amount": 700, "interval_unit": "weekly", "name": "Plan"}],
             },
         )
         asked = await make("billing_requests", {"mandate_request": {"currency": "GBP"}})
         await make("billing_request_flows", {"links": {"billing_request": asked["id"]}})
         payments = [
             (await make("payments", {"amount": 9000, "currency": "GBP", "links": {"mandate": customer["mandate"]}}))["id"]
-            for customer in ids["customers"]
+            for customer in ids["customers"][:3]
         ]
         gone = await make("payments", {"amount": 1, "currency": "GBP", "links": {"mandate": ids["customers"][0]["mandate"]}})
         await call("POST", f"/payments/{gone['id']}/actions/cancel")
@@ -227,6 +242,7 @@ async def test_every_resource_of_the_main_path_has_its_shape(
         bounce = {"data": {"links": {"resource": refund["id"]}}}
         await call("POST", "/scenario_simulators/refund_bounced/actions/run", bounce)
         await call("POST", f"/mandates/{ids['customers'][0]['mandate']}/actions/cancel")
+        await call("POST", f"/mandates/{ids['customers'][3]['mandate']}/actions/cancel")
         await server.run_until("2026-01-26T12:00:00Z")
 
         for name in SHAPES:

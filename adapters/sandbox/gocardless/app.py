@@ -16,7 +16,17 @@ import orjson
 from aiohttp import web
 from multidict import MultiDict
 
-from adapters.sandbox.gocardless import catalogue, consent, payers, payments, payouts, refunds, simulators, stage
+from adapters.sandbox.gocardless import (
+    catalogue,
+    consent,
+    payers,
+    payments,
+    payouts,
+    refunds,
+    simulators,
+    stage,
+    subscriptions,
+)
 from adapters.sandbox.gocardless.errors import Refusal, conflict, internal, rate_limited, usage
 from adapters.sandbox.gocardless.jobs import start_days
 from adapters.sandbox.gocardless.ledger import tenths_text
@@ -172,6 +182,7 @@ ENDPOINTS = (
     *_shelf_endpoints("refunds", lists=refunds.list_refunds),
     _create("refunds", refunds.create_refund),
     _update("refunds", refunds.update_refund),
+    *_shelf_endpoints("subscriptions", lists=subscriptions.list_subscriptions, gets=subscriptions.get_subscription),
     *_shelf_endpoints("payouts", lists=payouts.list_payouts),
     _update("payouts", payouts.update_payout),
     Endpoint("GET", "/payout_items", payouts.list_payout_items, "read", "payout_items"),

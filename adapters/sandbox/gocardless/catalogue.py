@@ -85,6 +85,9 @@ def change_creditor(office: Office, creditor: Doc, document: dict[str, Any]) -> 
         creditor["bank_reference_prefix"] = letters[:_PREFIX_LETTERS]
     if currencies is not None:
         creditor["links"] = {}
+        for account in office.shelves["creditor_bank_accounts"].records:
+            if account["links"]["creditor"] == creditor["id"]:
+                account["enabled"] = False
         for currency in currencies:
             account = _payout_account(office, creditor, currency)
             creditor["links"][f"default_{currency.lower()}_payout_account"] = account["id"]

@@ -1,7 +1,8 @@
 """The room of the bank's day: three times at which everything due on that day happens.
 
     09:30 UTC           payouts are built; tax rates of yesterday's payouts are confirmed
-    11:40 UTC           payouts are paid, mandates become active, payments are confirmed or fail, reversals and refunds arrive
+    11:40 UTC           payouts are paid, mandates become active, payments are confirmed or fail, reversals and refunds arrive,
+                        subscriptions make their payments
     16:00 in London     mandates, payments and refunds go to the banks
 
 Few times a day keep a simulated month short; the order within a time is the order above.
@@ -17,6 +18,7 @@ from adapters.sandbox.gocardless.payouts import build_payouts, confirm_tax_rates
 from adapters.sandbox.gocardless.refunds import pay_refund, submit_refund
 from adapters.sandbox.gocardless.schemes import CUT_OFF
 from adapters.sandbox.gocardless.store import Doc
+from adapters.sandbox.gocardless.subscriptions import collect
 
 _PAYOUTS_AT = time(9, 30)
 _RESULTS_AT = time(11, 40)
@@ -60,6 +62,7 @@ def _hear_from_banks(office: Office, day: date) -> None:
         come_late(office, payment)
     for identity, _ in office.diary.take("refund_paid", day):
         pay_refund(office, office.shelves["refunds"][identity])
+    collect(office)
 
 
 def _submit_all(office: Office, day: date) -> None:

@@ -30,6 +30,7 @@ from adapters.sandbox.gocardless.store import Doc
 
 _NO_RULE = OutcomeRule(outcome="confirmed")
 _SUBMITTED = "pending_payments_submitted"
+LIVE_SUBSCRIPTION = frozenset({"pending_customer_approval", "active", "paused"})
 
 
 def tell_mandate(office: Office, mandate: Doc, action: str, *, cause: str, links: dict[str, str] | None = None, **more: Any) -> Doc:
@@ -79,7 +80,9 @@ def end_mandate(
     links: dict[str, str] | None = None,
     **more: Any,
 ) -> None:
-    """End a mandate, and with it every payment that has not gone to the banks; their events name this one as parent."""
+    """End a mandate, and with it its subscriptions and every payment that has not gone to the banks; their events name this one as
+    parent.
+    """
     mandate["status"] = status
     action = "replaced" if links and "new_mandate" in links else status
     if origin == "bank":
@@ -91,6 +94,18 @@ def end_mandate(
             # The catalogue of events knows no cause of a replaced mandate for payments.
             why = "mandate_cancelled" if action == "replaced" else cause
             cancel(office, payment, cause=why, origin=origin, parent=event["id"])
+    for subscription in office.shelves["subscriptions"].records:
+        if subscription["links"]["mandate"] == mandate["id"] and subscription["status"] in LIVE_SUBSCRIPTION:
+            end_subscription(office, subscription, cause="mandate_cancelled", origin=origin, parent=event["id"])
+
+
+def end_subscription(
+    office: Office, subscription: Doc, *, cause: str, origin: str, status: str = "cancelled", parent: str | None = None
+) -> None:
+    """End a subscription. The payments it has made stay as they are."""
+    subscription["status"] = status
+    links = {"subscription": subscription["id"]} | ({} if parent is None else {"parent_event": parent})
+    office.events.record("subscriptions", status, links, cause=cause, origin=origin, resource_metadata=subscription["metadata"])
 
 
 def schedule(office: Office, payment: Doc) -> None:

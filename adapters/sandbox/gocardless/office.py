@@ -33,6 +33,7 @@ SHELVES = {
     "billing_request_flows": ("BRF", ""),
     "payments": ("PM", "links.creditor links.mandate links.subscription status currency scheme"),
     "refunds": ("RF", "links.payment links.mandate"),
+    "subscriptions": ("SB", "links.mandate status"),
     "payouts": ("PO", "links.creditor links.creditor_bank_account currency status payout_type reference"),
     "creditors": ("CR", ""),
     "creditor_bank_accounts": ("BA", "links.creditor enabled"),
@@ -102,6 +103,8 @@ class Office:
         self.shelves: dict[str, Collection] = {}
         self.payment_files: dict[str, PaymentFile] = {}
         self.payments_of: dict[str, list[str]] = defaultdict(list)
+        # How many payments a subscription has made.
+        self.subscription_turns: dict[str, int] = {}
         self.active_on: dict[str, date] = {}
         self.removed_customers: set[str] = set()
         self.flow_visits: dict[str, str] = {}
@@ -163,9 +166,9 @@ class Office:
         records, meta = query.page(keep)
         return {name: [self.view(name, doc) for doc in records], "meta": meta}
 
-    def customer_of(self, payment: Doc) -> str:
-        """Give the customer a payment is collected from."""
-        return str(self.shelves["mandates"][payment["links"]["mandate"]]["links"]["customer"])
+    def customer_of(self, doc: Doc) -> str:
+        """Give the customer a payment or subscription is collected from."""
+        return str(self.shelves["mandates"][doc["links"]["mandate"]]["links"]["customer"])
 
     def linked(self, name: str, envelope: str, body: Doc, link: str) -> Doc:
         """Give the record a create names in `links`. Refusal: not named (422), or there is none (`link_not_found`)."""
@@ -198,6 +201,8 @@ class Office:
     def _shelve(self) -> None:
         for name, (prefix, fields) in SHELVES.items():
             self.shelves[name] = Collection(name, prefix, {path.split(".")[-1]: getter(path) for path in fields.split()})
+        for name in ("payments", "subscriptions"):
+            self.shelves[name].filters["customer"] = self.customer_of
         self.shelves["payments"].filters["customer"] = self.customer_of
         self.shelves["customers"].filters["currency"] = self._currency_of
         # Nobody's data is ever missing here.

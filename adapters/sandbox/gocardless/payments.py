@@ -41,6 +41,35 @@ def create_payment(office: Office, call: Call) -> Doc:
     description, metadata = read_text(_ENVELOPE, body, "description"), read_metadata(_ENVELOPE, body)
     if "app_fee" in body:
         raise usage("feature_disabled", "app_fee is for partner apps", pointer="/payments/app_fee")
+    payment = add_payment(
+        office,
+        mandate,
+        amount=amount,
+        charge_date=charge_date,
+        description=description,
+        reference=reference,
+        metadata=metadata,
+        retry=retry,
+    )
+    return office.single("payments", payment)
+
+
+def add_payment(
+    office: Office,
+    mandate: Doc,
+    *,
+    amount: int,
+    charge_date: date,
+    description: str | None,
+    reference: str | None = None,
+    metadata: dict[str, str] | None = None,
+    retry: bool = False,
+    origin: str = "api",
+    links: dict[str, str] | None = None,
+) -> Doc:
+    """Make a payment of what was checked, and put its days into the diary; `links`: beside mandate and creditor."""
+    scheme = SCHEMES[mandate["scheme"]]
+    metadata = metadata or {}
     payment = office.shelves["payments"].add(
         {
             "id": office.new_id("PM"),
@@ -48,14 +77,14 @@ def create_payment(office: Office, call: Call) -> Doc:
             "charge_date": charge_date.isoformat(),
             "amount": amount,
             "description": description,
-            "currency": currency,
+            "currency": scheme.currency,
             "status": "pending_customer_approval" if mandate["status"] == "pending_customer_approval" else "pending_submission",
             "amount_refunded": 0,
             "reference": reference,
             "metadata": metadata,
             # Present without any exchange, as recorded: only its currency is filled.
-            "fx": no_exchange(currency),
-            "links": {"mandate": mandate["id"], "creditor": mandate["links"]["creditor"]},
+            "fx": no_exchange(scheme.currency),
+            "links": {"mandate": mandate["id"], "creditor": mandate["links"]["creditor"], **(links or {})},
             "retry_if_possible": retry,
             "scheme": scheme.name,
         }
@@ -65,9 +94,9 @@ def create_payment(office: Office, call: Call) -> Doc:
     office.payment_files[payment["id"]] = PaymentFile(ordinal=len(office.shelves["payments"]))
     office.payments_of[mandate["id"]].append(payment["id"])
     # `metadata` of an API-caused event is what the call passed.
-    tell_payment(office, payment, "created", cause="payment_created", origin="api", metadata=metadata)
+    tell_payment(office, payment, "created", cause="payment_created", origin=origin, metadata=metadata, links=links)
     schedule(office, payment)
-    return office.single("payments", payment)
+    return payment
 
 
 def no_exchange(currency: str) -> Doc:

@@ -2,8 +2,11 @@
 `/_sandbox/gocardless/`.
 
     POST populate  {"quiet": bool, "creditor": {...}, "customers": [{given_name, family_name, company_name, email, metadata, country_code,
-                    currency, "mandate": "active"|"pending_submission"|null, "mandate_metadata", "reference"}, ...]}
-                   -> {"creditor": id, "customers": [{"customer", "customer_bank_account", "mandate"}, ...]} in order
+                    currency, "mandate": "active"|"pending_submission"|null, "mandate_metadata", "reference"}, ...],
+                    "subscriptions": [{"customer": place among `customers`, amount, currency, interval_unit, interval, day_of_month, count,
+                    start_date, name, status, metadata}, ...]}
+                   -> {"creditor": id, "customers": [{"customer", "customer_bank_account", "mandate"}, ...], "subscriptions": [id, ...]},
+                   each in order
     POST act       {"do": verb, ...}: see `VERBS`
 """
 
@@ -13,10 +16,12 @@ from typing import Any
 from adapters.sandbox.gocardless.catalogue import change_creditor, new_creditor
 from adapters.sandbox.gocardless.consent import bank_details, visit
 from adapters.sandbox.gocardless.lifecycle import (
+    LIVE_SUBSCRIPTION,
     activate_mandate,
     cancel_chargeback,
     charge_back,
     end_mandate,
+    end_subscription,
     fail,
     submit_mandate,
 )
@@ -32,6 +37,7 @@ from adapters.sandbox.gocardless.payers import (
 from adapters.sandbox.gocardless.payouts import bounce_payout, retry_payout
 from adapters.sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
 from adapters.sandbox.gocardless.store import Doc
+from adapters.sandbox.gocardless.subscriptions import new_subscription
 
 _CUSTOMER_WORDS = frozenset({*CUSTOMER_FIELDS, "language", "metadata", "currency", "mandate", "mandate_metadata", "reference"})
 
@@ -44,9 +50,10 @@ def populate(office: Office, document: dict[str, Any]) -> dict[str, Any]:
     try:
         creditor = _creditor(office, document.get("creditor"))
         customers = [_customer(office, creditor, item) for item in document.get("customers", [])]
+        subscriptions = [_subscription(office, customers, item) for item in document.get("subscriptions", [])]
     finally:
         office.events.quiet = False
-    return {"creditor": creditor["id"], "customers": customers}
+    return {"creditor": creditor["id"], "customers": customers, "subscriptions": subscriptions}
 
 
 def act(office: Office, document: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +101,20 @@ def _customer(office: Office, creditor: Doc, item: dict[str, Any]) -> dict[str, 
         "customer_bank_account": account["id"],
         "mandate": None if mandate is None else mandate["id"],
     }
+
+
+def _subscription(office: Office, customers: list[dict[str, str | None]], item: dict[str, Any]) -> str:
+    mandate = customers[item["customer"]]["mandate"]
+    if mandate is None:
+        raise ValueError("a subscription's customer has a mandate")
+    return str(new_subscription(office, office.shelves["mandates"][mandate], item)["id"])
+
+
+def _end_subscription(office: Office, given: dict[str, Any]) -> None:
+    subscription = office.shelves["subscriptions"][given["subscription"]]
+    if subscription["status"] not in LIVE_SUBSCRIPTION:
+        raise ValueError(f"a subscription that is {subscription['status']} does not end")
+    end_subscription(office, subscription, cause="subscription_cancelled", origin="api")
 
 
 def _fail_payment(office: Office, given: dict[str, Any]) -> None:
@@ -161,6 +182,7 @@ VERBS: dict[str, Callable[[Office, dict[str, Any]], dict[str, Any] | None]] = {
     "charge_back": _charge_back,
     "cancel_chargeback": _cancel_chargeback,
     "end_mandate": _end_mandate,
+    "end_subscription": _end_subscription,
     "transfer_mandate": _transfer_mandate,
     "replace_mandate": _replace_mandate,
     "bounce_payout": _bounce_payout,

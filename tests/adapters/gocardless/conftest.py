@@ -135,6 +135,8 @@ def _answer_meta(
 ) -> DeliveryMeta:
     command = _command(name)
     call = perform.send_call(command)
+    if step == "look_up":
+        call = perform.look_up_call(command) or call
     info = CallInfo(command, 3, step, call.method, call.path, query or call.query, status, "2026-03-09T09:59:58.000Z")
     return DeliveryMeta("an-1", "main", "gocardless", "answer", NOW, headers=headers or {}, call=info)
 

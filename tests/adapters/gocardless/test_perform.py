@@ -104,8 +104,10 @@ def test_an_id_cannot_change_the_path() -> None:
     assert perform.send_call(Command("cm-1", "a", "p", c.ReadPayment("../x?y#z"))).path == "/payments/..%2Fx%3Fy%23z"
 
 
-def test_no_command_needs_a_look_up_of_its_own(gc: SimpleNamespace) -> None:
-    assert [perform.look_up_call(gc.command(name)) for name in gc.names] == [None] * len(gc.names)
+def test_only_a_debit_is_looked_up_without_being_sent(gc: SimpleNamespace) -> None:
+    calls = {name: perform.look_up_call(gc.command(name)) for name in gc.names}
+    assert calls.pop("create_payment") == Call("GET", "/payments", {"mandate": "MD00AB12CD34EF", "limit": "200"})
+    assert set(calls.values()) == {None}
 
 
 def test_a_command_of_the_other_api_is_a_mistake() -> None:
@@ -144,6 +146,7 @@ def test_a_resource_is_success_in_each_of_its_envelopes(name: str, key: str, rec
     [
         ({"amount": 13000}, "amount_mismatch"),
         ({"currency": "EUR"}, "amount_mismatch"),
+        ({"links": {"mandate": "MD2"}}, "mandate_mismatch"),
         ({"metadata": {"zoho_invoice_id": "another"}}, "invoice_mismatch"),
     ],
 )
@@ -273,6 +276,14 @@ def test_what_a_used_key_made_is_found(gc: SimpleNamespace) -> None:
     assert done == Done("succeeded", gc.PAYMENT["id"], found=True)
 
 
+def test_a_read_that_is_refused_says_nothing_about_the_write(gc: SimpleNamespace) -> None:
+    body = gc.body({"error": {"type": "invalid_api_usage", "errors": [{"reason": "resource_not_found"}]}})
+    for step in ("follow", "look_up"):
+        verdict = perform.verdict(gc.command("create_payment"), step, Call("GET", "/payments/PM1"), said(404, body))
+        assert verdict == Retry(f"{step}_refused: resource_not_found")
+    assert judge(gc.command("read_payment"), said(404, body), "follow") == Done("refused", reason="resource_not_found")
+
+
 def test_a_used_key_that_names_nothing_is_unknown(gc: SimpleNamespace) -> None:
     for links in ({}, {"conflicting_resource_id": None}, {"conflicting_resource_id": "../x"}):
         body = gc.body({"error": {"type": "invalid_state", "errors": [{"reason": "idempotent_creation_conflict", "links": links}]}})
@@ -367,7 +378,8 @@ def test_any_answer_has_a_verdict(data: st.DataObject, gc: SimpleNamespace) -> N
     status = data.draw(st.sampled_from([200, 201, 204, 301, 400, 401, 404, 409, 422, 429, 500]) | st.integers(0, 999))
     headers = data.draw(st.dictionaries(st.sampled_from(["ratelimit-reset", "date"]), st.text(max_size=30)))
     step = data.draw(st.sampled_from(["send", "look_up", "follow"]))
-    verdict = perform.verdict(command, step, perform.send_call(command), Answer(status, headers, body))
+    call = perform.send_call(command) if step == "send" else perform.look_up_call(command) or perform.send_call(command)
+    verdict = perform.verdict(command, step, call, Answer(status, headers, body))
     assert isinstance(verdict, Done | Follow | Retry | Unknown)
     if isinstance(verdict, Done):
         assert 200 <= status < 500

@@ -199,7 +199,7 @@ def test_long_texts_are_cut_and_control_characters_are_taken_out(gc: SimpleNames
     translation = translate(gc.webhook_meta(), gc.body({"events": [row]}))
     data = gc.one(translation).data
     assert (len(data.description), data.description[:4], data.cause) == (500, "a b ", "a?")
-    assert (len(data.resource_metadata["k "]), data.resource_metadata["n"]) == (500, "true")
+    assert (len(data.resource_metadata["k"]), data.resource_metadata["n"]) == (500, "true")
     gc.survives(translation)
 
 

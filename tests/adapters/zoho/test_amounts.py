@@ -128,7 +128,3 @@ def test_a_key_is_found_as_a_whole_only():
     assert wire.shows_key(["fees [live:PO1:1]"], "live:PO1:1")
     assert not wire.shows_key(["fees [live:PO1:12]"], "live:PO1:1")
     assert not wire.shows_key(["fees xlive:PO1:1"], "live:PO1:1")
-
-
-def test_free_text_is_cut_and_has_no_control_characters():
-    assert wire.clip("a\x00b\nc" + "d" * 50, 8) == "a b cddd"

@@ -272,10 +272,11 @@ def test_a_refund_may_come_as_a_list_of_one(z):
     assert said(z, z.REFUND_PAYMENT, 201, z.body(payment_refunds=[z.REFUND])).resource_id == "910000000066001"
 
 
-def test_unapplied_means_wholly_unused(z):
+def test_unapplied_means_off_its_invoices(z):
     unused = z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)
     assert said(z, z.UNAPPLY, 200, z.body(payment=unused)) == Done("succeeded", "910000000055003")
-    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=9.9))).reason == "not_unused"
+    # Already refunded, by a log that was lost: the refund is looked up next, and Zoho gives back no more than what is unused.
+    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=0))) == Done("succeeded", "910000000055003")
     assert said(z, z.UNAPPLY, 200, z.body(payment=z.PAYMENT)).reason == "not_unused"
     assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, amount=20))).reason == "amount_mismatch"
 
@@ -373,7 +374,8 @@ def test_an_earlier_unapplying_is_seen_in_the_payment(z):
     assert looked_up(z, z.UNAPPLY, z.body(payment=z.PAYMENT)) == Retry("absent")
     unused = z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)
     assert looked_up(z, z.UNAPPLY, z.body(payment=unused)) == Done("succeeded", "910000000055003", found=True)
-    assert looked_up(z, z.UNAPPLY, z.body(payment=z.edited(unused, unused_amount=0))).reason == "not_unused"
+    refunded = z.body(payment=z.edited(unused, unused_amount=0))
+    assert looked_up(z, z.UNAPPLY, refunded) == Done("succeeded", "910000000055003", found=True)
 
 
 def test_a_refused_search_says_nothing_about_the_write(z):

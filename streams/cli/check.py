@@ -1,0 +1,97 @@
+"""`check`: what a person must know before anything is collected, and the approval that opens the gate."""
+
+import getpass
+from typing import Final
+
+import click
+from rich.console import Console
+
+from domain.events import Finding
+from streams import check as checks
+from streams.cli.codes import OK, PERSON, Undecided
+from streams.cli.frame import Command, Reply, Session, table
+from streams.keys import Credentials, open_vault
+from streams.operate import Operator, Told, operating
+
+_WHEN: Final = {True: "The gate is open.", False: "The running program has not taken it in yet.", None: "It holds once the program runs."}
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--approve", is_flag=True, help="Put the policy into force and open the gate.")
+@click.option("--by", default=getpass.getuser, show_default="your user name", help="Who approves; it is recorded.")
+@click.option("--accept", multiple=True, metavar="CODE", help="Accept what the check wants decided; once for each.")
+@click.option("--note", default="", help="Why, in your words; it is recorded.")
+def check(session: Session, name: str, approve: bool, by: str, accept: tuple[str, ...], note: str) -> Reply:
+    """Check the connection NAME: credentials, accounts, custom fields, what else collects, what has been read.
+
+    It only reads, and leaves its findings as an event. With --approve, and when nothing stops it and each decision is accepted, the policy
+    of the settings comes into force and collection may begin.
+    """
+    name = session.connection(name)
+    return session.run(_check(session, name, approve=approve, by=by, accept=list(accept), note=note))
+
+
+async def _check(session: Session, name: str, *, approve: bool, by: str, accept: list[str], note: str) -> Reply:
+    async with operating(session.settings) as operator:
+        credentials = Credentials(operator.store, open_vault(session.settings.keys))
+        with session.progress("reading both APIs"):
+            checked = await checks.check(session.settings, name, operator.store, credentials, operator.clock.now)
+        now = operator.clock.now()
+        acts = [checks.checked_event(name, checked, now)]
+        refusal = _refusal(checked, accept) if approve else ""
+        if approve and not refusal:
+            acts += checks.approval_events(name, checked, by, accept, now, note)
+        told = await operator.tell(acts)
+        if refusal:
+            raise Undecided(refusal, name, f"repair or accept it, then run `zoho-gocardless check {name} --approve` again")
+        return _reply(name, checked, told[-1], approve=approve, gate=_gate(operator, name))
+
+
+def _refusal(checked: checks.Checked, accept: list[str]) -> str:
+    if checked.stops:
+        return f"the check found {', '.join(one.code for one in checked.stops)}"
+    missing = [one.code for one in checked.decisions if one.code not in accept]
+    return f"not yet accepted: {', '.join(missing)}" if missing else ""
+
+
+def _gate(operator: Operator, name: str) -> str:
+    with operator.state(name) as state:
+        return state.own.gate
+
+
+def _reply(name: str, checked: checks.Checked, last: Told, *, approve: bool, gate: str) -> Reply:
+    findings = checked.event.findings
+    open_codes = [one.code for one in (*checked.stops, *checked.decisions)]
+    data = {
+        "connection": name,
+        "findings": findings,
+        "stops": [one.code for one in checked.stops],
+        "decisions": [one.code for one in checked.decisions],
+        "approved": approve,
+        "gate": gate,
+        "taken": last.taken,
+    }
+    person = bool(checked.stops) or (not approve and (gate != "open" or bool(open_codes)))
+
+    def show(console: Console) -> None:
+        console.print(table("", "code", "finding", rows=[_row(one) for one in findings]))
+        console.print()
+        if approve:
+            when = {
+                True: "The gate is open.",
+                False: "The running program has not taken it in yet.",
+                None: "It holds when the program runs.",
+            }
+            console.print(f"Approved. {when[last.taken]}")
+        elif checked.stops:
+            console.print(f"{len(checked.stops)} findings stop it: repair them, then check again.")
+        elif open_codes or gate != "open":
+            accepts = "".join(f" --accept {code}" for code in open_codes)
+            console.print(f"To begin: zoho-gocardless check {name} --approve --by WHO{accepts}")
+
+    return Reply(data, show, PERSON if person else OK)
+
+
+def _row(one: Finding) -> tuple[str, str, str]:
+    return {"ok": "ok", "decide": "decide", "stop": "STOP"}.get(one.level, one.level), one.code, one.text

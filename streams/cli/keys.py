@@ -1,0 +1,67 @@
+"""`keys`: the keys that seal credentials. A key is shown once, when it is made, and nowhere else."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import click
+
+from adapters.vault import Keyring, new_key
+from projections.store import open_store
+from streams.cli.codes import CannotCreate
+from streams.cli.frame import Command, Group, Reply, Session, text
+from streams.keys import Credentials, open_vault
+
+_PRIVATE: Final = 0o600
+
+
+@click.group(cls=Group)
+def keys() -> None:
+    """Make a key for the credentials, or seal them anew under the first key of the keyring."""
+
+
+@keys.command(cls=Command)
+@click.argument("key_id", metavar="ID", default="main")
+@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), help="Put it first in this keyring file, made if missing.")
+def new(session: Session, key_id: str, path: Path | None) -> Reply:
+    """Make a key named ID. It seals from now on; the older ones still open what they sealed.
+
+    Without --file the key is printed, for the environment variable that the setting `keys` names.
+    """
+    del session
+    line = new_key(key_id)
+    if path is None:
+        return Reply({"id": key_id, "key": line}, text(line))
+    _put_first(path, line)
+    return Reply({"id": key_id, "file": str(path)}, text(f"The key {key_id} is first in {path}; next: `zoho-gocardless keys rotate`."))
+
+
+def _put_first(path: Path, line: str) -> None:
+    older = path.read_text("ascii") if path.exists() else ""
+    whole = f"{line}\n{older}"
+    Keyring.from_text(whole)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE), "w") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        remedy = "check that the folder exists and that this user may write there"
+        raise CannotCreate(f"the keyring file cannot be written ({error.strerror})", str(path), remedy) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@keys.command(cls=Command)
+def rotate(session: Session) -> Reply:
+    """Seal every credential anew with the first key. The others can be taken out of the keyring afterwards.
+
+    A running program is not disturbed; it must have been started with the new key in its keyring.
+    """
+    vault = open_vault(session.settings.keys)
+    with open_store(session.settings.store) as store:
+        count = Credentials(store, vault).rotate()
+    return Reply({"sealed": count}, text(f"{count} credentials are sealed with the first key of the keyring."))

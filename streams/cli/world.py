@@ -1,0 +1,75 @@
+"""`demo` and `sandbox`: the program with both APIs simulated, without an account at either."""
+
+import asyncio
+import signal
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from adapters.sandbox.server import SandboxConfig, running_sandbox
+from adapters.sandbox.world import DEFAULT_START, iso_utc
+from domain.times import TimeError, parse
+from streams import demo as demos
+from streams import demo_view
+from streams.cli.codes import OK, PERSON, Unavailable
+from streams.cli.frame import Command, Reply, Session, text
+from streams.month import Month
+
+_DEFAULT: Month = Month()
+
+
+@click.command(cls=Command)
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), default=Path(".demo"), show_default=True, help="Where it lives."
+)
+@click.option("--customers", type=click.IntRange(1, 5_000), default=_DEFAULT.customers, show_default=True)
+@click.option("--invoices", type=click.IntRange(5, 20_000), default=_DEFAULT.invoices, show_default=True)
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The same seed gives the same month.")
+@click.option("--no-faults", is_flag=True, help="Nothing goes wrong between the APIs and us.")
+def demo(session: Session, folder: Path, customers: int, invoices: int, seed: int, no_faults: bool) -> Reply:
+    """Live through a company's month: the real program against both APIs simulated, then the books, and what the simulators counted.
+
+    The folder holds a whole installation afterwards: look into it with --config FOLDER/settings.toml. Ends with 1 when the simulators
+    found something wrong.
+    """
+    where = folder.absolute()
+    plan = Month(customers=customers, invoices=invoices, seed=seed, faults=not no_faults)
+
+    async def work() -> demos.Demo:
+        with session.progress("days", plan.days + plan.drain_days) as progress:
+            return await demos.run(plan, where, lambda _: progress(1))
+
+    try:
+        lived = session.run(work())
+    except demos.DemoError as error:
+        raise Unavailable(str(error), str(folder), "try again in another folder; the files named hold the programs' own words") from error
+    return Reply(lived.result, lambda console: demo_view.show(console, plan, lived), PERSON if lived.result.wrong else OK)
+
+
+def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime:
+    try:
+        return DEFAULT_START if value is None else parse(value)
+    except TimeError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(cls=Command)
+@click.option("--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
+@click.option("--zoho-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same world.")
+@click.option("--start", callback=_instant, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
+def sandbox(session: Session, gocardless_port: int, zoho_port: int, seed: int, start: datetime) -> Reply:
+    """Run the simulators of GoCardless and Zoho Books until interrupted. Their addresses are printed when they are ready."""
+    session.run(_serve(session, SandboxConfig(seed=seed, start=start, gocardless_port=gocardless_port, zoho_port=zoho_port)))
+    return Reply({"state": "stopped"}, text("Stopped."))
+
+
+async def _serve(session: Session, config: SandboxConfig) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with running_sandbox(config) as running:
+        data = {"state": "running", "gocardless": running.gocardless_url, "zoho": running.zoho_url}
+        session.say(data, f"GoCardless at {running.gocardless_url}, Zoho Books at {running.zoho_url}. Ctrl-C stops it.")
+        await stop.wait()

@@ -1,0 +1,200 @@
+"""An installation on disk: settings, a log and a store, fed through the real stages without any network."""
+
+import asyncio
+import hmac
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.clock import SystemClock
+from adapters.deliveries import DeliveryMeta
+from adapters.vault import new_key
+from domain.envelope import Event
+from projections.store import open_store
+from streams.cli import main
+from streams.keys import Credentials, open_vault
+from streams.log import Batch, TopicPartition
+from streams.metrics import Metrics
+from streams.opened import GROUP, opened_log
+from streams.pulse import Pulse
+from streams.records import delivery_record, event_record
+from streams.settings import Settings, load
+from streams.stages.core import Core
+from streams.stages.relay import Relay
+from streams.stages.shop import Shop
+from streams.stages.translate import Translate
+from streams.topics import Topics
+
+SETTINGS = """\
+log = "sqlite:///{folder}/log.db"
+store = "sqlite:///{folder}/store.db"
+keys = "file:{folder}/keys"
+partitions = 2
+
+[gateway]
+port = 0
+
+[connections.c1]
+environment = "sandbox"
+gocardless = {{ url = "http://127.0.0.1:9" }}
+zoho = {{ organization_id = "org1", url = "http://127.0.0.1:9" }}
+"""
+
+
+def _company_module() -> ModuleType:
+    path = Path(__file__).parents[1] / "domain" / "conftest.py"
+    spec = util.spec_from_file_location("domain_company", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+COMPANY = _company_module()
+
+
+class Installation:
+    """One installation of one connection, "c1"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "settings.toml"
+        self.config.write_text(SETTINGS.format(folder=folder))
+        (folder / "keys").write_text(new_key("one") + "\n")
+        self._runner = CliRunner()
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.config, {})
+
+    @property
+    def topics(self) -> Topics:
+        return Topics("", self.settings.partitions)
+
+    # --- the command line ---
+
+    def cli(self, *words: str, code: int = 0, **more: Any) -> Result:
+        """Run a command; it must end with this code."""
+        found = self._runner.invoke(main, [*words, "--config", str(self.config)], **more)
+        assert found.exit_code == code, (found.exit_code, found.stdout, found.stderr, found.exception)
+        return found
+
+    def json(self, *words: str, code: int = 0, **more: Any) -> Any:
+        """Run a command with --json; its envelope's data, or its error."""
+        envelope = json.loads(self.cli(*words, "--json", code=code, **more).stdout)
+        assert set(envelope) == {"ok", "command", "data", "error"}
+        assert envelope["ok"] is (envelope["error"] is None)
+        return envelope["data"] if envelope["ok"] else envelope["error"]
+
+    # --- the stages ---
+
+    def feed(self, events: list[Event] = (), deliveries: list[tuple[DeliveryMeta, bytes]] = (), *, publish: bool = True) -> None:  # type: ignore[assignment] # empty
+        """Append, translate, decide, publish: everything but sending."""
+        asyncio.run(self._feed(list(events), list(deliveries), publish=publish))
+
+    def append(self, events: list[Event]) -> None:
+        """Append, and no more."""
+
+        async def work() -> None:
+            async with opened_log(self.settings) as log:
+                await log.append([event_record(self.topics, event) for event in events])
+
+        asyncio.run(work())
+
+    async def _feed(self, events: list[Event], deliveries: list[tuple[DeliveryMeta, bytes]], *, publish: bool) -> None:
+        clock = SystemClock()
+        async with opened_log(self.settings) as log:
+            with open_store(self.settings.store, now=clock.now()) as store:
+                store.bind_log(log.incarnation)
+                shop = Shop(log, self.topics, store, clock, Pulse(clock), Metrics(), self.settings.connections)
+                for start in range(0, len(events), 1000):
+                    await shop.tell(*events[start : start + 1000])
+                if deliveries:
+                    await shop.append([delivery_record(self.topics, meta, body) for meta, body in deliveries])
+                translate = Translate(shop, GROUP)
+                for topic in (self.topics.deliveries_gocardless, self.topics.deliveries_zoho):
+                    await self._drain(shop, topic.name, translate)
+                await self._drain(shop, self.topics.events.name, Core(shop))
+                if publish:
+                    relay = Relay(shop)
+                    await relay.recover()
+                    await relay.turn()
+
+    async def _drain(self, shop: Shop, topic: str, stage: Any) -> None:
+        for partition in range(self.topics.partitions):
+            tp = TopicPartition(topic, partition)
+            offset = await stage.resume_at(tp)
+            while records := await shop.log.read(tp, offset, 500):
+                await stage.handle(Batch(tp, records))
+                offset = records[-1].offset + 1
+
+    def put_secret(self, name: str, value: bytes) -> None:
+        """A credential of the connection."""
+        with open_store(self.settings.store) as store:
+            Credentials(store, open_vault(self.settings.keys)).put("c1", name, value)
+
+    def event_types(self) -> list[str]:
+        """The types of all events in the log, in order."""
+        return [one["type"] for one in self.json("events", "--connection", "c1", "--limit", "10000")["records"]]
+
+
+def webhook(events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = COMPANY.START) -> tuple[DeliveryMeta, bytes]:
+    """A webhook of GoCardless, signed, as the gateway keeps it."""
+    body = json.dumps({"events": events, "meta": {"webhook_id": "WB1"}}).encode()
+    signature = hmac.new(secret, body, "sha256").hexdigest()
+    headers = {"webhook-signature": signature, "content-type": "application/json"}
+    return DeliveryMeta(f"wh-{secrets.token_hex(8)}", "c1", "gocardless", "webhook", received_at, headers, "application/json", "main"), body
+
+
+def gc_event(key: str, payment: str, action: str, at: str, **details: Any) -> dict[str, Any]:
+    """An event of a payment, as GoCardless writes it."""
+    return {
+        "id": key,
+        "created_at": at,
+        "resource_type": "payments",
+        "action": action,
+        "links": {"payment": payment},
+        "details": {"origin": "gocardless", "cause": f"payment_{action}", "description": "…", **details},
+        "metadata": {},
+    }
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path)
+
+
+@pytest.fixture
+def company() -> Any:
+    return COMPANY.Company()
+
+
+@pytest.fixture
+def events_of() -> Callable[[Any], list[Event]]:
+    """The events that a company has told so far."""
+    return lambda company: [event for event, _ in company.log]
+
+
+@pytest.fixture
+def signed() -> Callable[..., tuple[DeliveryMeta, bytes]]:
+    return webhook
+
+
+@pytest.fixture
+def payment_event() -> Callable[..., dict[str, Any]]:
+    return gc_event
+
+
+@pytest.fixture
+def policy() -> Any:
+    return COMPANY.POLICY

@@ -1,0 +1,86 @@
+"""The examples of `docs/cli.md`: those with an answer are run, one after the other, on one installation; the others must be well formed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from streams.cli import main
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def examples():
+    """(command, expected answer) of every line that begins with "$ "."""
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, answer = part.partition("\n")
+            yield command, answer
+
+
+def matches(expected, got):
+    """A line of "…" alone stands for any lines, within a line for any text. Runs of spaces are one: columns are as wide as their text."""
+    parts = []
+    for line in expected.splitlines():
+        if line.strip() == "…":
+            parts.append(r"(?:.*\n)*?")
+        else:
+            parts.append(re.sub(r"(?:\\ )+", r"[ ]+", re.escape(line.rstrip())).replace("…", ".*?") + r"[ ]*\n")
+    return re.fullmatch("".join(parts) + r"\s*", got) is not None
+
+
+def test_the_examples_answer_as_written(installation, company, events_of, signed, payment_event, monkeypatch):
+    first = company.collect()
+    company.customer(2)
+    company.invoice("2", "c-2", 5_000)
+    company.reach("2026-03-04T12:00:00.000Z")
+    company.now = "2026-03-06T12:00:00.000Z"
+    company.pay(company.state.invoices["2"].payment, "failed", cause="insufficient_funds", will_attempt_retry=False)
+    installation.feed(events_of(company))
+    confirmed = payment_event("EV1", first, "confirmed", "2026-03-06T11:40:00.000Z")
+    installation.feed(deliveries=[signed([confirmed], received_at="2026-03-06T12:00:00.000Z")])
+    for name in ("gocardless.token", "gocardless.webhook.main", "zoho.webhook.main"):
+        installation.put_secret(name, b"value")
+    monkeypatch.chdir(installation.folder)
+    monkeypatch.setenv("ZOHO_GOCARDLESS_CONFIG", str(installation.config))
+    Path("token").write_text("token")
+    Path("webhook").write_text("secret")
+    runner, code, seen = CliRunner(), 0, 0
+    for command, answer in examples():
+        if command == "echo $?":
+            assert answer.strip() == str(code), command
+            continue
+        words = shlex.split(command)
+        assert words.pop(0) == "zoho-gocardless"
+        found = runner.invoke(main, words)
+        code = found.exit_code
+        assert matches(answer, found.output), f"{command}\n--- expected\n{answer}\n--- got\n{found.output}"
+        seen += 1
+    assert seen > 15
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
+def test_the_other_examples_are_well_formed(line):
+    words = shlex.split(line)
+    assert words.pop(0) == "zoho-gocardless"
+    command: click.Command = main
+    context = click.Context(main)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, line
+        command = found
+    command.make_context("it", words)
+
+
+def test_the_comparison_can_fail():
+    assert matches("a … c\n", "a b c\n")
+    assert not matches("a … c\n", "a b d\n")
+    assert matches("a\n…\nd\n", "a\nb\nc\nd\n")
+    assert not matches("a\nd\n", "a\nb\nd\n")

@@ -1,0 +1,210 @@
+"""The frame: one envelope, one line for an error, documented exit codes, no traceback."""
+
+import asyncio
+import importlib
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import streams.cli
+from adapters.errors import AdapterError, CredentialError, TransportError, VaultError
+from domain.errors import AmountError
+from projections.errors import StoreError, StoreFenced, StoreUnavailable
+from streams.app import WorkerFailed
+from streams.cli import main, status
+from streams.cli.codes import MEANINGS, CommandError
+from streams.cli.explain import code_of, explain
+from streams.cli.frame import Command, Group
+from streams.cli.run import _failed as failed
+from streams.log import LogCorrupt, LogError, LogFull, LogReadOnly
+from streams.operate import Refused
+from streams.settings import SettingsError
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def _all(kind: type[BaseException]) -> list[type[BaseException]]:
+    return [kind, *(one for below in kind.__subclasses__() for one in _all(below))]
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    found = []
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        assert one is not None, name
+        found += _commands(one, (*path, name)) if isinstance(one, click.Group) else [((*path, name), one)]
+    return found
+
+
+def test_every_command_has_the_common_options_and_its_section():
+    documented = (DOCS / "cli.md").read_text()
+    for path, command in _commands(main):
+        assert isinstance(command, Command), path
+        assert {"config", "as_json", "debug"} <= {one.name for one in command.params}, path
+        assert f"`{' '.join(path)}" in documented, path
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert f"`{option}" in documented, (path, option)
+
+
+def test_the_exit_codes_are_those_of_the_documentation():
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", (DOCS / "cli.md").read_text(), re.MULTILINE)
+    assert {int(code): said for code, said in rows} == MEANINGS
+
+
+def _kinds():
+    for module in pkgutil.iter_modules(streams.cli.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"streams.cli.{module.name}")
+    kinds = {one for base in (CommandError, LogError, StoreError, AdapterError, Refused, SettingsError) for one in _all(base)}
+    bases = {CommandError, LogError, AdapterError, VaultError}
+    return [one for one in kinds - bases if one.__module__.split(".")[0] in {"streams", "adapters", "projections"}]
+
+
+def test_every_error_has_its_section_and_no_section_is_left_over():
+    codes = {code_of(one) for one in _kinds()}
+    codes |= {"usage", "internal", "interrupted", "address_in_use", "system", "rules"}
+    sections = re.findall(r"^## `(\w+)`$", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert sorted(sections) == sorted(set(sections))
+    assert set(sections) == codes
+
+
+def _one(kind):
+    if issubclass(kind, CommandError | LogError | StoreError | Refused):
+        return kind("what", "where", "remedy")
+    if issubclass(kind, TransportError):
+        return kind("refused", sent=False)
+    return kind("where: what")
+
+
+def test_the_sections_tell_the_true_exit_code_and_whether_to_try_again():
+    sections = re.findall(r"^## `(\w+)`\n.*?^Exit code (\d+)(; retriable)?\.$", (DOCS / "errors.md").read_text(), re.MULTILINE | re.DOTALL)
+    told = {code: (int(exit_code), bool(retriable)) for code, exit_code, retriable in sections}
+    for kind in _kinds():
+        failure, exit_code = explain(_one(kind))
+        assert told[failure.code] == (exit_code, failure.retriable), kind
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code"),
+    [
+        (LogFull("no room", "log.db", "free some"), "log_full", 75),
+        (LogReadOnly("exists", "log.db", "move it"), "log_read_only", 73),
+        (LogCorrupt("damaged", "log.db", "restore"), "log_corrupt", 69),
+        (StoreUnavailable("locked", "store.db", "again"), "store_unavailable", 75),
+        (StoreFenced("lost", "store.db", "restart"), "store_fenced", 69),
+        (SettingsError("a.toml: log: wrong; write it so"), "settings", 3),
+        (CredentialError("no token"), "credential", 4),
+        (TransportError("refused", sent=False), "transport", 75),
+        (AmountError("too long"), "rules", 70),
+        (ConnectionRefusedError(111, "Connection refused"), "system", 69),
+        (OSError(98, "Address already in use"), "address_in_use", 69),
+        (ValueError("a secret of a customer"), "internal", 70),
+    ],
+)
+def test_an_error_is_told_with_what_where_and_what_to_do(error, code, exit_code):
+    failure, ends = explain(error)
+    assert (failure.code, ends) == (code, exit_code)
+    assert failure.what
+    assert failure.where
+    assert failure.remedy
+    assert "secret of a customer" not in failure.line
+    assert "\n" not in failure.line
+
+
+def test_a_failed_stage_is_told_by_its_cause():
+    error = WorkerFailed("handler core raised LogFull")
+    error.__cause__ = LogFull("no room", "log.db", "free some")
+    failure, ends = explain(failed(error))
+    assert (failure.code, failure.what, ends) == ("stage_failed", "a stage failed: no room", 70)
+    assert failure.remedy == "free some; then start it again"
+
+
+def test_no_settings_is_one_line_and_an_envelope(monkeypatch):
+    monkeypatch.delenv("ZOHO_GOCARDLESS_CONFIG", raising=False)
+    found = CliRunner().invoke(main, ["status"])
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert found.stderr.startswith("error[settings]: none are given; at the settings; name the file with --config")
+    assert found.stderr.count("\n") == 1
+    found = CliRunner().invoke(main, ["status", "--json"])
+    envelope = json.loads(found.stdout)
+    assert (found.exit_code, found.stderr, envelope["ok"], envelope["command"], envelope["data"]) == (3, "", False, "status", None)
+    assert set(envelope["error"]) == {"code", "what", "where", "remedy", "retriable"}
+
+
+def test_a_wrong_command_line_is_told_as_usage(installation):
+    assert "see `zoho-gocardless decide invoice --help`" in installation.cli("decide", "invoice", "INV-1", code=2).stderr
+    assert installation.json("events", "--limit", "none", code=2)["code"] == "usage"
+    assert installation.json("status", "--connection", "c2", code=5)["code"] == "not_found"
+    assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
+    shown = CliRunner().invoke(main, [])
+    assert (shown.exit_code, "Commands:" in shown.output) == (2, True)
+
+
+def test_a_wrong_setting_names_itself(installation):
+    installation.config.write_text('log = "sqlite:///x"\nstore = "mysql://x"\n')
+    assert installation.json("status", code=3)["what"].startswith("store is not an address that is known")
+    installation.config.write_text('logg = "sqlite:///x"\n')
+    assert "logg" in installation.cli("status", code=3).stderr
+
+
+def test_a_defect_is_told_without_its_text_and_with_debug_in_full(installation, monkeypatch):
+    def fault(*_):
+        raise KeyError("value of a customer")
+
+    monkeypatch.setattr(status, "_standing", fault)
+    found = installation.cli("status", code=70)
+    assert found.stderr == "error[internal]: a defect: KeyError; at this program; run it again with --debug, and report it\n"
+    with pytest.raises(KeyError, match="value of a customer"):
+        CliRunner().invoke(main, ["status", "--config", str(installation.config), "--debug"], catch_exceptions=False)
+
+
+def test_an_interruption_ends_with_130(installation, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "_standing", stopped)
+    assert installation.cli("status", code=130).stderr == ""
+    assert installation.json("status", code=130)["code"] == "interrupted"
+
+
+def test_a_reader_that_has_had_enough_is_no_error(installation, company, events_of):
+    company.collect()
+    installation.feed(events_of(company))
+    command = f"{sys.executable} -m streams.cli events --values --limit 10000 --config {installation.config}; echo $? >&2"
+    done = subprocess.run(["bash", "-c", f"({command}) | head -1"], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.strip() == "0"
+
+
+def test_commands_are_loaded_only_when_asked_for():
+    code = "import sys, streams.cli; print([name for name in sys.modules if name.split('.')[0] in ('faust', 'sqlalchemy', 'aiohttp')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_frame_runs_coroutines_of_commands():
+    @click.group(cls=Group)
+    def group() -> None:
+        """A group."""
+
+    @group.command(cls=Command)
+    def one(session):
+        """One."""
+        from streams.cli.frame import Reply, text
+
+        return Reply(session.run(asyncio.sleep(0, result=[1])), text("shown"), 1)
+
+    found = CliRunner().invoke(group, ["one"])
+    assert (found.exit_code, found.stdout) == (1, "shown\n")
+    found = CliRunner().invoke(group, ["one", "--json"])
+    assert json.loads(found.stdout) == {"ok": True, "command": "one", "data": [1], "error": None}

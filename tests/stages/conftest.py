@@ -1,0 +1,60 @@
+"""Installations of real files for each test; a new store is made once and copied."""
+
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from projections.store import open_store
+
+
+def _beside(name):
+    spec = util.spec_from_file_location(f"stages_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+parts = _beside("installation")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A new store, made once: each test gets a copy."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+async def company(tmp_path, empty_store):
+    """Log, store and shop; no Faust, no ports."""
+    async with parts.Installation(tmp_path, empty_store) as made:
+        yield made
+
+
+@pytest.fixture
+async def gateway_program(tmp_path, empty_store):
+    """The same with a gateway on a real port."""
+    async with parts.GatewayProgram(tmp_path, empty_store) as made:
+        yield made
+
+
+@pytest.fixture
+def again(tmp_path, empty_store):
+    """Makes a process that starts anew on the same files."""
+    return lambda: parts.Installation(tmp_path, empty_store)
+
+
+@pytest.fixture(scope="session")
+def answer():
+    """Makes an HTTP answer: `answer(200, {...}, date="…")`."""
+    return parts.answer
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Makes a fake `send` with scripted answers."""
+    return parts.Script

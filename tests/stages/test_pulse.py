@@ -1,0 +1,106 @@
+"""Quiet: true only when nothing is left to do at this instant."""
+
+import asyncio
+
+import pytest
+
+from streams.log import TopicPartition
+
+TP = TopicPartition("events", 0)
+
+
+async def turns(count=5):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_work_is_counted_and_named(company):
+    pulse = company.pulse
+    assert pulse.quiet()
+    with pulse.work("gateway"), pulse.work("gateway"):
+        assert not pulse.quiet()
+        assert pulse.why_not() == "gateway"
+    assert pulse.quiet()
+    with pytest.raises(KeyError), pulse.work("append"):
+        raise KeyError
+    assert pulse.quiet()
+
+
+def test_a_partition_that_is_read_is_busy_until_it_is_handled(company):
+    pulse = company.pulse
+    pulse.appended(TP, 5)
+    assert pulse.quiet(), "what this process does not read keeps nobody up"
+    pulse.reads(TP, 0, 5)
+    assert pulse.why_not() == "events/0"
+    pulse.handled(TP, 5)
+    assert pulse.quiet()
+    pulse.appended(TP, 7)
+    pulse.appended(TP, 6)
+    assert not pulse.quiet()
+    pulse.handled(TP, 6)
+    assert not pulse.quiet()
+    pulse.handled(TP, 7)
+    assert pulse.quiet()
+
+
+async def test_a_loop_runs_at_once_when_woken_and_at_the_instant_it_named(company):
+    pulse, clock, ran = company.pulse, company.clock, []
+
+    async def turn():
+        ran.append(clock.now())
+        return "2026-03-02T10:00:00.000Z"
+
+    loop = asyncio.create_task(pulse.loop("clock", turn))
+    await turns()
+    assert len(ran) == 1
+    assert pulse.quiet()
+    pulse.wake("clock")
+    assert not pulse.quiet(), "from the moment it is woken, not from the moment it runs"
+    await turns()
+    assert len(ran) == 2
+    clock.move(3_599)
+    await turns()
+    assert len(ran) == 2
+    clock.move(1)
+    await turns()
+    assert ran[-1] == "2026-03-02T10:00:00.000Z"
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_who_is_woken_during_its_turn_takes_another(company):
+    pulse, ran = company.pulse, []
+
+    async def turn():
+        ran.append(1)
+        if len(ran) == 1:
+            pulse.wake("relay")
+
+    loop = asyncio.create_task(pulse.loop("relay", turn))
+    await turns(8)
+    assert len(ran) == 2
+    assert pulse.quiet()
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_a_loop_ends_with_the_error_of_its_turn(company):
+    async def turn():
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        await company.pulse.loop("relay", turn)
+    assert company.pulse.quiet()
+
+
+def test_waking_a_loop_of_another_process_keeps_nobody_up(company):
+    company.pulse.wake("executor.zoho")
+    assert company.pulse.quiet()
+
+
+async def test_an_append_keeps_the_process_up_until_it_is_handled_here(company):
+    await company.shop.reads(company.tp("events"), 0)
+    await company.shop.tell(company.seen("PM1"))
+    assert company.pulse.why_not() == "events/0"
+    await company.decide()
+    assert company.pulse.quiet()
