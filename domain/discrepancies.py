@@ -59,6 +59,10 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "A delivery could not be read at {where}: {reason}. It is kept whole.",
         "Look at it with `zoho-gocardless events`, then `zoho-gocardless parked replay {id}` after an upgrade.",
     ),
+    "duplicate_found": Kind(
+        "More than one record answers to {command}; {got} was taken.",
+        "Compare them on the API's side, and remove what is too many.",
+    ),
     "excess": Kind(
         "{payment} collected more than {number} was still owing; the rest is the customer's credit in Zoho.",
         "Apply the credit to another invoice, or refund it.",

@@ -30,7 +30,6 @@ QUIET_RESOURCES: Final = frozenset(
         "payer_authorisations",
         "payment_account_transactions",
         "payment_account_transaction",
-        "refunds",
         "scheme_identifiers",
         "subscriptions",
     }
@@ -149,6 +148,8 @@ def _decide_outcome(draft: Draft, key: str) -> None:
     handler = _OUTCOMES.get(kind)
     if handler is not None:
         handler(draft, about, row, draft.event.data)
+    if draft.event.data.reason == "duplicate":
+        draft.open("duplicate_found", row.about, command=row.type, got=draft.event.data.resource_id)
 
 
 def _on_connection(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:

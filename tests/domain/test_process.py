@@ -137,3 +137,11 @@ def test_a_rebuild_of_an_event_that_decided_nothing_changes_only_what_the_fact_s
     process.restep(state, event, None)
     assert state.own.today == "2026-03-02"
     assert len(list(state.rows())) == 1
+
+
+def test_a_look_up_that_finds_two_records_is_shown(company):
+    payment = company.collect()
+    company.pay(payment, "confirmed", "2026-03-06T11:40:00.000Z")
+    command = company.take("zoho.create_customer_payment")
+    company.outcome(command, resource="zp-1", reason="duplicate", found=True)
+    assert f"duplicate_found:bookings:{payment}:1" in company.state.discrepancies
