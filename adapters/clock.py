@@ -39,7 +39,7 @@ _HOLD_S: Final = 20.0
 _GRACE_S: Final = 10.0
 
 #: Real seconds in which a lost sandbox may come back. Lower: a short hiccup ends a long run. Higher: its end is told that much later.
-_GONE_AFTER_S: Final = 5.0
+GONE_AFTER_S: Final = 5.0
 _TRY_AGAIN_S: Final = 0.1
 
 
@@ -75,6 +75,26 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class StoppedClock:
+    """A clock that stands still, for looking at an installation whose sandbox is gone: nobody can wait by it."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    def now(self) -> str:
+        """The instant at which it stands."""
+        return self._at
+
+    async def sleep_until(self, at: str) -> None:
+        """Return at once when `at` is past; raise `ClockError` otherwise."""
+        if at > self._at:
+            raise ClockError(f"the clock stands still at {self._at}")
+
+    async def sleep(self, seconds: float) -> None:
+        """Raise `ClockError`: no time passes."""
+        raise ClockError(f"the clock stands still at {self._at}; {seconds:g} s never pass")
+
+
 class _Reading(msgspec.Struct, frozen=True):
     now: str
     activity: int
@@ -91,9 +111,10 @@ class SandboxClock:
     `poke()`. When the sandbox goes away or starts over, every sleeper gets `ClockError`, and time stands still.
     """
 
-    def __init__(self, url: str, *, participant: str = "program") -> None:
+    def __init__(self, url: str, *, participant: str = "program", gone_after_s: float = GONE_AFTER_S) -> None:
         self._url = url
         self._participant = participant
+        self._gone_after_s = gone_after_s
         self._reading: _Reading | None = None
         self._now = ""
         self._sleepers: dict[int, tuple[str, asyncio.Future[None]]] = {}
@@ -239,7 +260,7 @@ class SandboxClock:
             raise ClockError(f"{self._url} does not speak the sandbox's clock") from None
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call) -> Answer:
-        give_up_at = asyncio.get_running_loop().time() + _GONE_AFTER_S
+        give_up_at = asyncio.get_running_loop().time() + self._gone_after_s
         while True:
             try:
                 return await exchange(session, self._url, call, {}, deadline_s=_HOLD_S + _GRACE_S)

@@ -268,7 +268,7 @@ class _Check:
             elif rate not in by_id:
                 self._find(f"tax_{rate}", "stop", f"GoCardless knows no tax rate {rate}; it knows {', '.join(sorted(by_id))}.")
             elif (ours := _percent(by_name[name].get("tax_percentage"))) != (theirs := _percent(by_id[rate].get("percentage"))):
-                self._find(f"tax_{rate}", "stop", f"The tax {name!r} of Zoho Books is {ours} %, GoCardless's {rate} is {theirs} %.")
+                self._find(f"tax_{rate}", "stop", f"The tax {name!r} of Zoho Books is {ours:f} %, GoCardless's {rate} is {theirs:f} %.")
         today = self._now[:10]
         for rate, row in sorted(by_id.items()):
             current = str(row.get("end_date") or today) >= today
@@ -390,11 +390,12 @@ def _code(*parts: str) -> str:
     return "_".join(parts).replace(" ", "_")
 
 
-def _percent(shown: object) -> Decimal | None:
+def _percent(shown: object) -> Decimal:
+    """A percentage of either side; 0 where it cannot be read."""
     try:
         return Decimal(str(shown)).normalize()
     except InvalidOperation:
-        return None
+        return Decimal(0)
 
 
 def _ours(payment: Row) -> bool:

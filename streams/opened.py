@@ -4,10 +4,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
+from adapters.errors import ClockError
+from domain import codec
 from streams.engines import open_log
-from streams.log import Log
+from streams.log import Log, TopicPartition
 from streams.settings import Settings
 from streams.topics import Topics
+
+#: Real seconds in which a sandbox must answer a tool. Lower: a busy machine is taken for a sandbox that is gone. Higher: looking at a demo
+#: that has ended takes that much longer.
+_SANDBOX_ANSWERS_S: Final = 0.5
 
 #: The consumer group of the stages; on the embedded log, whoever holds it is the running program.
 GROUP: Final = "zoho-gocardless"
@@ -20,3 +27,36 @@ async def opened_log(settings: Settings) -> AsyncIterator[Log]:
     async with log:
         await log.ensure_topics(Topics(settings.topic_prefix, settings.partitions))
         yield log
+
+
+async def last_learned(log: Log, topics: Topics) -> str:
+    """The newest instant that the log knows of; the machine's time when it knows of none."""
+    found = ""
+    for partition in range(topics.partitions):
+        tp = TopicPartition(topics.events.name, partition)
+        end = await log.end_offset(tp)
+        for record in await log.read(tp, max(end - 1, await log.start_offset(tp))):
+            found = max(found, codec.decode_event(record.value or b"").learned_at)
+    return found or SystemClock().now()
+
+
+@contextlib.asynccontextmanager
+async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
+    """The clock of an installation: the machine's, or the sandbox's, which is only read and never held. Where the sandbox is gone, time
+    stands where the log has last been.
+    """
+    if not settings.clock:
+        yield SystemClock()
+        return
+    clock = SandboxClock(settings.clock, participant="operator", gone_after_s=_SANDBOX_ANSWERS_S)
+    try:
+        await clock.start(lambda: False)
+    except ClockError:
+        async with opened_log(settings) as log:
+            at = await last_learned(log, Topics(settings.topic_prefix, settings.partitions))
+        yield StoppedClock(at)
+        return
+    try:
+        yield clock
+    finally:
+        await clock.close()

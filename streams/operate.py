@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.clock import Clock
 from adapters.deliveries import Parked
 from domain import codec, events, ids, process
 from domain.decisions import Decision
@@ -25,7 +25,7 @@ from projections.queries import Queries
 from projections.store import Store, open_store
 from streams.log import Log, LogLocked, Position, TopicPartition
 from streams.metrics import Metrics
-from streams.opened import GROUP, opened_log
+from streams.opened import GROUP, opened_clock, opened_log
 from streams.pulse import Pulse
 from streams.records import TYPE_HEADER, header
 from streams.replay import Progress, no_progress
@@ -216,20 +216,6 @@ def _parked_command(connection: str, row: CommandRow) -> ParkedItem:
 
 def _parked_delivery(connection: str, row: DiscrepancyRow) -> ParkedItem:
     return ParkedItem("delivery", row.about.removeprefix(_PARKED_ABOUT), connection, row.about, row.text, row.opened_at)
-
-
-@contextlib.asynccontextmanager
-async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
-    """The clock of an installation: the machine's, or the sandbox's, which is only read and never held."""
-    if not settings.clock:
-        yield SystemClock()
-        return
-    clock = SandboxClock(settings.clock, participant="operator")
-    await clock.start(lambda: False)
-    try:
-        yield clock
-    finally:
-        await clock.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import click
 from streams.backup import backup as make_backup
 from streams.backup import restore as restore_backup
 from streams.cli.frame import Command, Reply, Session, text
-from streams.operate import opened_clock
+from streams.opened import opened_clock
 
 
 @click.command(cls=Command)

@@ -20,7 +20,7 @@ from projections.store import open_store
 from streams.cli.codes import OK, PERSON
 from streams.cli.frame import Command, Reply, Session, text
 from streams.keys import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
-from streams.operate import opened_clock
+from streams.opened import opened_clock
 from streams.settings import Connection, SettingsError
 
 #: `ZOHO_GOCARDLESS_SECRET_GOCARDLESS_TOKEN` and so on; a webhook's ends in its label: `…_WEBHOOK_ZOHO_MAIN`.

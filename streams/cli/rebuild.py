@@ -6,15 +6,13 @@ import click
 import sqlalchemy as sa
 from rich.console import Console
 
-from adapters.clock import SystemClock
-from domain import codec
 from projections.rebuild import Difference
 from projections.store import open_store
 from streams.cli.codes import OK, PERSON
 from streams.cli.frame import Command, Reply, Session, text
 from streams.dry_run import DryRun, dry_run
 from streams.log import Log, TopicPartition
-from streams.opened import GROUP, opened_log
+from streams.opened import GROUP, last_learned, opened_log
 from streams.replay import Rebuilt, Verified
 from streams.replay import rebuild as rebuild_store
 from streams.replay import verify as verify_store
@@ -42,7 +40,7 @@ async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> 
     settings = session.settings
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
-        now = await _last_learned(log, topics)
+        now = await last_learned(log, topics)
         total = await _count(log, topics)
         with session.progress("events", total) as progress:
             if dry:
@@ -53,17 +51,6 @@ async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> 
                     return _tell_verified(verify_store(log, topics, live, now, folder, limit=limit, progress=progress))
             with log.hold_group(GROUP), open_store(settings.store, now=now, rebuilding=True) as store:
                 return _tell_rebuilt(rebuild_store(log, topics, store, now, progress=progress))
-
-
-async def _last_learned(log: Log, topics: Topics) -> str:
-    """The newest instant that the log knows of: a rebuild needs no clock, and so no sandbox. The machine's time for an empty log."""
-    found = ""
-    for partition in range(topics.partitions):
-        tp = TopicPartition(topics.events.name, partition)
-        end = await log.end_offset(tp)
-        for record in await log.read(tp, max(end - 1, await log.start_offset(tp))):
-            found = max(found, codec.decode_event(record.value or b"").learned_at)
-    return found or SystemClock().now()
 
 
 async def _count(log: Log, topics: Topics) -> int:

@@ -16,6 +16,7 @@ from projections.batch import Batch as StoreBatch
 from projections.batch import OwnedPartition, take
 from projections.errors import StoreError
 from streams import failpoints
+from streams.collector import without_collector
 from streams.log import Batch, Record, TopicPartition
 from streams.records import OFFSET_HEADER, header
 from streams.stages.shop import Shop
@@ -49,7 +50,7 @@ class Core:
         """Decide consecutive events of one partition."""
         owned = self._owned[batch.tp]
         decided = False
-        with owned.batch(batch.first_offset) as writing:
+        with without_collector(), owned.batch(batch.first_offset) as writing:
             decoded = list(self._decoded(batch.records))
             writing.prepare([event for _, event in decoded])
             for offset, event in decoded:

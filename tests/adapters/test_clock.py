@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from adapters import clock as clocks
-from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
 from adapters.errors import ClockError
 from adapters.sandbox.barrier import Barrier
 from adapters.sandbox.control import serving
@@ -243,20 +243,18 @@ async def test_a_clock_is_started_once() -> None:
             await program.clock.start(program.quiet)
 
 
-async def test_a_sandbox_that_is_not_there_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "_GONE_AFTER_S", 0.05)
+async def test_a_sandbox_that_is_not_there_is_said_plainly() -> None:
     async with simulated(start=False) as program:
         url = program.url
     with pytest.raises(ClockError, match="is gone"):
-        await SandboxClock(url).start(lambda: True)
+        await SandboxClock(url, gone_after_s=0.05).start(lambda: True)
 
 
 async def test_sleepers_are_told_when_the_sandbox_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "_GONE_AFTER_S", 0.05)
     monkeypatch.setattr(clocks, "_TRY_AGAIN_S", 0.01)
     clock, sleeper = None, None
     async with simulated(start=False) as program:
-        clock = SandboxClock(program.url)
+        clock = SandboxClock(program.url, gone_after_s=0.05)
         await clock.start(lambda: True)
         sleeper = asyncio.create_task(clock.sleep(5))
         await asyncio.sleep(0.02)
@@ -334,3 +332,13 @@ async def test_a_killed_program_stops_time() -> None:
         async with session.get(program.url + "/_sandbox/clock/wait", params={"timeout_s": "0.1"}) as answer:
             said = await answer.json()
         assert (said["idle"], program.world.now) == (False, START)
+
+
+async def test_a_stopped_clock_stands_and_nobody_waits_by_it() -> None:
+    clock = StoppedClock("2026-03-02T09:00:00.000Z")
+    assert clock.now() == "2026-03-02T09:00:00.000Z"
+    await clock.sleep_until("2026-03-02T09:00:00.000Z")
+    with pytest.raises(ClockError, match="stands still"):
+        await clock.sleep_until("2026-03-02T09:00:00.001Z")
+    with pytest.raises(ClockError, match="never pass"):
+        await clock.sleep(1)

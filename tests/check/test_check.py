@@ -161,7 +161,7 @@ async def test_payments_of_others_are_under_way(ready):
         ({"fees": "Twin"}, "account_fees", "2 active accounts named 'Twin'"),
         ({"suspense": {"GBP": "Clearing GBP", "EUR": "Suspense EUR"}}, "account_twice", "'Clearing GBP' for more than one thing"),
         ({"tax": {"GB_VAT_1": "VAT 17%"}}, "tax_GB_VAT_1", "no tax named 'VAT 17%'"),
-        ({"tax": {"GB_VAT_1": "VAT 5%"}}, "tax_GB_VAT_1", "is 5 %, GoCardless's GB_VAT_1 is 2E+1 %"),
+        ({"tax": {"GB_VAT_1": "VAT 5%"}}, "tax_GB_VAT_1", "is 5 %, GoCardless's GB_VAT_1 is 20 %"),
         ({"tax": {"GB_VAT_1": "VAT 20%", "XX_1": "VAT 5%"}}, "tax_XX_1", "it knows FR_VAT_1, GB_VAT_1"),
         ({"vendor": "Somebody"}, "vendor", "0 active vendors named 'Somebody'"),
         ({"vendor": "Quince Ltd"}, "vendor", "0 active vendors named 'Quince Ltd'"),

@@ -27,7 +27,9 @@ _PUBLIC = ("reconciled-payments", "reconciled-payouts", "discrepancies")
 
 
 class Ended(dict[str, Any]):
-    """How a month ended, without what names positions or learning times."""
+    """How a month ended, without what names positions or learning times. `planted`: how often each planted fault struck."""
+
+    planted: dict[str, int]
 
 
 async def ending(folder: Path, world: World) -> Ended:
@@ -37,6 +39,8 @@ async def ending(folder: Path, world: World) -> Ended:
     assert counted.wrong == []
     settings = demo.load(folder / "settings.toml", {})
     found = Ended(gocardless=_gocardless(state["gocardless"]["resources"]), zoho=_zoho(state["zoho"]))
+    rules = [*state["faults"], *state["webhooks"]["rules"]]
+    found.planted = {f"{rule['api']} {rule.get('path') or rule.get('match')} {rule['kind']}": rule["hits"] for rule in rules}
     with open_store(settings.store) as store:
         queries = Queries(store)
         found["balances"] = {row.id: row.amount_minor for row in queries.balances(CONNECTION)}

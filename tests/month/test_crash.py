@@ -12,6 +12,16 @@ def test_the_calm_month_closes_the_books(short_month):
     assert set(clearing.values()) == {0}
 
 
+def test_what_was_planted_struck(short_month):
+    assert short_month.planted == {
+        "gocardless ^/payments$ 500_after_commit": 1,
+        "zoho /customerpayments$ 500_after_commit": 1,
+        "gocardless payments.confirmed duplicate": 1,
+        "gocardless payments.submitted reorder": 1,
+        "gocardless payouts.paid drop": 1,
+    }
+
+
 @pytest.mark.timeout(240)
 async def test_the_program_dies_at_every_named_failpoint(short_month, month_harness, tmp_path):
     order = [f"{name}:{1 + place % 3}" for place, name in enumerate(failpoints.NAMES)]

@@ -1,0 +1,49 @@
+"""The demo as a user runs it: the command, its screen, its document, and what can be asked afterwards."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def ask(*words, timeout_s=120):
+    return subprocess.run([sys.executable, "-m", "streams.cli", *words], capture_output=True, text=True, check=False, timeout=timeout_s)
+
+
+@pytest.mark.timeout(200)
+def test_the_demo_ends_with_one_document(tmp_path):
+    ran = ask("demo", "--folder", str(tmp_path / "demo"), "--customers", "8", "--invoices", "12", "--seed", "3", "--json", timeout_s=180)
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout.splitlines()[-1])
+    books = answer["data"]
+    assert answer["ok"]
+    assert books["invoices"] == 12
+    assert books["invoices_paid"] == 8
+    assert books["payments"] == 12
+    assert books["payouts"] >= 1
+    assert books["ledger_balanced"] is True
+    assert books["clearing_minor"] == books["clearing_open_items_minor"]
+    assert books["discrepancies"] == 4
+    assert books["events"] > 100
+    assert books["gocardless_calls"] > 24
+    assert books["zoho_calls"] > 8
+    assert 1 <= books["zoho_calls_marginal"] < 2
+    assert books["wrong"] == []
+
+
+def test_an_open_invoice_can_be_asked_about(short_month, short_month_folder):
+    config = str(short_month_folder / "settings.toml")
+    failed = next(number for number, (status, _) in short_month["zoho"]["invoices"].items() if status == "overdue")
+    ran = ask("why", "invoice", failed, "--config", config)
+    assert ran.returncode == 0, ran.stderr
+    assert failed in ran.stdout
+    assert "deliveries." in ran.stdout
+
+
+def test_a_person_opened_the_gate_and_the_log_says_who(short_month, short_month_folder):
+    assert short_month["invoices"]["collected"]
+    config = str(short_month_folder / "settings.toml")
+    ran = ask("events", "--from", "0", "--type", "operator.gate_opened", "--json", "--config", config)
+    events = json.loads(ran.stdout.splitlines()[-1])["data"]
+    assert '"by":"demo"' in json.dumps(events, separators=(",", ":"))
