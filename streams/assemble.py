@@ -133,6 +133,8 @@ class Program:
                     desk = Desk(self.shop, name, api, send, EMBEDDED_OWNER, self.settings.calls)
                     self.desks[api][name] = desk
                     self._exit.callback(desk.release)
+                else:
+                    self.health.without_credentials.append(f"{name}/{api}")
 
     def _sender(self, session: aiohttp.ClientSession, api: Api, name: str, connection: Connection) -> Send:
         if api == "gocardless":

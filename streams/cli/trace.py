@@ -92,7 +92,10 @@ class Trail:
         decisions = dict(self._decisions())
         found = [(record, event) for record, event in self._events(decisions)]
         sources = self._sources({event.causation_id for _, event in found if event.causation_id}, bodies=bodies)
-        return [_step(record, event, decisions.get(record.offset), sources.get(event.causation_id)) for record, event in found]
+        return [
+            _step(record, event, _told(decisions.get(record.offset), self._named), sources.get(event.causation_id))
+            for record, event in found
+        ]
 
     def _decisions(self) -> Iterator[tuple[int, Decision]]:
         """The first record for each event, of those that name one of the ids."""
@@ -157,7 +160,7 @@ def _source(record: Record, meta: DeliveryMeta, body: bytes, *, bodies: bool) ->
     )
 
 
-def _step(record: Record, event: Event, decision: Decision | None, source: Source | None) -> Step:
+def _step(record: Record, event: Event, decided: list[str], source: Source | None) -> Step:
     return Step(
         place_of(record),
         event.id,
@@ -166,7 +169,7 @@ def _step(record: Record, event: Event, decision: Decision | None, source: Sourc
         event.learned_at,
         event.source,
         _said(event.data),
-        _decided(decision) if decision is not None else [],
+        decided,
         msgspec.json.decode(msgspec.json.encode(event.data)),
         source,
     )
@@ -189,6 +192,29 @@ def _said(data: Any) -> str:
         "amount_minor",
     )
     return ", ".join(f"{name.removesuffix('_minor')} {value}" for name in names if (value := getattr(data, name, "")) not in ("", None))
+
+
+def _told(decision: Decision | None, named: re.Pattern[bytes]) -> list[str]:
+    """What was decided about the things asked for; an event about many (a list) decides about each of them."""
+    if decision is None:
+        return []
+
+    def mine(parts: list[Any]) -> list[Any]:
+        return [part for part in parts if named.search(msgspec.json.encode(part))]
+
+    return _decided(
+        msgspec.structs.replace(
+            decision,
+            commands=mine(decision.commands),
+            resends=mine(decision.resends),
+            entries=mine(decision.entries),
+            opened=mine(decision.opened),
+            closed=mine(decision.closed),
+            timers=mine(decision.timers),
+            marks=mine(decision.marks),
+            publications=mine(decision.publications),
+        )
+    )
 
 
 def _decided(decision: Decision) -> list[str]:

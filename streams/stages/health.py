@@ -21,6 +21,7 @@ class Health:
         self._shop = shop
         self._desks = desks
         self.started = False
+        self.without_credentials: list[str] = []
         self.worker: Worker | None = None
         self.clock: ClockStage | None = None
 
@@ -34,6 +35,7 @@ class Health:
         if self.worker is not None and self.worker.failure is not None:
             found.append("a stage has failed")
         found += self._standing_still()
+        found += [f"{one}: no credentials: enter them with `zoho-gocardless connect`, then start again" for one in self.without_credentials]
         for api, desks in self._desks.items():
             found += [f"{name}/{api}: {desk.trouble}" for name, desk in desks.items() if desk.trouble]
         if self.clock is not None:

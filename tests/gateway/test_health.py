@@ -30,6 +30,12 @@ async def test_alive_from_the_first_moment_and_ready_once_started(gateway_progra
     assert await ready(gateway_program) == []
 
 
+async def test_an_api_without_credentials_is_named(gateway_program):
+    gateway_program.health.started = True
+    gateway_program.health.without_credentials.append("acme/zoho")
+    assert await ready(gateway_program) == ["acme/zoho: no credentials: enter them with `zoho-gocardless connect`, then start again"]
+
+
 async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gateway_program, monkeypatch):
     program = gateway_program
     program.health.started = True
