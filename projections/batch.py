@@ -244,12 +244,16 @@ class Batch:
     def prepare(self, events: Sequence[Event]) -> None:
         """Look for all ids at once, and read the rows that the events name with one query per kind and connection."""
         self._look_up(list(dict.fromkeys(self._digest(event) for event in events)))
-        wanted: dict[tuple[str, str], dict[str, None]] = {}
+        wanted: dict[str, dict[str, dict[str, None]]] = {}
         for event in events:
+            kinds = wanted.get(event.connection)
+            if kinds is None:
+                kinds = wanted[event.connection] = {kind: {} for kind in STATE}
             for kind, key in rows_named(event):
-                wanted.setdefault((event.connection, kind), {})[key] = None
-        for (connection, kind), keys in wanted.items():
-            self.preload(connection, kind, keys)
+                kinds[kind][key] = None
+        for connection, kinds in wanted.items():
+            for kind, keys in kinds.items():
+                self.preload(connection, kind, keys)
 
     def preload(self, connection: str, kind: str, keys: Iterable[str]) -> None:
         """Read rows at once that the rules will ask for."""

@@ -6,7 +6,7 @@ this process owns the partition, since nobody else writes these rows then; a los
 
 import contextlib
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import msgspec
 import sqlalchemy as sa
@@ -22,47 +22,54 @@ _UNREAD: Final[Any] = object()
 _Default = TypeVar("_Default")
 
 
-class Undo(NamedTuple):
-    """How to take one change back: which mapping, which key, and what stood among its changes before."""
-
-    changed: dict[str, Any]
-    key: str
-    before: Any
-
-
 class RowSource:
     """Reads rows for mappings, on the connection of the batch under way."""
 
-    __slots__ = ("_cursor", "_store", "undo")
+    __slots__ = ("_cursor", "_driver", "_selects", "_store", "undo")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cursor: Any = None
+        self._driver: Any = None
+        self._selects: dict[str, str] = {}
         self.undo: list[Undo] = []
 
     def begin(self, connection: sa.Connection) -> None:
         """Read on this connection from now on."""
         # The driver's own cursor: SQLAlchemy's machinery would cost five times what SQLite needs to find a row.
         self._cursor = connection.connection.cursor()
+        driver: Any = connection.connection.driver_connection
+        if self._store.dialect == "sqlite" and not driver.in_transaction:
+            # One snapshot for all reads: without it, SQLite takes and gives back a lock on the file for each row.
+            self._cursor.execute("BEGIN")
+            self._driver = driver
 
     def end(self) -> None:
         """No more reads: the batch is over."""
         if self._cursor is not None:
             self._cursor.close()
-        self._cursor = None
+        if self._driver is not None:
+            self._driver.rollback()
+        self._cursor = self._driver = None
 
     def run(self, sql: str, parameters: list[Any]) -> list[Any]:
         """All rows of a query. Raises `StoreError`s; `RuntimeError` outside of a batch."""
         if self._cursor is None:
             raise RuntimeError("state over rows was used outside of its batch")
-        with self._store.translated():
+        try:
             self._cursor.execute(sql, parameters)
             found: list[Any] = self._cursor.fetchall()
-            return found
+        except Exception:
+            with self._store.translated():  # only now: entering it costs as much as finding a row
+                raise
+        return found
 
     def one(self, kind: str, connection: str, key: str) -> Row | None:
         """One row, None when there is none."""
-        rows = self.run(self._select(kind, 1), [connection, key])
+        sql = self._selects.get(kind)
+        if sql is None:
+            sql = self._selects[kind] = self._select(kind, 1)
+        rows = self.run(sql, [connection, key])
         return self._row(kind, rows[0]) if rows else None
 
     def many(self, kind: str, connection: str, keys: Iterable[str]) -> dict[str, Row]:
@@ -98,7 +105,11 @@ class RowSource:
 
 
 class RowMapping(MutableMapping[str, Any]):
-    """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for each event."""
+    """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for each event.
+
+    `_recent`: rows as they are now, read or written lately (None: there is none); `_old`: the generation before, as the database has
+    them; `changed`: of each key that was written in this batch, the row that the database has (unread: nobody has looked).
+    """
 
     __slots__ = ("_connection", "_kind", "_old", "_recent", "_source", "changed")
 
@@ -110,19 +121,15 @@ class RowMapping(MutableMapping[str, Any]):
         self._old: dict[str, Row | None] = {}
         self.changed: dict[str, Row | None] = {}
 
-    def _find(self, key: str) -> Any:
-        row = self.changed.get(key, _UNREAD)
+    def _read(self, key: str) -> Row | None:
+        row = self._old.get(key, _UNREAD)
         if row is _UNREAD:
-            row = self._recent.get(key, _UNREAD)
-            if row is _UNREAD:
-                row = self._old.get(key, _UNREAD)
-                if row is _UNREAD:
-                    row = self._source.one(self._kind, self._connection, key)
-                self._recent[key] = row
+            row = self._source.one(self._kind, self._connection, key)
+        self._recent[key] = row
         return row
 
     def __getitem__(self, key: str) -> Any:
-        row = self._find(key)
+        row = self.get(key)
         if row is None:
             raise KeyError(key)
         return row
@@ -132,24 +139,31 @@ class RowMapping(MutableMapping[str, Any]):
     @overload
     def get(self, key: str, default: _Default) -> Any | _Default: ...
     def get(self, key: str, default: Any = None) -> Any:
-        row = self._find(key)
+        row = self._recent.get(key, _UNREAD)
+        if row is _UNREAD:
+            row = self._read(key)
         return default if row is None else row
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._find(key) is not None
+        return isinstance(key, str) and self.get(key) is not None
 
     def __setitem__(self, key: str, row: Any) -> None:
-        self._source.undo.append(Undo(self.changed, key, self.changed.get(key, _UNREAD)))
-        self.changed[key] = row
+        before = self._recent.get(key, _UNREAD)
+        first = key not in self.changed
+        if first:
+            self.changed[key] = self._old.get(key, _UNREAD) if before is _UNREAD else before
+        self._source.undo.append((self, key, before, first))
+        self._recent[key] = row
 
     def __delitem__(self, key: str) -> None:
-        if self._find(key) is None:
+        if self.get(key) is None:
             raise KeyError(key)
         self[key] = None
 
     def __iter__(self) -> Iterator[str]:
-        rows: dict[str, Row | None] = {**self._source.all(self._kind, self._connection), **self.changed}
-        self._recent.update((key, row) for key, row in rows.items() if key not in self.changed)
+        rows: dict[str, Row | None] = dict(self._source.all(self._kind, self._connection))
+        rows.update((key, self._recent[key]) for key in self.changed)
+        self._recent.update(rows)
         return iter(sorted(key for key, row in rows.items() if row is not None))
 
     def __len__(self) -> int:
@@ -157,7 +171,7 @@ class RowMapping(MutableMapping[str, Any]):
 
     def preload(self, keys: Iterable[str]) -> None:
         """Read the rows of these keys that are not in memory, at once; keys without a row are remembered as such."""
-        missing = [key for key in keys if key not in self._recent and key not in self._old and key not in self.changed]
+        missing = [key for key in keys if key not in self._recent and key not in self._old]
         if missing:
             found = self._source.many(self._kind, self._connection, missing)
             self._recent.update((key, found.get(key)) for key in missing)
@@ -166,10 +180,8 @@ class RowMapping(MutableMapping[str, Any]):
         """What differs from the database: rows to write, keys to delete."""
         write: list[Row] = []
         delete: list[str] = []
-        for key, row in self.changed.items():
-            before = self._recent.get(key, _UNREAD)
-            if before is _UNREAD:
-                before = self._old.get(key, _UNREAD)
+        for key, before in self.changed.items():
+            row = self._recent[key]
             if row == before:
                 continue
             if row is None:
@@ -180,12 +192,25 @@ class RowMapping(MutableMapping[str, Any]):
 
     def keep(self) -> None:
         """The changes are in the database now."""
-        self._recent.update(self.changed)
         self.changed.clear()
 
     def forget(self) -> None:
         """Drop the changes; the database has them not."""
+        for key, before in self.changed.items():
+            self._restore(key, before)
         self.changed.clear()
+
+    def take_back(self, key: str, before: Any, *, first: bool) -> None:
+        """Take the newest change of a key back: `before` stood there, `first`: as the database has it."""
+        self._restore(key, before)
+        if first:
+            del self.changed[key]
+
+    def _restore(self, key: str, before: Any) -> None:
+        if before is _UNREAD:
+            self._recent.pop(key, None)
+        else:
+            self._recent[key] = before
 
     @property
     def cached(self) -> int:
@@ -193,18 +218,20 @@ class RowMapping(MutableMapping[str, Any]):
         return len(self._recent)
 
     def age(self) -> bool:
-        """What was not used since the last call is dropped. Returns whether anything is left."""
+        """What was not used since the last call is dropped; between batches. Returns whether anything is left."""
+        assert not self.changed, "a change of a batch under way would count as what the database has"
         self._old, self._recent = self._recent, {}
         return bool(self._old)
 
 
+#: How to take one change back: which mapping and key, what stood there before, and whether it was the first change of the key.
+Undo = tuple[RowMapping, str, Any, bool]
+
+
 def take_back(entries: list[Undo]) -> None:
     """Take changes back, newest first."""
-    for changed, key, before in reversed(entries):
-        if before is _UNREAD:
-            changed.pop(key, None)
-        else:
-            changed[key] = before
+    for mapping, key, before, first in reversed(entries):
+        mapping.take_back(key, before, first=first)
     entries.clear()
 
 

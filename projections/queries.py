@@ -219,10 +219,11 @@ class Queries:
 
     # --- time ---
 
-    def due_timers(self, now: str, limit: int = LIMIT) -> list[tuple[str, TimerRow]]:
-        """(connection, timer) of every due time reached at `now`, earliest first."""
+    def due_timers(self, now: str, connections: Iterable[str], limit: int = LIMIT) -> list[tuple[str, TimerRow]]:
+        """(connection, timer) of every due time of these connections that is reached at `now`, earliest first."""
         table = STATE["timers"]
-        query = sa.select(table).where(table.c.at <= now).order_by(table.c.at, table.c.connection, table.c.id).limit(limit)
+        chosen = sa.and_(table.c.at <= now, table.c.connection.in_(list(connections)))
+        query = sa.select(table).where(chosen).order_by(table.c.at, table.c.connection, table.c.id).limit(limit)
         with self._store.read() as reader:
             return [(values[0], TimerRow(*values[1:])) for values in reader.execute(query)]
 

@@ -29,11 +29,12 @@ from streams.metrics import Metrics
 from streams.opened import GROUP
 from streams.pulse import Pulse
 from streams.settings import Connection, Settings
+from streams.stages import gateway
 from streams.stages.clock import ClockStage
 from streams.stages.core import Core
 from streams.stages.desk import EMBEDDED_OWNER, Api, Desk, Send
 from streams.stages.executor import Executor
-from streams.stages.gateway import MAX_BODY_BYTES, Gateway
+from streams.stages.gateway import Gateway
 from streams.stages.health import Health
 from streams.stages.poller import Poller
 from streams.stages.relay import Relay
@@ -114,16 +115,13 @@ class Program:
             await self._start_stages()
 
     async def _open_gateway(self) -> None:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.add_routes(Gateway(self.shop, self.credentials).routes())
         self.health = Health(self.shop, self.desks)
-        app.add_routes(self.health.routes())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
-        await runner.setup()
-        self._exit.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self.settings.gateway.host, self.settings.gateway.port)
+        served = gateway.runner([*Gateway(self.shop, self.credentials).routes(), *self.health.routes()])
+        await served.setup()
+        self._exit.push_async_callback(served.cleanup)
+        site = web.TCPSite(served, self.settings.gateway.host, self.settings.gateway.port)
         await site.start()
-        self.port = int(runner.addresses[0][1])
+        self.port = int(served.addresses[0][1])
 
     def _open_desks(self, session: aiohttp.ClientSession) -> None:
         for name, connection in self.settings.connections.items():

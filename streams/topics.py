@@ -6,6 +6,7 @@ topics from it, and refuses one that exists with another partition count, becaus
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -115,19 +116,19 @@ class Topics:
         """All topics, as their specifications."""
         return (self._spec(spec.name) for spec in TOPICS)
 
-    @property
+    @cached_property
     def deliveries_gocardless(self) -> TopicSpec:
         return self._spec("deliveries.gocardless")
 
-    @property
+    @cached_property
     def deliveries_zoho(self) -> TopicSpec:
         return self._spec("deliveries.zoho")
 
-    @property
+    @cached_property
     def events(self) -> TopicSpec:
         return self._spec("events")
 
-    @property
+    @cached_property
     def decisions(self) -> TopicSpec:
         return self._spec("decisions")
 

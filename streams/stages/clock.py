@@ -44,11 +44,11 @@ class ClockStage:
         self.refusals = {key: why for key, row in rows.items() if (why := self._refusal(row, now))}
         self._shop.metrics.clock_refused.set(bool(self.refusals))
         found = self._ticks(rows, now)
-        due = self._queries.due_timers(now, _BATCH)
+        due = self._queries.due_timers(now, rows.keys() - self.refusals.keys(), _BATCH)
         self._told &= {(connection, row.id, row.at) for connection, row in due}
         for connection, row in due:
             key = (connection, row.id, row.at)
-            if connection in rows and connection not in self.refusals and key not in self._told:
+            if key not in self._told:
                 found.append(self._event(connection, "clock.due_reached", events.DueReached(row.id, row.at), row.id, row.at))
                 self._told.add(key)
         if found:

@@ -78,9 +78,7 @@ class Core:
         something to publish.
         """
         if offset <= recorded.last:
-            decision = recorded.decisions.get(offset)
-            process.restep(writing.state(event.connection), event, decision)
-            writing.record(offset, event, decision, recorded=True)
+            self._restep(writing, offset, event, recorded.decisions.get(offset))
             return False
         made = self._decide(writing, offset, event)
         return made is not None and not made.empty
@@ -93,13 +91,25 @@ class Core:
         except StoreError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever a rule raises sets its connection aside, and nothing else
-            reason = f"{type(fault).__name__} at {event.type}"
-            self._shop.journal.exception("core.set_aside", connection=event.connection, cause=event.id)
-            self._shop.metrics.set_aside.inc()
-            writing.freeze(event.connection, offset, event.id, reason, self._shop.clock.now())
+            self._set_aside(writing, offset, event, fault)
             return None
         writing.record(offset, event, None if decision.empty else decision)
         return decision
+
+    def _restep(self, writing: StoreBatch, offset: int, event: Event, decision: Decision | None) -> None:
+        try:
+            process.restep(writing.state(event.connection), event, decision)
+        except StoreError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - as above
+            self._set_aside(writing, offset, event, fault)
+        else:
+            writing.record(offset, event, decision, recorded=True)
+
+    def _set_aside(self, writing: StoreBatch, offset: int, event: Event, fault: Exception) -> None:
+        self._shop.journal.error("core.set_aside", connection=event.connection, cause=event.id, exc_info=fault)
+        self._shop.metrics.set_aside.inc()
+        writing.freeze(event.connection, offset, event.id, f"{type(fault).__name__} at {event.type}", self._shop.clock.now())
 
     def _catch_up(self, owned: OwnedPartition, tp: TopicPartition, connection: str) -> None:
         """Read the log again from where the connection froze; it is released when this code decides all of it."""
@@ -137,7 +147,8 @@ async def recorded_from(shop: Shop, partition: int, position: int) -> Recorded:
         ahead = False
         for records in shop.log.scan(tp.topic, partition, first, end):
             for record in reversed(records):
-                offset = int(header(record, OFFSET_HEADER) or b"-1")
+                said = header(record, OFFSET_HEADER) or b""
+                offset = int(said) if said.isdigit() else -1
                 if offset >= position:
                     found[offset] = codec.decode_decision(record.value or b"")
                     ahead = True

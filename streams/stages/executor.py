@@ -73,7 +73,9 @@ class Executor:
         if self._failed is not None:
             raise self._failed
         now = self._shop.clock.now()
-        waits: list[str] = []
+        # What a former owner had begun becomes due only when its lease is taken.
+        held = [one.lease is not None or one.hold() for one in self._desks.values()]
+        waits: list[str] = [] if all(held) else [add_seconds(now, 5)]
         for connection in self._queue.due_connections(now, self._api):
             desk = self._desks.get(connection)
             if desk is None:

@@ -62,13 +62,17 @@ class Poller:
         """Walk what is due; the instant of the next walk."""
         now = self._shop.clock.now()
         due: list[str] = []
+        soon = add_seconds(now, int(budgets.THROTTLED_S))
+        behind = {one.connection: one.required_at for one in self._standstills.catch_ups() if one.api == self._api}
         for desk in self._desks.values():
             if not desk.hold():
                 due.append(add_seconds(now, 5))
                 continue
             for kind in KINDS[self._api]:
                 poll = self._polls.get(desk.connection, kind)
-                if poll.due_at <= now:
+                # One that must catch up does not wait for its usual time, only for the short wait after a walk that was cut off.
+                hurried = poll.head_at < behind.get(desk.connection, "") and poll.due_at > soon
+                if poll.due_at <= now or hurried:
                     poll = await self._walk(desk, poll, now)
                 due.append(poll.due_at)
             self._release(desk.connection)
@@ -82,12 +86,6 @@ class Poller:
                 if all(head >= one.required_at for head in heads):
                     self._standstills.caught_up(connection, self._api)
                     self._shop.pulse.wake(f"executor.{self._api}")
-
-    def hurry(self, connection: str) -> None:
-        """Walk every list at once: after a rebuild or restore, and for the first-run check."""
-        for kind in KINDS[self._api]:
-            poll = self._polls.get(connection, kind)
-            self._polls.save(msgspec.structs.replace(poll, due_at=""))
 
     async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
         """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays."""

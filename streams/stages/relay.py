@@ -16,6 +16,10 @@ from streams.stages.shop import Shop
 #: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's publication.
 _BATCH: Final = 500
 
+#: Bounds of one append: below the log's own (10,000 records, 32 MiB), which would stop the relay for good. Lower: more commits.
+_APPEND_RECORDS: Final = 5_000
+_APPEND_BYTES: Final = 8 * 1024 * 1024
+
 
 class Relay:
     """Publishes the outbox."""
@@ -38,15 +42,31 @@ class Relay:
         """Publish everything that waits; nothing is due later."""
         for partition, _ in sorted(self._outbox.backlog().items()):
             while decisions := self._outbox.unpublished(partition, _BATCH):
-                records: list[NewRecord] = []
-                for one in decisions:
-                    records.extend(decision_records(self._shop.topics, one.value, one.offset, partition))
-                failpoints.hit("relay.before_append")
-                await self._shop.append(records)
-                failpoints.hit("relay.after_append")
-                self._mark(decisions)
-                failpoints.hit("relay.after_mark")
+                await self._publish(decisions, partition)
         return None
+
+    async def _publish(self, decisions: list[Unpublished], partition: int) -> None:
+        """Append decisions with their public records, in order, in appends that the log takes; mark each as soon as it is durable."""
+        records: list[NewRecord] = []
+        whole: list[Unpublished] = []
+        size = 0
+        for one in decisions:
+            made = decision_records(self._shop.topics, one.value, one.offset, partition)
+            weight = sum(len(record.value or b"") for record in made)
+            if records and (len(records) + len(made) > _APPEND_RECORDS or size + weight > _APPEND_BYTES):
+                await self._append(records, whole)
+                records, whole, size = [], [], 0
+            records += made
+            whole.append(one)
+            size += weight
+        await self._append(records, whole)
+
+    async def _append(self, records: list[NewRecord], decisions: list[Unpublished]) -> None:
+        failpoints.hit("relay.before_append")
+        await self._shop.append(records)
+        failpoints.hit("relay.after_append")
+        self._mark(decisions)
+        failpoints.hit("relay.after_mark")
 
     def _mark(self, decisions: list[Unpublished]) -> None:
         if decisions:

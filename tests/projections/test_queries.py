@@ -162,10 +162,11 @@ def test_rows_and_timers(queries: Queries) -> None:
     assert queries.next_timer("") == "2026-03-03T06:00:00.000Z"
     assert queries.next_timer("2026-03-03T06:00:00.000Z") == "2026-03-05T06:00:00.000Z"
     assert queries.next_timer("2026-03-05T06:00:00.000Z") is None
-    assert queries.due_timers("2026-03-03T05:59:59.999Z") == []
-    assert [(connection, timer.id, timer.about) for connection, timer in queries.due_timers("2026-03-03T06:00:00.000Z")] == [
+    assert queries.due_timers("2026-03-03T05:59:59.999Z", ["acme"]) == []
+    assert [(connection, timer.id, timer.about) for connection, timer in queries.due_timers("2026-03-03T06:00:00.000Z", ["acme"])] == [
         ("acme", "t-1", "invoices:inv-2")
     ]
+    assert queries.due_timers("2026-03-03T06:00:00.000Z", ["other"]) == []
 
 
 def test_the_month_table(queries: Queries) -> None:

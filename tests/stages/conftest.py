@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from projections.store import open_store
+from streams.settings import Calls
 
 
 def _beside(name):
@@ -18,6 +19,8 @@ def _beside(name):
 
 
 parts = _beside("installation")
+for _name in ("bad_input", "bad_input_bodies", "bad_input_inside"):  # the first is what the others stand on
+    _beside(_name)
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +61,15 @@ def answer():
 def script():
     """Makes a fake `send` with scripted answers."""
     return parts.Script
+
+
+@pytest.fixture
+def office(company):
+    """Makes an executor of one API whose answers are scripted: a pair (status, body) is an answer."""
+    calls = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
+
+    def make(api, *answers, over=None):
+        scripted = parts.Script(*(parts.answer(*one) if isinstance(one, tuple) else one for one in answers))
+        return parts.Office(over or company, api, scripted, calls)
+
+    return make

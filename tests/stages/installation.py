@@ -38,6 +38,7 @@ from streams.records import delivery_record
 from streams.settings import Calls, decode
 from streams.stages.core import STAGE, Core
 from streams.stages.desk import EMBEDDED_OWNER, Desk
+from streams.stages.executor import Executor
 from streams.stages.gateway import Gateway, runner
 from streams.stages.health import Health
 from streams.stages.relay import Relay
@@ -238,6 +239,11 @@ class Installation:
         await self._drain(self.topics.events.name, stage, batch)
         return stage
 
+    async def outcomes(self):
+        """(kind, reason) of every outcome in the log, once what was answered is translated."""
+        await self.translate()
+        return [(event.data.kind, event.data.reason) for event in await self.events() if event.type == "command.outcome"]
+
     async def _drain(self, topic: str, stage, batch: int):
         for partition in range(PARTITIONS):
             tp = TopicPartition(topic, partition)
@@ -391,3 +397,31 @@ class GatewayProgram(Installation):
         if core:
             handlers.append(HandlerSpec("core", self.topics.events.name, deciding.handle, deciding.resume_at))
         return Worker(self.log, GROUP, handlers)
+
+
+class Office:
+    """An executor of one API for one connection, its scripted API, and what the test looks at."""
+
+    def __init__(self, company, api, send, calls: Calls):
+        self.company = company
+        self.api = api
+        self.send = send
+        self.desk = company.desk(api, send, calls=calls)
+        self.executor = Executor(company.shop, api, {"acme": self.desk}, calls, draw=lambda: 0.0)
+
+    async def turn(self):
+        """One turn and the end of what it began; the instant of the next."""
+        due = await self.executor.turn()
+        await self.executor.drain()
+        return due
+
+    async def later(self, seconds):
+        self.company.clock.move(seconds)
+        return await self.turn()
+
+    def row(self, name):
+        return self.company.queue.get("acme", name)
+
+    @property
+    def methods(self):
+        return [(call.method, call.path) for call in self.send.calls]

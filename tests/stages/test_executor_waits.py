@@ -1,0 +1,202 @@
+"""The executor, when a whole API has to wait, and when it is not this process's to call."""
+
+import asyncio
+import itertools
+import math
+
+import pytest
+
+from adapters import budgets
+from adapters.errors import CredentialError, TransportError
+from domain import commands
+from projections.errors import StoreFenced
+from projections.leases import Leases
+from streams.log import LogClosed
+from streams.settings import Calls
+from streams.stages.executor import Executor
+
+CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
+PAYMENT = {
+    "id": "PM1",
+    "status": "pending_submission",
+    "amount": 1200,
+    "currency": "GBP",
+    "created_at": "2026-03-02T09:00:00.000Z",
+    "links": {"mandate": "MD1"},
+    "metadata": {"zoho_invoice_id": "inv-1"},
+}
+TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
+NOTHING_FOUND = {"code": 0, "message": "success", "banktransactions": [], "page_context": {"page": 1, "has_more_page": False}}
+INVOICE = {
+    "invoice_id": "inv-2",
+    "invoice_number": "INV-2",
+    "customer_id": "c-1",
+    "status": "sent",
+    "currency_code": "GBP",
+    "total": 12,
+    "balance": 12,
+    "date": "2026-03-01",
+    "due_date": "2026-03-02",
+    "exchange_rate": 1,
+    "last_modified_time": "2026-03-01T09:00:00+0000",
+}
+
+
+# --- the whole API waits --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart(company, office, answer, script, again):
+    debit, rows = company.debit()
+    await company.ask(debit, rows=rows)
+    throttled = answer(
+        429,
+        {"error": {"type": "invalid_api_usage", "code": 429, "errors": [{"reason": "rate_limit_exceeded"}]}},
+        date="Mon, 02 Mar 2026 09:00:00 GMT",
+        ratelimit_reset="Mon, 02 Mar 2026 09:00:40 GMT",
+    )
+    desk = office("gocardless", throttled)
+    assert await desk.turn() is None
+    row = desk.row(debit.id)
+    assert (row.state, row.due_at, row.last_error) == ("ready", "2026-03-02T09:00:40.000Z", "rate_limited")
+    assert await company.outcomes() == []
+    await company.ask(commands.Command("r", "payments:PM9", "read", commands.ReadPayment("PM9")))
+    assert await desk.turn() == "2026-03-02T09:00:40.000Z"
+    desk.desk.release()
+    async with again() as restarted:
+        restart = office("gocardless", answer(201, {"payments": PAYMENT}), TransportError("refused", sent=False), over=restarted)
+        restarted.clock.move(39)
+        assert await restart.turn() == "2026-03-02T09:00:40.000Z"
+        assert restart.send.calls == []
+        await restart.later(1)
+        assert [method for method, _ in restart.methods] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "until"),
+    [
+        ((429, {"code": 44, "message": "the number of calls per minute is exceeded"}), 60),
+        ((400, {"code": 45, "message": "the number of calls per day is exceeded"}), 3_600),
+        ((401, {"code": 14, "message": "invalid token"}), 60),
+    ],
+)
+async def test_zohos_limits_and_tokens_close_the_api_and_the_write_is_simply_sent_later(company, office, refusal, until):
+    await company.ask(company.transfer())
+    desk = office("zoho", refusal, (201, {"code": 0, "banktransaction": TRANSFER}))
+    await desk.turn()
+    assert desk.row("cm-transfer").state == "ready"
+    await desk.later(until - 1)
+    assert len(desk.send.calls) == 1
+    await desk.later(1)
+    assert [method for method, _ in desk.methods] == ["POST", "POST"]
+    assert await company.outcomes() == [("succeeded", "")]
+
+
+async def test_refused_credentials_stop_the_connection_and_are_shown_until_they_work(company, office):
+    await company.ask(company.transfer(), company.read_invoice("inv-2"))
+    working = [(201, {"code": 0, "banktransaction": TRANSFER}), (200, {"code": 0, "invoice": INVOICE})]
+    desk = office("zoho", *[CredentialError("the refresh token was revoked: connect again")] * 2, *working)
+    await desk.turn()
+    assert desk.desk.trouble == "the refresh token was revoked: connect again"
+    assert company.count("calls", api="zoho", result="credentials") == 2
+    assert {desk.row(name).state for name in ("cm-transfer", "inv-2")} == {"ready"}
+    assert await company.outcomes() == []
+    await desk.later(899)
+    assert len(desk.send.calls) == 2
+    await desk.later(1)
+    assert desk.desk.trouble == ""
+    assert await company.outcomes() == [("succeeded", "")] * 2
+
+
+async def test_a_connection_that_waits_holds_up_no_other(company, office, script, answer):
+    await company.ask(company.read_invoice("inv-1"))
+    await company.ask(company.read_invoice("inv-2"), connection="birch")
+    sent = script(answer(200, {"code": 0, "invoice": INVOICE}))
+    closed, open_ = company.desk("zoho", script(), calls=CALLS), company.desk("zoho", sent, connection="birch", calls=CALLS)
+    closed.close(600, "closed")
+    executor = Executor(company.shop, "zoho", {"acme": closed, "birch": open_}, CALLS)
+    assert await executor.turn() == "2026-03-02T09:10:00.000Z"
+    await executor.drain()
+    assert len(sent.calls) == 1
+
+
+async def test_no_more_calls_at_once_than_the_api_allows(company, script):
+    await company.ask(*(company.read_invoice(f"inv-{number}") for number in range(20)))
+    under_way, most, release = 0, 0, asyncio.Event()
+
+    async def slow(call, deadline_s):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await release.wait()
+        under_way -= 1
+        raise TransportError("refused", sent=False)
+
+    executor = Executor(company.shop, "zoho", {"acme": company.desk("zoho", slow, calls=CALLS)}, CALLS)
+    await executor.turn()
+    await asyncio.sleep(0)
+    await executor.turn()
+    limits = budgets.ZOHO
+    assert under_way == limits.at_once - limits.at_once_kept[commands.PRIORITY_READ]
+    release.set()
+    await executor.drain()
+    assert most == under_way + limits.at_once - limits.at_once_kept[commands.PRIORITY_READ]
+
+
+# --- ownership ------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_without_the_lease_nothing_is_sent(company, office):
+    await company.ask(company.transfer())
+    lease = Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
+    desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
+    assert await desk.turn() == "2026-03-02T09:00:05.000Z"
+    assert desk.send.calls == []
+    Leases(company.store).release(lease, company.clock.now())
+    await desk.later(5)
+    assert len(desk.send.calls) == 1
+
+
+async def test_after_a_restore_nothing_is_sent_before_the_api_was_polled_to_its_head(company, office):
+    await company.ask(company.transfer())
+    with company.store.write() as writer:
+        company.store.require_catch_up(writer, "restored", company.clock.now())
+    desk = office("zoho")
+    await desk.turn()
+    assert desk.send.calls == []
+    assert desk.row("cm-transfer").state == "unknown", "it may have been sent by what was lost"
+
+
+async def test_an_owner_that_lost_its_lease_ends_with_the_stores_word(company, office):
+    await company.ask(company.transfer())
+    desk = office("zoho")
+    assert desk.desk.hold()
+    with company.store.write() as writer:
+        writer.exec_driver_sql("UPDATE leases SET owner = 'another', epoch = epoch + 1")
+    with pytest.raises(StoreFenced):
+        await desk.turn()
+    assert desk.send.calls == []
+
+
+async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_again(company, office, again, script, answer):
+    await company.ask(company.transfer())
+    desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
+    await company.log.stop()
+    await desk.executor.turn()
+    await desk.executor.drain()
+    with pytest.raises(LogClosed):
+        await desk.executor.turn()
+    await company.log.start()
+    async with again() as restarted:
+        hit = {**TRANSFER, "description": "[sandbox:cm-transfer]"}
+        restart = office("zoho", answer(200, {**NOTHING_FOUND, "banktransactions": [hit]}), over=restarted)
+        assert restart.desk.hold()
+        await restart.later(35)
+        assert [method for method, _ in restart.methods] == ["GET"]
+        assert await restarted.outcomes() == [("succeeded", "")]
+
+
+def test_the_wait_between_tries_grows_to_its_cap():
+    waits = [budgets.backoff_s(attempt, 1.0) for attempt in range(1, 12)]
+    assert waits == sorted(waits)
+    assert math.isclose(waits[-1], budgets.BACKOFF_CAP_S)
+    assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(waits))
