@@ -1,8 +1,8 @@
 """The log that the benches measure on: a company's months, made by the rules themselves.
 
 Every invoice is seen, falls due, is looked at again, collected, confirmed, booked and paid out; every twentieth is taken back. What the
-APIs would answer is told as the facts that their answers carry, so that the mix of events is that of the running program. Ids are as
-long and as random as the real ones, since that is what the indexes of the store feel.
+APIs would answer is told as the facts that their answers carry, so that the mix of events is that of the running program. Ids rise with
+time and differ by chance within a day, as those of both APIs do, since that is what the indexes of the store feel.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,15 +49,15 @@ _APPEND = 5_000
 Story = list[tuple[Event, Decision]]
 
 
-def random_id(*parts: str) -> str:
-    """Sixteen hex digits that look drawn by chance, and are the same on every run."""
-    return blake2b("/".join(parts).encode(), digest_size=8).hexdigest()
+def api_id(block: int, *parts: str) -> str:
+    """Sixteen hex digits: six that rise with the blocks, ten that look drawn by chance, the same on every run."""
+    return f"{block:06x}{blake2b('/'.join((str(block), *parts)).encode(), digest_size=5).hexdigest()}"
 
 
 class Company:
     """A connection in memory. `block` keeps the ids of one month's story apart from another's of the same connection."""
 
-    def __init__(self, block: str, opens_at: str) -> None:
+    def __init__(self, block: int, opens_at: str) -> None:
         self.state = State(CONNECTION)
         self.block = block
         self.now = opens_at
@@ -65,10 +65,11 @@ class Company:
         self.setting_up = 0
         self._pending: list[Command] = []
         self._numbers = count(1)
+        self._paid_out: dict[str, list[str]] = {}
 
     def id(self, kind: str, *parts: str) -> str:
         """An id of this block: "PM" and sixteen digits."""
-        return kind + random_id(self.block, kind, *parts)
+        return kind + api_id(self.block, kind, *parts)
 
     def tell(self, type_: str, data: Any, id_: str = "") -> None:
         """One event, decided."""
@@ -93,12 +94,12 @@ class Company:
 
     # --- answers: what a call tells, and the resource it made or found ---
 
-    def _view_mandate(self, command: Command, data: commands.ReadMandatePayments) -> str:
+    def view_mandate(self, command: Command, data: commands.ReadMandatePayments) -> str:
         del command
         self.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead(data.mandate, self.now, [], complete=True))
         return ""
 
-    def _list_open(self, command: Command, data: commands.ListOpenInvoices) -> str:
+    def list_open(self, command: Command, data: commands.ListOpenInvoices) -> str:
         del command, data
         owing = [key for key, row in self.state.invoices.items() if row.balance_minor]
         for page in range(0, max(1, len(owing)), 200):
@@ -107,7 +108,7 @@ class Company:
             self.tell("zoho.invoices_listed", events.InvoicesListed("open", self.now, page // 200 + 1, rows, complete=last))
         return ""
 
-    def _debit(self, command: Command, data: commands.CreatePayment) -> str:
+    def debit(self, command: Command, data: commands.CreatePayment) -> str:
         payment = self.id("PM", data.invoice)
         metadata = {"zoho_invoice_id": data.invoice, "zoho_invoice_number": data.invoice_number, "command": command.id}
         read = events.PaymentRead(
@@ -123,9 +124,9 @@ class Company:
         self.tell("gocardless.payment_read", read)
         return payment
 
-    def _book(self, command: Command, data: commands.CreateCustomerPayment) -> str:
+    def book(self, command: Command, data: commands.CreateCustomerPayment) -> str:
         del command
-        key = self.id("46", data.unique_value)
+        key = self.id("ZP", data.unique_value)
         applied = [events.AppliedInvoice(one.invoice, one.amount_minor, 0) for one in data.applied]
         unused = data.amount_minor - sum(one.amount_minor for one in data.applied)
         facts = (key, data.customer, data.amount_minor, unused, data.currency, data.date, data.account)
@@ -134,15 +135,17 @@ class Company:
             self.invoice(one.invoice, "zoho.invoice_notified", status="paid", balance_minor=0, last_modified=self.now)
         return key
 
-    def _read_payout(self, command: Command, data: commands.ReadPayout) -> str:
+    def read_payout(self, command: Command, data: commands.ReadPayout) -> str:
         del command
         net = len(self._paid_out[data.payout]) * (AMOUNT_MINOR - FEE_MINOR)
         arrival = times.add_days(self.now[:10], 1)
-        facts = {"arrival_date": arrival, "reference": "ACME-REF", "creditor_bank_account": "BA1"}
-        self.tell("gocardless.payout_read", events.PayoutRead(data.payout, "paid", net, "GBP", self.now, **facts))
+        read = events.PayoutRead(
+            data.payout, "paid", net, "GBP", self.now, arrival_date=arrival, reference="ACME-REF", creditor_bank_account="BA1"
+        )
+        self.tell("gocardless.payout_read", read)
         return data.payout
 
-    def _read_payout_items(self, command: Command, data: commands.ReadPayoutItems) -> str:
+    def read_payout_items(self, command: Command, data: commands.ReadPayoutItems) -> str:
         del command
         payments = self._paid_out[data.payout]
         items = [events.PayoutItem("payment_paid_out", AMOUNT_MINOR * 10, one) for one in payments]
@@ -163,7 +166,7 @@ class Company:
 
     def customer(self, number: int) -> str:
         """A contact with its payer and mandate."""
-        contact, payer, mandate = (self.id(kind, str(number)) for kind in ("46c", "CU", "MD"))
+        contact, payer, mandate = (self.id(kind, str(number)) for kind in ("ZC", "CU", "MD"))
         email = f"accounts@{contact}.example"
         self.tell("zoho.contact_seen", events.ContactFacts(contact, "Ada Archer", "active", "customer", self.now, email, currency="GBP"))
         self.tell("gocardless.payer_read", events.PayerRead(payer, self.now, email, "Ada Archer", "GB"))
@@ -175,7 +178,7 @@ class Company:
         """An invoice as Zoho shows it."""
         held = self.state.invoices.get(key)
         facts: dict[str, Any] = {
-            "number": f"INV-{key[-8:]}",
+            "number": f"INV-{key[2:]}",
             "customer_id": contact or (held.contact if held else ""),
             "status": "sent",
             "currency": "GBP",
@@ -198,7 +201,7 @@ class Company:
 
     def month(self, invoices: int) -> None:
         """Invoices sent, collected, confirmed, paid out, some charged back; within eleven days."""
-        keys = [self.id("46d", str(number)) for number in range(invoices)]
+        keys = [self.id("ZI", str(number)) for number in range(invoices)]
         for number, key in enumerate(keys):
             self.invoice(key, contact=self.customer(number))
         first = self.now[:10]
@@ -225,22 +228,22 @@ class Company:
 
 
 ANSWERS: dict[str, Callable[[Company, Command, Any], str]] = {
-    "gocardless.read_mandate_payments": Company._view_mandate,
-    "gocardless.create_payment": Company._debit,
-    "gocardless.read_payout": Company._read_payout,
-    "gocardless.read_payout_items": Company._read_payout_items,
-    "zoho.list_open_invoices": Company._list_open,
-    "zoho.create_customer_payment": Company._book,
-    "zoho.create_transfer": lambda company, _, data: company.id("46t", data.marker),
-    "zoho.create_expense": lambda company, _, data: company.id("46e", data.reference),
+    "gocardless.read_mandate_payments": Company.view_mandate,
+    "gocardless.create_payment": Company.debit,
+    "gocardless.read_payout": Company.read_payout,
+    "gocardless.read_payout_items": Company.read_payout_items,
+    "zoho.list_open_invoices": Company.list_open,
+    "zoho.create_customer_payment": Company.book,
+    "zoho.create_transfer": lambda company, _, data: company.id("ZT", data.marker),
+    "zoho.create_expense": lambda company, _, data: company.id("ZE", data.reference),
     "zoho.unapply_payment": lambda _company, _, data: str(data.payment),
-    "zoho.refund_payment": lambda company, _, data: company.id("46r", data.reference),
+    "zoho.refund_payment": lambda company, _, data: company.id("ZR", data.reference),
 }
 
 
 def month(invoices: int, *, block: int = 0) -> Company:
     """One company's month. Blocks follow each other by fourteen days."""
-    company = Company(f"block{block}", f"{times.add_days('2026-03-02', 14 * block)}T09:00:00.000Z")
+    company = Company(block, f"{times.add_days('2026-03-02', 14 * block)}T09:00:00.000Z")
     company.open()
     company.month(invoices)
     return company

@@ -4,6 +4,8 @@ Rules write through a `Draft`: each thing decided is recorded and applied to the
 for a recorded decision. So a rebuild from recorded decisions cannot end elsewhere than the run that made them.
 """
 
+from collections import deque
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +36,7 @@ class Draft:
         "_resends",
         "_timers",
         "_touches",
+        "_waiting",
         "_work",
         "at",
         "event",
@@ -52,7 +55,8 @@ class Draft:
         self._timers: list[Timer] = []
         self._marks: list[Mark] = []
         self._publications: list[Publication] = []
-        self._work: list[tuple[str, str]] = []
+        self._work: deque[tuple[str, str]] = deque()
+        self._waiting: set[tuple[str, str]] = set()
         self._touches = 0
 
     # --- the work list: rows whose rule must look again ---
@@ -60,27 +64,32 @@ class Draft:
     def touch(self, kind: str, key: str) -> None:
         """The rule of this row must look again, after what is being done now."""
         item = (kind, key)
-        if key and item not in self._work:
+        if key and item not in self._waiting:
             self._touches += 1
             if self._touches > MAX_TOUCHES:
                 raise RuntimeError(f"the rules do not come to rest: {kind} {key} was touched once too often")
             self._work.append(item)
+            self._waiting.add(item)
 
     def take(self) -> tuple[str, str] | None:
         """The next row to look at, in the order they were touched."""
-        return self._work.pop(0) if self._work else None
+        if not self._work:
+            return None
+        item = self._work.popleft()
+        self._waiting.discard(item)
+        return item
 
     # --- what can be decided ---
 
     def mark(self, kind: str, key: str, **changes: str | int | bool | tuple[str, ...]) -> None:
         """Change fields of a row; nothing is recorded when they hold these values already."""
-        row = self.state.mapping(kind).get(key)
+        mapping = self.state.mapping(kind)
+        row = mapping.get(key)
         wanted = changes if row is None else {name: value for name, value in changes.items() if getattr(row, name) != value}
         if row is not None and not wanted:
             return
-        mark = Mark(kind, key, {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()})
-        _apply_mark(self.state, mark)
-        self._marks.append(mark)
+        _change(mapping, row, kind, key, wanted)
+        self._marks.append(Mark(kind, key, {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()}))
 
     def command(
         self,
@@ -187,6 +196,8 @@ class Draft:
     @property
     def changed_discrepancies(self) -> list[str]:
         """Ids opened or closed by this decision, in order, each once."""
+        if not (self._opened or self._closed):
+            return []
         return list(dict.fromkeys([opened.id for opened in self._opened] + self._closed))
 
 
@@ -211,8 +222,11 @@ def apply(state: State, decision: Decision) -> None:
 def _apply_mark(state: State, mark: Mark) -> None:
     mapping = state.mapping(mark.kind)
     changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mark.changes.items()}
-    row = mapping.get(mark.key)
-    mapping[mark.key] = KINDS[mark.kind](mark.key, **changes) if row is None else replace(row, **changes)
+    _change(mapping, mapping.get(mark.key), mark.kind, mark.key, changes)
+
+
+def _change(mapping: MutableMapping[str, Any], row: Any, kind: str, key: str, changes: Mapping[str, Any]) -> None:
+    mapping[key] = KINDS[kind](key, **changes) if row is None else replace(row, **changes)
 
 
 def _apply_command(state: State, command: Command, event_id: str, at: str) -> None:

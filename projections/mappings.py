@@ -122,7 +122,7 @@ class RowMapping(MutableMapping[str, Any]):
         self.changed: dict[str, Row | None] = {}
 
     def _read(self, key: str) -> Row | None:
-        row = self._old.get(key, _UNREAD)
+        row: Row | None = self._old.get(key, _UNREAD)
         if row is _UNREAD:
             row = self._source.one(self._kind, self._connection, key)
         self._recent[key] = row
