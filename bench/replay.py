@@ -23,10 +23,11 @@ from domain.envelope import Event
 from domain.events import PayoutItem
 from domain.state import State
 from projections.store import open_store
+from streams.collector import without_collector
 from streams.engines import open_log
 from streams.log import Log, NewRecord
 from streams.records import decision_records, event_record
-from streams.replay import Decisions, decision_of, events_of, rebuild, without_collector
+from streams.replay import Decisions, decision_of, events_of, rebuild
 from streams.topics import Topics
 
 AIM_EVENTS_S = 50_000

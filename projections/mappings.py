@@ -41,7 +41,8 @@ class RowSource:
         driver: Any = connection.connection.driver_connection
         if self._store.dialect == "sqlite" and not driver.in_transaction:
             # One snapshot for all reads: without it, SQLite takes and gives back a lock on the file for each row.
-            self._cursor.execute("BEGIN")
+            with self._store.translated():
+                self._cursor.execute("BEGIN")
             self._driver = driver
 
     def end(self) -> None:

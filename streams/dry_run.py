@@ -14,8 +14,9 @@ from domain.decisions import Decision
 from domain.envelope import Event
 from domain.state import State
 from projections.batch import event_digest
+from streams.collector import without_collector
 from streams.log import Log
-from streams.replay import Decisions, Progress, decision_of, events_of, no_progress, without_collector
+from streams.replay import Decisions, Progress, decision_of, events_of, no_progress
 from streams.topics import Topics
 
 #: Parts of a decision that are compared, and how each item of one is named. The version of the rules differs by design.

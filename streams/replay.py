@@ -4,8 +4,6 @@ Recorded decisions are taken as they stand (design rule 3). Of two records for o
 recorded one, without a record, decided nothing; beyond it the rules decide afresh, and what they decide goes into the outbox.
 """
 
-import contextlib
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +20,7 @@ from projections.rebuild import Difference, Rebuild, compare
 from projections.standstills import Standstills
 from projections.store import Store, open_store
 from projections.tables import PROJECTIONS, positions, quarantine
+from streams.collector import without_collector
 from streams.log import Log, LogCorrupt, LogError, Record
 from streams.records import OFFSET_HEADER, header
 from streams.stages.core import STAGE
@@ -65,18 +64,6 @@ class _Tally:
 def no_progress(records: int) -> None:
     """Nobody watches."""
     del records
-
-
-@contextlib.contextmanager
-def without_collector() -> Iterator[None]:
-    """Rows and records hold no cycles: looking for some among millions of them takes a third of the time of a replay."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 # --- the decisions in the log ---

@@ -1,13 +1,13 @@
 """`SqliteLog`: the log in one SQLite file, on one event loop, beside other processes that have it open too."""
 
 import asyncio
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from streams.collector import without_collector
 from streams.engines.sqlite import place, rows, schema
 from streams.engines.sqlite.doorbell import Doorbell
 from streams.engines.sqlite.faults import telling
@@ -34,18 +34,6 @@ POLL_ALONE_S: Final = 0.005
 # Records deleted in one transaction. Lower: more fsyncs. Higher: appends and the loop wait longer.
 TRIM_STEP: Final = 2_000
 _SCAN: Final = "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without looking for cycles among thousands of new tuples that have none: half the time of a bulk read goes there."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class SqliteLog(Log):
@@ -187,7 +175,7 @@ class SqliteLog(Log):
             last = end if stop is None else stop
             limit = rows.first_id(storage.number(tp), last)
             while start < last:
-                with _no_collection():
+                with without_collector():
                     page = storage.reader.execute(_SCAN, (rows.first_id(storage.number(tp), start), limit, batch)).fetchall()
                     storage.check_consecutive(tp, start, page)
                     found = rows.records(topic, partition, page)
