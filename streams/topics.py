@@ -132,14 +132,14 @@ class Topics:
     def decisions(self) -> TopicSpec:
         return self._spec("decisions")
 
-    @property
+    @cached_property
     def reconciled_payments(self) -> TopicSpec:
         return self._spec("reconciled-payments")
 
-    @property
+    @cached_property
     def reconciled_payouts(self) -> TopicSpec:
         return self._spec("reconciled-payouts")
 
-    @property
+    @cached_property
     def discrepancies(self) -> TopicSpec:
         return self._spec("discrepancies")
