@@ -10,10 +10,6 @@ from domain.state import ConnectionRow, State
 Touched = tuple[tuple[str, str], ...]
 
 
-def _own(state: State) -> ConnectionRow:
-    return state.own
-
-
 def _put(state: State, row: ConnectionRow) -> Touched:
     state.connections[row.id] = row
     return (("connections", row.id),)
@@ -25,14 +21,14 @@ def evolve_checked(state: State, event: Event) -> Touched:
     return _put(
         state,
         replace(
-            _own(state),
+            state.own,
             environment=data.environment,
             organization_id=data.organization_id,
             base_currency=data.base_currency,
             time_zone=data.time_zone,
             creditor=data.creditor,
             creditor_bank_accounts=data.creditor_bank_accounts,
-            rates={**_own(state).rates, **data.rates},
+            rates={**state.own.rates, **data.rates},
             checked_at=event.happened_at,
             undecided=tuple(finding.code for finding in data.findings if finding.level == "decide"),
             stops=tuple(finding.code for finding in data.findings if finding.level == "stop"),
@@ -42,7 +38,7 @@ def evolve_checked(state: State, event: Event) -> Touched:
 
 def evolve_gate_opened(state: State, event: Event) -> Touched:
     """A person opens the gate: it opens only when the check found nothing that stops, and each of its decisions was accepted."""
-    own = _own(state)
+    own = state.own
     if refusal(own, event.data) == "":
         own = replace(own, gate="open", undecided=())
     return _put(state, own)
@@ -65,13 +61,13 @@ def refusal(own: ConnectionRow, data: events.GateOpened) -> str:
 def evolve_gate_closed(state: State, event: Event) -> Touched:
     """A person stops collection."""
     del event
-    return _put(state, replace(_own(state), gate="closed"))
+    return _put(state, replace(state.own, gate="closed"))
 
 
 def evolve_policy(state: State, event: Event) -> Touched:
     """A policy comes into force when its version is higher than the one held."""
     data: events.PolicySet = event.data
-    own = _own(state)
+    own = state.own
     if own.policy is None or data.policy.version > own.policy.version:
         own = replace(own, policy=data.policy)
     return _put(state, own)
@@ -80,7 +76,7 @@ def evolve_policy(state: State, event: Event) -> Touched:
 def evolve_currencies(state: State, event: Event) -> Touched:
     """Exchange rates of the organisation, as just read."""
     data: events.CurrenciesRead = event.data
-    own = _own(state)
+    own = state.own
     if all(own.rates.get(code) == rate for code, rate in data.rates.items()):
         return ()
     return _put(state, replace(own, rates={**own.rates, **data.rates}))
@@ -89,13 +85,13 @@ def evolve_currencies(state: State, event: Event) -> Touched:
 def evolve_time(state: State, event: Event) -> Touched:
     """A person vouches for the clock."""
     data: events.TimeAccepted = event.data
-    return _put(state, replace(_own(state), time_accepted=data.until))
+    return _put(state, replace(state.own, time_accepted=data.until))
 
 
 def evolve_day(state: State, event: Event) -> Touched:
     """A new day of the organisation began."""
     data: events.DayBegan = event.data
-    own = _own(state)
+    own = state.own
     return _put(state, replace(own, today=data.day)) if data.day > own.today else ()
 
 

@@ -84,7 +84,7 @@ def evolve_read(state: State, event: Event) -> Touched:
 def evolve_payments(state: State, event: Event) -> Touched:
     """A page of a mandate's payments; the last one makes the view of it fresh."""
     data: events.MandatePaymentsRead = event.data
-    touched = [one for payment in data.payments for one in payments.fold_read(state, payment, event)]
+    touched = [one for payment in data.payments for one in payments.fold_read(state, payment)]
     held = state.mandates.get(data.mandate)
     if held is not None and data.complete and data.as_of > held.payments_read_at:
         state.mandates[data.mandate] = replace(held, payments_read_at=data.as_of)

@@ -126,12 +126,11 @@ def claimed(payment: Payment, metadata: dict[str, str]) -> Payment:
 
 def evolve_read(state: State, event: Event) -> Touched:
     """A payment as GoCardless holds it now."""
-    return fold_read(state, event.data, event)
+    return fold_read(state, event.data)
 
 
-def fold_read(state: State, data: events.PaymentRead, event: Event) -> Touched:
+def fold_read(state: State, data: events.PaymentRead) -> Touched:
     """Fold a full read. Amount, currency and mandate never change; the status counts only while no fact has come."""
-    del event
     held = state.payments.get(data.id)
     base = claimed(held or Payment(data.id), data.metadata)
     new = replace(

@@ -58,10 +58,6 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
     return (("outcomes", data.command),)
 
 
-def _evolve_applied(state: State, event: Event) -> Touched:
-    return invoices.evolve_applied(state, event)
-
-
 def _evolve_replay(state: State, event: Event) -> Touched:
     data: events.ReplayRequested = event.data
     return (("replays", data.item),) if data.item in state.commands else ()
@@ -95,7 +91,7 @@ _EVOLVE: Final[dict[str, Callable[[State, Event], Touched]]] = {
     "zoho.contact_seen": customers.evolve_contact,
     "zoho.contact_read": customers.evolve_contact,
     "zoho.contact_notified": customers.evolve_contact,
-    "zoho.customer_payment_read": _evolve_applied,
+    "zoho.customer_payment_read": invoices.evolve_applied,
     "zoho.currencies_read": connections.evolve_currencies,
     "command.outcome": _evolve_outcome,
     "connection.checked": connections.evolve_checked,

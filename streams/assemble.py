@@ -7,7 +7,7 @@ whoever runs us starts us again, and every stage goes on from its stored positio
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Self
 
 import aiohttp
@@ -20,8 +20,7 @@ from adapters.http import open_session
 from adapters.vault import Secret
 from adapters.zoho.client import Client as ZohoClient
 from adapters.zoho.oauth import TokenSource
-from projections.standstills import Standstills
-from projections.store import Store, open_store
+from projections.store import open_store
 from streams.app import HandlerSpec, Worker
 from streams.engines import open_log
 from streams.keys import GOCARDLESS_TOKEN, Credentials, SealedTokens, open_vault
@@ -181,8 +180,3 @@ def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: st
     source = TokenSource(session, credentials.zoho_client(name), tokens, now, sandbox=bool(connection.zoho.url))
     client = ZohoClient(session, source, connection.zoho.organization_id)
     return lambda call, deadline_s: client.send(call, deadline_s=deadline_s)
-
-
-def waiting(store: Store) -> Iterable[str]:
-    """What must be caught up with before anything is sent, in words."""
-    return [f"{one.connection}/{one.api} ({one.reason})" for one in Standstills(store).catch_ups()]
