@@ -37,6 +37,10 @@ bench: $(READY)  ## Our figures beside a limit's or a peer's, as ratios
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
+		--no-emit-index-url --no-header --quiet --output-file requirements-run.lock
+	echo 'setuptools>=77' | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements-build.lock
 
 clean:
 	rm -rf $(VENV) .demo
