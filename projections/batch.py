@@ -29,6 +29,7 @@ from domain.envelope import Event
 from domain.events import Outcome
 from domain.state import State
 from projections import queue
+from projections.bell import NAMES
 from projections.errors import StoreFenced
 from projections.lookups import among, chunks
 from projections.mappings import RowSource, StateOverRows, take_back
@@ -67,6 +68,12 @@ def processed(store: Store, connection: str, ids: Iterable[str]) -> set[str]:
     return found
 
 
+def ring_executors(store: Store, connection: sa.Connection) -> None:
+    """Wake the executors of every process when this transaction is committed."""
+    for name in NAMES:
+        store.ring(connection, name)
+
+
 class Facts:
     """Rows that are only ever added: event ids, journal, outbox, queue. Collected while deciding, written at the commit."""
 
@@ -78,6 +85,8 @@ class Facts:
         self.commands: list[tuple[Any, ...]] = []
         self.resends: list[tuple[Any, ...]] = []
         self.endings: list[tuple[Any, ...]] = []
+        self.due = False
+        """Whether anything is due at once, without being published first."""
 
     def add(self, digest: bytes, place: tuple[int, int], event: Event, decision: Decision | None, *, recorded: bool = False) -> None:
         """What one event and its decision leave behind. `place` is (partition, offset) of the event. A decision that is `recorded` in
@@ -94,6 +103,8 @@ class Facts:
             raise ValueError(f"the decision of event {decision.event} was handed over with event {event.id}")
         if not recorded:
             self.outbox.append((partition, offset, event.id, connection, encode_decision(decision)))
+        elif decision.commands or decision.resends:
+            self.due = True
         if decision.entries:
             self.journal(offset, decision)
         for command in decision.commands:
@@ -141,8 +152,10 @@ class Facts:
         self.ids.sort()  # neighbours share pages of the tree: a third less work
         for table, rows in ((event_ids, self.ids), (ledger_entries, self.entries), (ledger_lines, self.lines), (outbox, self.outbox)):
             if rows:
-                connection.exec_driver_sql(store.insert(table), rows)
+                store.add(connection, table, rows)
         queue.write(store, connection, self.commands, self.resends, self.endings)
+        if self.due:
+            ring_executors(store, connection)
 
 
 class OwnedPartition:
@@ -192,6 +205,12 @@ class OwnedPartition:
     def clear(self) -> None:
         """Forget what was read: somebody else may have written since."""
         self.states.clear()
+
+    def carry_over(self) -> None:
+        """Go on in the generation that this process has just begun, which raised the epoch of every position."""
+        self.generation = self.store.generation
+        self.epoch += 1
+        self.clear()
 
     def _age(self) -> None:
         used = sum(state.cached for state in self.states.values())
@@ -366,15 +385,16 @@ class Batch:
         for kind, values_of_rows in write.items():
             if values_of_rows:
                 values_of_rows.sort()  # as above: neighbours share pages
-                connection.exec_driver_sql(self._store.upsert(STATE[kind]), values_of_rows)
+                self._store.put(connection, STATE[kind], values_of_rows)
         for kind, keys_of_rows in delete.items():
             if keys_of_rows:
                 connection.exec_driver_sql(self._store.sql(f"delete {kind}", partial(_delete, kind)), keys_of_rows)
         self._facts.write(self._store, connection)
         if self._frozen:
-            connection.exec_driver_sql(self._store.upsert(quarantine), list(self._frozen.values()))
+            self._store.put(connection, quarantine, list(self._frozen.values()))
         if self._released:
             connection.exec_driver_sql(self._store.sql("release", _release), [(name,) for name in sorted(self._released)])
+            ring_executors(self._store, connection)
 
     def drop(self) -> None:
         """Forget what was not committed; the cache stays as the database is."""
@@ -394,15 +414,22 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
     """
     with store.write() as connection:
         store.require_generation(connection)
+        # One statement: of two that take a partition nobody had before, one is first.
+        place = (stage, topic, partition, start, store.generation, 1)
+        connection.exec_driver_sql(store.sql("take", partial(_take, store), [column.name for column in positions.columns]), place)
         here = sa.and_(positions.c.stage == stage, positions.c.topic == topic, positions.c.partition == partition)
-        raised = sa.update(positions).where(here).values(owner_epoch=positions.c.owner_epoch + 1, generation=store.generation)
-        if connection.execute(raised).rowcount == 0:
-            connection.exec_driver_sql(store.insert(positions), (stage, topic, partition, start, store.generation, 1))
         row = connection.execute(sa.select(positions.c.owner_epoch, positions.c.next_offset).where(here)).one()
         own = OwnedPartition(store, stage, topic, partition, epoch=int(row.owner_epoch), position=int(row.next_offset))
         frozen = sa.select(quarantine.c.connection, quarantine.c.since_offset).where(quarantine.c.partition == partition)
         own.frozen.update((name, int(since)) for name, since in connection.execute(frozen))
         return own
+
+
+def _take(store: Store) -> sa.ClauseElement:
+    insert = store.insert_of(positions)
+    raised = {"owner_epoch": positions.c.owner_epoch + sa.literal_column("1"), "generation": insert.excluded.generation}
+    made: sa.ClauseElement = insert.on_conflict_do_update(index_elements=list(positions.primary_key.columns), set_=raised)
+    return made
 
 
 def _known(store: Store, size: int) -> sa.ClauseElement:

@@ -19,6 +19,13 @@ from projections.store import Store
 from projections.tables import STATE
 
 _UNREAD: Final[Any] = object()
+
+#: Kinds that are asked for with nearly every event and seldom there: all their keys are read once, so that the database is not asked for
+#: what it does not have. On a server each such question is a round trip.
+_SPARSE: Final = {"discrepancies"}
+
+#: Keys of a sparse kind that are kept for a connection. Lower: a connection with some trouble is slow. Higher: memory, and one long read.
+KEPT_KEYS: Final = 1_000
 _Default = TypeVar("_Default")
 
 
@@ -90,6 +97,17 @@ class RowSource:
         )
         return {values[0]: self._row(kind, values) for values in self.run(sql, [connection])}
 
+    def keys(self, kind: str, connection: str) -> set[str] | None:
+        """The keys of every row of a kind of one connection; None when there are more than `KEPT_KEYS`."""
+        c = STATE[kind].c
+        # Literals: SQLAlchemy binds an offset of its own where SQLite is given a limit alone.
+        limit: sa.ColumnElement[int] = sa.literal_column(str(KEPT_KEYS + 1))
+        first: sa.ColumnElement[int] = sa.literal_column("0")
+        query = sa.select(c.id).where(c.connection == sa.bindparam("connection")).limit(limit).offset(first)
+        sql = self._store.sql(f"keys {kind} {KEPT_KEYS}", lambda: query)
+        found = self.run(sql, [connection])
+        return {values[0] for values in found} if len(found) <= KEPT_KEYS else None
+
     def _select(self, kind: str, size: int) -> str:
         def build() -> sa.ClauseElement:
             table = STATE[kind]
@@ -109,10 +127,11 @@ class RowMapping(MutableMapping[str, Any]):
     """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for each event.
 
     `_recent`: rows as they are now, read or written lately (None: there is none); `_old`: the generation before, as the database has
-    them; `changed`: of each key that was written in this batch, the row that the database has (unread: nobody has looked).
+    them; `changed`: of each key that was written in this batch, the row that the database has (unread: nobody has looked); `_keys`: of a
+    sparse kind, every key that has a row (and some that had), unread, or None when they are too many.
     """
 
-    __slots__ = ("_connection", "_kind", "_old", "_recent", "_source", "changed")
+    __slots__ = ("_connection", "_keys", "_kind", "_old", "_recent", "_source", "changed")
 
     def __init__(self, kind: str, connection: str, source: RowSource) -> None:
         self._kind = kind
@@ -121,11 +140,16 @@ class RowMapping(MutableMapping[str, Any]):
         self._recent: dict[str, Row | None] = {}
         self._old: dict[str, Row | None] = {}
         self.changed: dict[str, Row | None] = {}
+        self._keys: set[str] | None = _UNREAD if kind in _SPARSE else None
 
     def _read(self, key: str) -> Row | None:
         row: Row | None = self._old.get(key, _UNREAD)
         if row is _UNREAD:
-            row = self._source.one(self._kind, self._connection, key)
+            if self._keys is _UNREAD:
+                self._keys = self._source.keys(self._kind, self._connection)
+            row = None
+            if self._keys is None or key in self._keys:
+                row = self._source.one(self._kind, self._connection, key)
         self._recent[key] = row
         return row
 
@@ -155,6 +179,8 @@ class RowMapping(MutableMapping[str, Any]):
             self.changed[key] = self._old.get(key, _UNREAD) if before is _UNREAD else before
         self._source.undo.append((self, key, before, first))
         self._recent[key] = row
+        if self._keys is not None and self._keys is not _UNREAD:
+            self._keys.add(key)
 
     def __delitem__(self, key: str) -> None:
         if self.get(key) is None:

@@ -1,6 +1,7 @@
 """Which rows an event names: what a batch reads at once before the rules ask for it.
 
-A hint only: a row that is not named here is read when it is asked for, one by one.
+A hint only: a row that is not named here is read when it is asked for, one by one. So rows that the rules look for in vain are named as
+well (is there a booking of this payment yet?): on a server each such question is a round trip, and there would be one for every second event.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,15 +22,26 @@ _LINKS: Final = {
 }
 
 
+#: What confirms a payment, and so asks for its first booking.
+_BOOKED_BY: Final = {"confirmed", "paid_out"}
+
+
 def _gc(data: events.GcEvent) -> Named:
     for name, key in data.links.items():
         if kind := _LINKS.get(name):
             yield kind, key
+    payment, payout = data.links.get("payment", ""), data.links.get("payout", "")
+    if payment and data.action in _BOOKED_BY:
+        yield "bookings", f"{payment}:1"
+        yield "purposes", f"post:{payment}:1"
+    if payout and not payment:
+        yield "purposes", f"read_payout:{payout}"
 
 
 def _payment(data: events.PaymentRead) -> Named:
     yield "payments", data.id
     yield "mandates", data.mandate
+    yield "open_items", f"{data.currency}:{data.id}"
 
 
 def _mandate_payments(data: events.MandatePaymentsRead) -> Named:
@@ -41,16 +53,20 @@ def _mandate_payments(data: events.MandatePaymentsRead) -> Named:
 def _mandate(data: events.MandateRead) -> Named:
     yield "mandates", data.id
     yield "payers", data.customer
+    yield "purposes", f"view_mandate:{data.id}"
 
 
 def _payer(data: events.PayerRead) -> Named:
     yield "payers", data.id
+    yield "handles", f"payer:{data.id}"
     if data.email:
         yield "handles", f"email:{data.email.lower()}"
 
 
 def _payout(data: events.PayoutRead) -> Named:
     yield "payouts", data.id
+    for purpose in ("read_payout_items", "transfer", "expense"):
+        yield "purposes", f"{purpose}:{data.id}"
 
 
 def _payout_items(data: events.PayoutItemsRead) -> Named:
@@ -63,6 +79,7 @@ def _payout_items(data: events.PayoutItemsRead) -> Named:
 def _invoice(data: events.InvoiceFacts) -> Named:
     yield "invoices", data.id
     yield "contacts", data.customer_id
+    yield "timers", f"debit:{data.id}"
 
 
 def _listed(data: events.InvoicesListed) -> Named:
@@ -83,6 +100,13 @@ def _outcome(data: events.Outcome) -> Named:
 
 def _due(data: events.DueReached) -> Named:
     yield "timers", data.timer
+    about, _, key = data.timer.partition(":")
+    if about in {"debit", "view"}:
+        yield "invoices", key
+        yield "timers", f"view:{key}"
+        yield "purposes", f"debit:{key}"
+    elif about == "payout":
+        yield "payouts", key
 
 
 _NAMED: Final[dict[type, Callable[[Any], Named]]] = {

@@ -1,9 +1,13 @@
 """The outbox: decisions that are committed and not yet published. The relay reads it in order, appends, and says so here."""
 
+from functools import partial
+
 import msgspec
 import sqlalchemy as sa
 
 from projections import queue
+from projections.batch import ring_executors
+from projections.lookups import among, chunks
 from projections.store import Store
 from projections.tables import outbox, outbox_positions
 
@@ -46,13 +50,21 @@ class Outbox:
         """
         if not decisions:
             return
-        keys = [(one.partition, one.offset) for one in decisions]
+        offsets: dict[int, list[int]] = {}
+        for one in decisions:
+            offsets.setdefault(one.partition, []).append(one.offset)
         with self._store.write() as connection:
             self._store.require_generation(connection)
-            connection.exec_driver_sql(self._store.sql("published", _published, ("partition_", "offset_")), keys)
-            queue.publish(self._store, connection, [(one.partition, one.offset, one.connection) for one in decisions])
-            for partition in {one.partition for one in decisions}:
-                self._advance(connection, partition, max(one.offset for one in decisions if one.partition == partition))
+            ready = 0
+            for partition, published in sorted(offsets.items()):
+                published.sort()
+                for size, parameters in chunks(self._store, published):
+                    sql = self._store.sql(f"published {size}", partial(_published, self._store, size))
+                    connection.exec_driver_sql(sql, (partition, *parameters))
+                ready += queue.publish(self._store, connection, partition, published)
+                self._advance(connection, partition, published[-1])
+            if ready:
+                ring_executors(self._store, connection)
 
     def _advance(self, connection: sa.Connection, partition: int, offset: int) -> None:
         held = connection.execute(sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)).scalar()
@@ -73,5 +85,6 @@ class Outbox:
             return {partition: int(count) for partition, count in reader.execute(query)}
 
 
-def _published() -> sa.ClauseElement:
-    return sa.delete(outbox).where(outbox.c.partition == sa.bindparam("partition_"), outbox.c.event_offset == sa.bindparam("offset_"))
+def _published(store: Store, size: int) -> sa.ClauseElement:
+    c = outbox.c
+    return sa.delete(outbox).where(c.partition == sa.bindparam("partition_"), among(store, c.event_offset, size))

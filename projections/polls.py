@@ -47,7 +47,7 @@ class Polls:
             writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
             if rows:
                 values = [(poll.connection, poll.kind, key, digest) for key, digest in rows.items()]
-                writer.exec_driver_sql(self._store.upsert(poll_rows), values)
+                self._store.put(writer, poll_rows, values)
 
     def digests(self, connection: str, kind: str, ids: list[str]) -> dict[str, bytes]:
         """What these rows looked like when they were last seen; ids never seen are left out."""

@@ -10,6 +10,8 @@ waiting_publication ──published──► ready ──intent──► sent �
 call never moves a command backwards.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +21,7 @@ from domain.commands import PRIORITY_DEBIT, PRIORITY_MONEY, PRIORITY_READ, PRIOR
 from domain.events import Outcome
 from projections import leases
 from projections.leases import Lease
+from projections.lookups import among, chunks
 from projections.store import Store
 from projections.tables import catch_ups, command_queue, quarantine
 
@@ -77,6 +80,14 @@ class Queue:
         with self._store.read() as reader:
             return [str(row[0]) for row in reader.exec_driver_sql(sql, (api, now))]
 
+    def begun(self, api: str) -> list[str]:
+        """Connections with calls that were begun and have not ended: under way, or left behind by a process that died. No due time tells
+        of these.
+        """
+        sql = self._store.sql("queue begun", _begun, ("api",))
+        with self._store.read() as reader:
+            return [str(row[0]) for row in reader.exec_driver_sql(sql, (api,))]
+
     def next_due(self, api: str, after: str) -> str | None:
         """The earliest instant after `after` at which something may be sent to this API or looked up; None when nothing waits."""
         sql = self._store.sql("queue next due", _next_due, ("api", "after"))
@@ -88,8 +99,11 @@ class Queue:
         """Commit, before any byte is sent, that these are about to be called until `deadline_at`: those that may be, with their call
         counted. One that changed since it was claimed is left out.
 
+        `now` is the caller's instant, by which due times count; the lease is held to its own clock.
+
         Raises:
-            StoreFenced: the lease is another's now, or has lapsed at `now`, or the store was rebuilt. Nothing was written.
+            LeaseLost: the lease is another's now, or has lapsed. Nothing was written.
+            StoreFenced: the store was rebuilt. Nothing was written.
 
         """
         c = command_queue.c
@@ -97,6 +111,7 @@ class Queue:
         with self._store.write() as connection:
             self._store.require_generation(connection)
             leases.require(connection, lease, now, self._store.where)
+            hold(self._store, connection, [(claim.connection, claim.command.id) for claim in claims])
             for claim in claims:
                 unchanged = sa.and_(
                     *_one(claim.connection, claim.command.id), c.state == claim.state, c.calls == claim.calls, c.due_at <= now
@@ -125,17 +140,20 @@ class Queue:
         return self._after_call(connection, command_id, call, state="unknown", due_at=due_at, last_error=error, attempts=attempts)
 
     def abandoned(self, lease: Lease, now: str, due_at: str) -> int:
-        """A new owner's first act: what the former one had begun counts as unknown, to be looked up at `due_at` (after the former
-        lease, its deadlines and the settle time). Returns how many.
+        """A new owner's first act: what the former one had begun counts as unknown, to be looked up at `due_at` (once its deadlines and
+        the settle time have passed, counted from the acquisition). Returns how many; what had not been begun does not wait.
 
         Raises:
-            StoreFenced: the lease is another's now, or has lapsed at `now`.
+            LeaseLost: the lease is another's now, or has lapsed.
 
         """
         c = command_queue.c
         begun = sa.and_(c.connection == lease.connection, c.api == lease.api, c.state == sa.literal_column("'sent'"))
         with self._store.write() as connection:
+            self._store.require_generation(connection)
             leases.require(connection, lease, now, self._store.where)
+            rows = connection.execute(sa.select(c.connection, c.id).where(begun)).all()
+            hold(self._store, connection, [(name, command) for name, command in rows])
             return connection.execute(sa.update(command_queue).where(begun).values(state="unknown", due_at=due_at)).rowcount
 
     def get(self, connection: str, command_id: str) -> Queued | None:
@@ -166,6 +184,12 @@ def _due_connections() -> sa.ClauseElement:
         .group_by(c.connection)
         .order_by(sa.func.min(c.due_at), c.connection)
     )
+
+
+def _begun() -> sa.ClauseElement:
+    c = command_queue.c
+    sent = c.state == sa.literal_column("'sent'")  # a literal: by it the databases know the index of these few rows
+    return sa.select(c.connection).where(sent, c.api == sa.bindparam("api")).group_by(c.connection).order_by(c.connection)
 
 
 def _next_due() -> sa.ClauseElement:
@@ -227,11 +251,27 @@ def write(store: Store, connection: sa.Connection, commands: list[Any], resends:
     again: each list of tuples as made by `row`, `ending` and `resending`.
     """
     if commands:
-        connection.exec_driver_sql(store.insert(command_queue), commands)
+        store.add(connection, command_queue, commands)
+    hold(store, connection, [values[-2:] for values in (*endings, *resends)])
     if endings:
         connection.exec_driver_sql(store.sql("queue end", _end, ("state_", "connection_", "id_")), endings)
     if resends:
         connection.exec_driver_sql(store.sql("queue resend", _resend, _RESEND_ORDER), resends)
+
+
+def hold(store: Store, connection: sa.Connection, keys: Sequence[tuple[str, str]]) -> None:
+    """Lock the rows of several (connection, id) before they are written, in their order: two transactions that lock the same commands each
+    in an order of its own would wait for each other. SQLite has one writer at a time.
+    """
+    if store.dialect == "postgresql" and len(keys) > 1:
+        connections, ids = zip(*keys, strict=True)
+        connection.exec_driver_sql(_HOLD, (list(connections), list(ids)))
+
+
+_HOLD: Final = (
+    "SELECT 1 FROM command_queue"
+    " WHERE (connection, id) IN (SELECT * FROM unnest(%b::text[], %b::text[])) ORDER BY connection, id FOR UPDATE"
+)
 
 
 def _bound() -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
@@ -266,25 +306,33 @@ def _resend() -> sa.ClauseElement:
     )
 
 
-def publish(store: Store, connection: sa.Connection, published: list[tuple[int, int, str]]) -> None:
-    """The decisions of (partition, event offset, connection) are published: their commands may be sent; one that was called before is
-    looked up first.
+def publish(store: Store, connection: sa.Connection, partition: int, offsets: list[int]) -> int:
+    """The decisions of these events of a partition are published: their commands may be sent; one that was called before is looked up
+    first. Returns how many.
     """
-    connection.exec_driver_sql(store.sql("queue publish", _publish, ("partition_", "offset_", "connection_")), published)
+    if store.dialect == "postgresql":
+        waiting = connection.exec_driver_sql(store.sql("queue waiting", partial(_waiting, store)), (partition, offsets)).all()
+        hold(store, connection, [(name, command) for name, command in waiting])
+        if not waiting:
+            return 0
+    changed = 0
+    for size, parameters in chunks(store, offsets):
+        sql = store.sql(f"queue publish {size}", partial(_publish, store, size))
+        changed += connection.exec_driver_sql(sql, (partition, *parameters)).rowcount
+    return changed
 
 
-def _publish() -> sa.ClauseElement:
+def _of_events(store: Store, size: int) -> sa.ColumnElement[bool]:
     c = command_queue.c
-    return (
-        sa.update(command_queue)
-        .values(
-            state=sa.case((c.calls == sa.literal_column("0"), sa.literal_column("'ready'")), else_=sa.literal_column("'unknown'")),
-            due_at=c.asked_at,
-        )
-        .where(
-            c.partition == sa.bindparam("partition_"),
-            c.event_offset == sa.bindparam("offset_"),
-            c.connection == sa.bindparam("connection_"),
-            c.state == sa.literal_column("'waiting_publication'"),
-        )
-    )
+    waits = c.state == sa.literal_column("'waiting_publication'")
+    return sa.and_(c.partition == sa.bindparam("partition_"), among(store, c.event_offset, size), waits)
+
+
+def _waiting(store: Store) -> sa.ClauseElement:
+    return sa.select(command_queue.c.connection, command_queue.c.id).where(_of_events(store, 2))
+
+
+def _publish(store: Store, size: int) -> sa.ClauseElement:
+    c = command_queue.c
+    called = sa.case((c.calls == sa.literal_column("0"), sa.literal_column("'ready'")), else_=sa.literal_column("'unknown'"))
+    return sa.update(command_queue).values(state=called, due_at=c.asked_at).where(_of_events(store, size))

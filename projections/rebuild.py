@@ -12,7 +12,7 @@ with Rebuild(store, "core", "events", now) as rebuild:          the tables are e
 Until `finish` the store says that it is being rebuilt, and is refused by whoever opens it.
 """
 
-from collections.abc import Generator, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any, Final, Self
@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.state import KINDS, State
+from projections import migrate
 from projections.batch import Facts, event_digest, known_digests
 from projections.mappings import RowSource
 from projections.rows import CODECS
@@ -76,6 +77,7 @@ class Rebuild:
         self._processed: set[bytes] = set()
         self._digests: dict[tuple[str, str], bytes] = {}
         with store.write() as connection:
+            migrate.lock(connection)
             store.set_meta(connection, "rebuild", "running")
             store.new_generation(connection)
             for table in REBUILT:
@@ -163,7 +165,8 @@ class Rebuild:
         for kind in KINDS:
             for values in self._chunks(kind):
                 with self._store.write() as connection:
-                    connection.exec_driver_sql(self._store.insert(STATE[kind]), values)
+                    self._store.require_generation(connection)
+                    self._store.add(connection, STATE[kind], values)
         with self._store.write() as connection:
             self._store.require_generation(connection)
             for partition, offset in next_offsets.items():
@@ -172,7 +175,7 @@ class Rebuild:
             for partition, offset in published.items():
                 connection.exec_driver_sql(self._store.insert(outbox_positions), (partition, offset))
             if self._set_aside:
-                connection.exec_driver_sql(self._store.upsert(quarantine), self._set_aside)
+                self._store.put(connection, quarantine, self._set_aside)
             self._store.require_catch_up(connection, "rebuilt", self._now)
             self._store.set_meta(connection, "rebuild", "")
 
@@ -199,11 +202,11 @@ class Difference(msgspec.Struct, frozen=True):
     right: dict[str, Any] | None
 
 
-def compare(left: Store, right: Store, limit: int = 100) -> list[Difference]:
-    """Rows of the projections in which two stores differ, by table and key; at most `limit`. Empty: they are the same."""
+def compare(left: Store, right: Store, limit: int = 100, tables: Iterable[sa.Table] = PROJECTIONS) -> list[Difference]:
+    """Rows of these tables in which two stores differ, by table and key; at most `limit`. Empty: they are the same."""
     found: list[Difference] = []
     with left.read() as left_reader, right.read() as right_reader:
-        for table in PROJECTIONS:
+        for table in tables:
             keys = [column.name for column in table.primary_key.columns]
             with closing(_rows(left_reader, table)) as ours, closing(_rows(right_reader, table)) as theirs:
                 found.extend(islice(_differences(table, keys, ours, theirs), limit - len(found)))

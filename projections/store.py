@@ -8,50 +8,36 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
+import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from projections import migrate
-from projections.errors import StoreCorrupt, StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreUnavailable, StoreVersion
+from projections.bell import CHANNEL
+from projections.engines import BUSY_TIMEOUT_MS, Database, engine_of, error_of
+from projections.errors import StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreMoved, StoreUnavailable, StoreVersion
 from projections.tables import STATE, catch_ups, command_queue, meta, positions
 
-#: How long a write waits for another writer, milliseconds. Lower: a backup or a report under way makes writes fail. Higher: a stuck
-#: process is noticed later.
-BUSY_TIMEOUT_MS: Final = 10_000
-#: SQLite's page cache per connection, KiB. Lower: with a million event ids each batch reads pages from disk again. Higher: memory.
-_CACHE_KIB: Final = 65_536
-#: Pages of WAL before SQLite copies them back. Lower: the same hot pages are copied (and synced) more often. Higher: a longer WAL to
-#: read after a crash, and more disk.
-_CHECKPOINT_PAGES: Final = 16_000
-#: The WAL is cut to this after a checkpoint, bytes. Lower: it is grown again all the time. Higher: disk held for nothing.
-_WAL_BYTES: Final = 64 * 1024 * 1024
-#: Connections kept. Lower: pages of the web wait for each other. Higher: PostgreSQL's `max_connections` is used up by many roles.
-_POOL: Final = 5
+#: Rows that one statement carries to PostgreSQL. Lower: more round trips. Higher: memory for their values, at both ends.
+_ROWS: Final = 10_000
 #: Pages copied per step of a backup. Lower: a backup takes longer. Higher: writers wait longer behind one step.
 _BACKUP_PAGES: Final = 1_000
-
-#: Low byte of SQLite's error codes for "not just now": BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PERM.
-_SQLITE_UNAVAILABLE: Final = {3, 5, 6, 7, 8, 9, 10, 13, 14}
-#: CORRUPT, CONSTRAINT, NOTADB: what is there cannot be what this program wrote.
-_SQLITE_CORRUPT: Final = {11, 19, 26}
-#: PostgreSQL's classes of SQLSTATE for "not just now": connection, transaction rolled back, resources, object in use, operator, system.
-_PG_UNAVAILABLE: Final = {"08", "40", "53", "55", "57", "58"}
-#: Integrity violation, internal error.
-_PG_CORRUPT: Final = {"23", "XX"}
 
 
 class Store:
     """An open store. Made by `open_store`; may be used from several threads, one write transaction at a time."""
 
-    def __init__(self, engine: sa.Engine, where: str) -> None:
-        self.engine = engine
-        self.where = where
+    def __init__(self, database: Database) -> None:
+        self.engine = engine = database.engine
+        self.where = database.where
         self.generation = ""
+        self.replaced = False
+        """Whether this opening found another copy of the data than the last one: a failover, or a database that was put back."""
+        self._copy = database.copy
         self._lock = threading.Lock()
         self._writer = 0
         self._compiled: dict[str, str] = {}
@@ -119,29 +105,7 @@ class Store:
         try:
             yield
         except (SQLAlchemyError, self._driver_error) as error:
-            raise self._translate(error) from None
-
-    def _translate(self, error: Exception) -> StoreError:
-        cause: Any = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(error, PoolTimeoutError):
-            return StoreUnavailable("no database connection became free", self.where, "try again")
-        if isinstance(cause, sqlite3.Error):
-            name, code = getattr(cause, "sqlite_errorname", type(cause).__name__), getattr(cause, "sqlite_errorcode", 0) & 0xFF
-            unavailable, corrupt = code in _SQLITE_UNAVAILABLE, code in _SQLITE_CORRUPT
-        else:
-            state = getattr(cause, "sqlstate", None)
-            name = f"{type(cause).__name__} {state or ''}".strip()
-            unavailable = (state or "08")[:2] in _PG_UNAVAILABLE and isinstance(cause, self._driver_error)
-            corrupt = (state or "")[:2] in _PG_CORRUPT
-        if unavailable:
-            return StoreUnavailable(
-                f"the database answered {name}", self.where, "check disk space, permissions and the server; then try again"
-            )
-        if corrupt:
-            return StoreCorrupt(f"the database answered {name}", self.where, "stop, keep the file, and rebuild the store from the log")
-        return StoreError(
-            f"the database answered {name}", self.where, "this is a defect or a foreign schema; rebuild the store from the log"
-        )
+            raise error_of(error, self.where) from None
 
     # --- statements compiled once ---
 
@@ -162,14 +126,14 @@ class Store:
         names = [column.name for column in table.columns]
 
         def build() -> Any:
-            insert = self._insert(table)
+            insert = self.insert_of(table)
             keys = [column.name for column in table.primary_key.columns]
             changed = {name: insert.excluded[name] for name in names if name not in keys}
             return insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
 
         return self.sql(f"upsert {table.name}", build, names)
 
-    def _insert(self, table: sa.Table) -> Any:
+    def insert_of(self, table: sa.Table) -> Any:
         """An insert with every column bound; the two dialects' constructs share their methods, but no base class."""
         from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415 - one of them is needed; both cost start-up time
 
@@ -178,7 +142,44 @@ class Store:
 
     def insert(self, table: sa.Table) -> str:
         """A plain `INSERT`, for tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
-        return self.sql(f"insert {table.name}", lambda: self._insert(table), [column.name for column in table.columns])
+        return self.sql(f"insert {table.name}", lambda: self.insert_of(table), [column.name for column in table.columns])
+
+    def add(self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
+        self._many(connection, table, rows, self.insert)
+
+    def put(self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows or overwrite those that are there; no two of one key."""
+        self._many(connection, table, rows, self.upsert)
+
+    def _many(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]], statement: Callable[[sa.Table], str]
+    ) -> None:
+        if self.dialect == "sqlite" or len(rows) == 1:
+            connection.exec_driver_sql(statement(table), list(rows))
+            return
+        name = f"arrays: {statement(table)}"
+        sql = self._compiled.get(name)
+        if sql is None:
+            sql = self._compiled[name] = self._of_arrays(table, statement(table))
+        for start in range(0, len(rows), _ROWS):
+            columns = zip(*rows[start : start + _ROWS], strict=True)
+            connection.exec_driver_sql(sql, tuple(list(column) for column in columns))
+
+    def _of_arrays(self, table: sa.Table, statement: str) -> str:
+        """The same insert with one array per column: PostgreSQL takes a thousand rows so in a quarter of the time of a thousand inserts."""
+        into, _, rest = statement.partition(" VALUES ")
+        types = [str(column.type.compile(self.engine.dialect)).split()[0] for column in table.columns]
+        conflict = rest[rest.index(" ON CONFLICT") :] if " ON CONFLICT" in rest else ""
+        arrays = ", ".join(f"%b::{name}[]" for name in types)
+        return f"{into} SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - of our own tables' names and types
+
+    def ring(self, connection: sa.Connection, name: str) -> None:
+        """Wake the loops of this name (of `bell.NAMES`) in every process, when this transaction is committed. Nothing on SQLite, where
+        there is one process.
+        """
+        if self.dialect == "postgresql":
+            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, name))
 
     # --- facts about the store itself ---
 
@@ -209,16 +210,24 @@ class Store:
 
         """
         with self.write() as connection:
+            migrate.lock(connection)
             held = self.get_meta("log_incarnation", connection)
             if held not in ("", incarnation):
                 raise StoreForeignLog("the positions belong to another log", self.where, "rebuild the store from this log")
             if not held:
                 self.set_meta(connection, "log_incarnation", incarnation)
 
-    def require_generation(self, connection: sa.Connection) -> None:
-        """Refuse to go on when another process has begun a new generation."""
-        if self.get_meta("generation", connection) != self.generation:
-            raise StoreFenced("the store was rebuilt or restored by another process", self.where, "restart this process")
+    def require_generation(self, connection: sa.Connection, *, alone: bool = False) -> None:
+        """Refuse to go on when another process has begun a new generation; until this transaction ends, none can. `alone`: until then
+        nobody else requires it either, which whoever means to begin a new one must ask for.
+
+        Raises:
+            StoreFenced: the store was rebuilt, restored or upgraded meanwhile.
+
+        """
+        query = sa.select(meta.c.value).where(meta.c.key == "generation").with_for_update(read=not alone)
+        if connection.execute(query).scalar() != self.generation:
+            raise StoreFenced("the store was rebuilt, restored or upgraded by another process", self.where, "restart this process")
 
     # --- backup ---
 
@@ -251,27 +260,65 @@ class Store:
             os.fsync(file.fileno())
         part.rename(path)
 
-    def accept(self, connection: sa.Connection, now: str, adopt: str, *, rebuilding: bool) -> None:
+    def accept(self, connection: sa.Connection, now: str, adopt: str, *, rebuilding: bool, moving: bool) -> None:
         """Accept the store as it was found, or refuse it; see `open_store`."""
+        # One process at a time: the first of several makes the generation that all of them work under.
+        migrate.lock(connection)
+        if not moving:
+            self._refuse_moved(connection)
         if self.get_meta("rebuild", connection) and not rebuilding:
             raise StoreIsBackup("a rebuild of this store was not finished", self.where, "run the rebuild again")
         if self.get_meta("backup", connection):
             if not adopt:
                 raise StoreIsBackup("this is a backup", self.where, "restore it with the restore command; do not use it as it stands")
-            self.new_generation(connection)
-            self.require_catch_up(connection, adopt, now)
+            self.set_back(connection, adopt, now)
             self.set_meta(connection, "backup", "")
+        self._accept_copy(connection, now)
         self.generation = self.get_meta("generation", connection) or self.new_generation(connection)
 
-    def require_catch_up(self, connection: sa.Connection, reason: str, now: str) -> None:
+    def _refuse_moved(self, connection: sa.Connection) -> None:
+        if self.get_meta("filling", connection):
+            remedy = "run `zoho-gocardless move` again with the settings of the old side"
+            raise StoreIsBackup("an installation is being moved into this store and has not arrived", self.where, remedy)
+        if moved := self.get_meta("moved", connection):
+            raise StoreMoved("the store was moved", self.where, f"use {moved}")
+
+    def _accept_copy(self, connection: sa.Connection, now: str) -> None:
+        """Another copy of the data than at the last opening may be an older one: what was sent since then is not in it."""
+        held = self.get_meta("copy", connection)
+        if held == self._copy.name:
+            return
+        if held:
+            self.replaced = True
+            if not now:
+                return  # without the time nothing can be required of the executors: the next opening that knows it does
+            self.set_back(connection, "restored", now)
+        self.set_meta(connection, "copy", self._copy.name)
+
+    def set_back(self, connection: sa.Connection, reason: str, now: str, also: Iterable[str] = ()) -> None:
+        """What is here may be older than what was done: a new generation, in which everything is looked up first. Where each position
+        stands is kept, so that a partition which finds later that its log has got further knows that it was dealt with.
+        """
+        self.new_generation(connection)
+        c = positions.c
+        rows = connection.execute(sa.select(c.stage, c.topic, c.partition, c.next_offset))
+        stood = {position_name(stage, topic, partition): int(offset) for stage, topic, partition, offset in rows}
+        self.set_meta(connection, "stood", msgspec.json.encode(stood).decode())
+        self.require_catch_up(connection, reason, now, also)
+
+    def stood(self, connection: sa.Connection) -> dict[str, int] | None:
+        """Where each position (by `position_name`) stood when the store was last found set back; None when it never was."""
+        return msgspec.json.decode(self.get_meta("stood", connection) or "null", type=dict[str, int] | None)
+
+    def require_catch_up(self, connection: sa.Connection, reason: str, now: str, also: Iterable[str] = ()) -> None:
         """After a rebuild, restore or move: no executor runs before both APIs were polled to their heads, and whatever may have been
-        sent counts as unknown. `now` is an instant.
+        sent counts as unknown. `now` is an instant; `also`: connections that the store may not know yet.
         """
         known = connection.execute(sa.select(STATE["connections"].c.id)).scalars().all()
         queued = connection.execute(sa.select(command_queue.c.connection).distinct()).scalars().all()
-        rows = [(name, api, reason, now) for name in sorted({*known, *queued}) for api in ("gocardless", "zoho")]
+        rows = [(name, api, reason, now) for name in sorted({*known, *queued, *also}) for api in ("gocardless", "zoho")]
         if rows:
-            connection.exec_driver_sql(self.upsert(catch_ups), rows)
+            self.put(connection, catch_ups, rows)
         doubtful = command_queue.c.state.in_(("ready", "sent", "unknown", "answered"))
         connection.execute(sa.update(command_queue).where(doubtful).values(state="unknown", due_at=now))
         # What waits for publication may have been published and sent by the store that was lost: counted as called, it is looked up.
@@ -279,90 +326,67 @@ class Store:
         connection.execute(sa.update(command_queue).where(waiting).values(calls=1))
 
 
-def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = False) -> Store:
-    """Open a store (`sqlite:///path` or `postgresql://…`), make it if it is not there, and bring its schema up to date.
+def position_name(stage: str, topic: str, partition: int) -> str:
+    """The name of a position among the facts about the store."""
+    return f"{stage} {topic} {partition}"
 
-    `adopt` "restored" or "moved" accepts a backup: it becomes a new generation, at `now`, and must catch up before executors run.
-    `rebuilding` accepts a store whose rebuild was not finished, to begin it again.
+
+def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = False, moving: bool = False) -> Store:
+    """Open a store (`sqlite:///path` or `postgresql://…`), and make it if it is not there. An older SQLite file is brought up to date.
+
+    `adopt` "restored" or "moved" accepts a backup: it becomes a new generation, at `now`, and must catch up before executors run; so does
+    a PostgreSQL database that has failed over or was replaced since it was last opened. `rebuilding` accepts a store whose rebuild was not
+    finished, to begin it again. `moving`, for the move alone, accepts one that was moved away, and one that a move is filling.
 
     Raises:
+        StoreOutdated: an older schema on PostgreSQL; see `upgrade_store`.
         StoreVersion: made by a newer version, or no store.
-        StoreIsBackup: a backup, or an unfinished rebuild, that was not accepted.
-        StoreUnavailable: the file or the server cannot be used.
+        StoreIsBackup: a backup, or an unfinished rebuild or move, that was not accepted.
+        StoreMoved: what was in it was moved to another store.
+        StoreUnavailable: the file or the server cannot be used just now.
+        StoreError: the address, the user, the password or the database is wrong.
 
     """
-    engine, where = _engine(url)
-    store = Store(engine, where)
+    store = Store(engine_of(url))
     try:
         with store.translated():
-            migrate.upgrade(engine, where)
+            migrate.open_at_head(store.engine, store.where)
         with store.write() as connection:
-            store.accept(connection, now, adopt, rebuilding=rebuilding)
+            store.accept(connection, now, adopt, rebuilding=rebuilding, moving=moving)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _engine(url: str) -> tuple[sa.Engine, str]:
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError:
-        raise StoreError("not a database URL", "the store's URL", "use sqlite:///path or postgresql://…") from None
-    if parsed.drivername == "sqlite":
-        if parsed.database in (None, "", ":memory:"):
-            raise StoreError("a store needs a file", "the store's URL", "use sqlite:///path")
-        return _sqlite(Path(str(parsed.database))), str(parsed.database)
-    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
-        where = parsed.render_as_string(hide_password=True)
-        engine = sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            paramstyle="format",
-            hide_parameters=True,
-            pool_size=_POOL,
-            pool_use_lifo=True,
-            pool_pre_ping=True,
-            connect_args={
-                "connect_timeout": 10,
-                "options": f"-c lock_timeout={BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout=300000",
-            },
-        )
-        return engine, where
-    raise StoreError("unknown kind of database", "the store's URL", "use sqlite:///path or postgresql://…")
+class Upgrade(NamedTuple):
+    """What an upgrade did: the version of the schema before ("" for an empty database) and after. `fenced`: whoever was at work with the
+    store must be started again.
+    """
+
+    dialect: str
+    before: str
+    after: str
+    fenced: bool
 
 
-def _sqlite(path: Path) -> sa.Engine:
-    if not path.exists() and path.parent.is_dir():
-        with contextlib.suppress(OSError):  # opening it says what is wrong, with SQLite's own code
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    engine = sa.create_engine(
-        f"sqlite:///{path}",
-        hide_parameters=True,
-        pool_size=_POOL,
-        pool_use_lifo=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None, "cached_statements": 512},
-    )
+def upgrade_store(url: str) -> Upgrade:
+    """Bring the schema of a store to this program's version, in one transaction, and fence off whoever is at work with the older one.
 
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "fullfsync = 1",
-            "checkpoint_fullfsync = 1",
-            f"cache_size = -{_CACHE_KIB}",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-            f"journal_size_limit = {_WAL_BYTES}",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+    Raises:
+        StoreVersion: made by a newer version, or no store.
+        StoreUnavailable: it cannot be used just now, or somebody is in the midst of a long transaction. Nothing was changed.
 
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # IMMEDIATE: a write that began as a read cannot wait its turn in WAL mode, it fails at once.
-        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE")
-
-    return engine
+    """
+    with Store(engine_of(url)) as store, store.write() as connection:
+        migrate.lock(connection)
+        held = migrate.version(connection, store.where)
+        outdated = migrate.EMPTY < held < migrate.HEAD
+        if outdated:
+            # First: whoever has written waits here with its next write, and no table is changed under it.
+            store.new_generation(connection)
+        migrate.upgrade(connection, store.where)
+        return Upgrade(store.dialect, held, migrate.HEAD, outdated)
 
 
-__all__ = ["BUSY_TIMEOUT_MS", "Store", "StoreVersion", "open_store"]
+__all__ = ["BUSY_TIMEOUT_MS", "Store", "StoreVersion", "Upgrade", "open_store", "position_name", "upgrade_store"]

@@ -181,6 +181,13 @@ command_queue: Final = _table(
         sqlite_where=sa.text("state = 'sent'"),
         postgresql_where=sa.text("state = 'sent'"),
     ),
+    sa.Index(
+        "ix_command_queue_waiting",
+        "partition",
+        "event_offset",
+        sqlite_where=sa.text("state = 'waiting_publication'"),
+        postgresql_where=sa.text("state = 'waiting_publication'"),
+    ),
     comment="Calls to make and how far each is. Not compared: it records our own sending, which the log cannot prove.",
 )
 

@@ -28,15 +28,19 @@ _REVIVAL_S: Final = 0.05
 
 Handle = Callable[[Batch], Awaitable[None]]
 ResumeAt = Callable[[TopicPartition], Awaitable[int | None]]
+Revoked = Callable[[TopicPartition], None]
 
 
 class HandlerSpec(NamedTuple):
-    """One handler: `resume_at` asks the store where a partition goes on; None, or its None: the log's own position."""
+    """One handler: `resume_at` asks the store where a partition goes on; None, or its None: the log's own position. `revoked` is told when
+    a partition went to another worker.
+    """
 
     name: str
     topic: str
     handle: Handle
     resume_at: ResumeAt | None = None
+    revoked: Revoked | None = None
 
 
 class WorkerFailed(Exception):  # noqa: N818 - it tells of a worker's state
@@ -120,7 +124,7 @@ class Worker:
         self._failure, self._stopping = None, False
         self._failed.clear()
         self._stopped.clear()
-        self._delivery = Delivery(self.log, self.group, self._resume, self._fail)
+        self._delivery = Delivery(self.log, self.group, self._resume, self._fail, self._revoked)
         self._app = self._build(self._delivery)
         try:
             await self._app.start()
@@ -195,6 +199,22 @@ class Worker:
 
     # Where it is
 
+    def assigned(self) -> set[TopicPartition]:
+        """The partitions that are this worker's now, also those that have no position yet."""
+        if self._delivery is None or self._app is None:
+            return set()
+        held = {TopicPartition(*tp) for tp in self._app.consumer.assignment()} if self._delivery.ready.is_set() else set()
+        return held | set(self._delivery.guard.positions())
+
+    def silent_s(self) -> float | None:
+        """For how many real seconds the group's coordinator has not answered; None where there is none, or before the first answer."""
+        silent_s: float | None = None if self._app is None else self._app.consumer.silent_s()
+        return silent_s
+
+    def handling(self, tp: TopicPartition) -> Batch | None:
+        """The batch of a partition that is being handled, if one is."""
+        return None if self._delivery is None else self._delivery.guard.in_flight(tp)
+
     def position(self, tp: TopicPartition) -> int | None:
         """The offset up to which a partition is handled; None if it is not this worker's."""
         return None if self._delivery is None else self._delivery.guard.position(tp)
@@ -226,12 +246,16 @@ class Worker:
             WorkerFailed: that will not come to be: the worker failed, or is not started.
 
         """
-        while not await self.idle():
+        while True:
+            # Taken before the look: a handler may end while the log is asked for its end.
+            ended = None if self._delivery is None else self._delivery.next_end()
+            if await self.idle():
+                return
             if self._failure is not None:
                 raise self._failure
-            if self._delivery is None or self._delivery.halted:
+            if ended is None or self._delivery is None or self._delivery.halted:
                 raise WorkerFailed("the worker is not running")
-            await self._delivery.handler_ended()
+            await asyncio.shield(ended)
 
     # Inside
 
@@ -316,6 +340,11 @@ class Worker:
             raise
         if not self._stopping:
             self._fail(self._app.crash_reason or RuntimeError("Faust stopped by itself"))
+
+    def _revoked(self, tp: TopicPartition) -> None:
+        for spec in self.handlers:
+            if spec.topic == tp.topic and spec.revoked is not None:
+                spec.revoked(tp)
 
     async def _resume(self, tp: TopicPartition) -> int:
         spec = next(spec for spec in self.handlers if spec.topic == tp.topic)

@@ -32,6 +32,22 @@ NAMES: Final = (
     "clock.after_append",
 )
 
+#: The same of the move to a cluster, in its order: it is no part of the running program.
+MOVE: Final = (
+    "move.after_control",
+    "move.after_fillers",
+    "move.after_batch",
+    "move.after_records",
+    "move.after_positions",
+    "move.after_begin",
+    "move.after_rows",
+    "move.before_mark",
+    "move.after_mark",
+    "move.after_store_mark",
+    "move.before_handover",
+    "move.after_handover",
+)
+
 
 class _Armed:
     name = ""
@@ -41,8 +57,8 @@ class _Armed:
 def arm(spec: str) -> None:
     """Arm one place from "name" or "name:passage"; "" disarms. Raises `ValueError` on a name that does not exist."""
     name, _, passage = spec.partition(":")
-    if name and name not in NAMES:
-        raise ValueError(f"{VARIABLE}: no failpoint {name!r}; there are {', '.join(NAMES)}")
+    if name and name not in (*NAMES, *MOVE):
+        raise ValueError(f"{VARIABLE}: no failpoint {name!r}; there are {', '.join((*NAMES, *MOVE))}")
     _Armed.name, _Armed.left = name, int(passage or 1)
 
 

@@ -10,6 +10,7 @@ Errors (every one says what happened, where, and what to do; `retriable` tells w
     │   ├── LogFull             no room on the disk
     │   ├── LogReadOnly         the file or its folder cannot be written
     │   ├── LogOverloaded       too much is waiting to be written
+    │   ├── LogDenied           the brokers do not let this user in, or not do this
     │   └── LogClosed           not started, stopped, or failed until a restart
     ├── LogCorrupt              bytes are not what was written
     ├── LogLocked               another worker holds this group
@@ -17,6 +18,7 @@ Errors (every one says what happened, where, and what to do; `retriable` tells w
     ├── LogVersion              made by a newer version, or not a log
     ├── LogIsBackup             a backup: to be restored before use
     ├── LogMoved                the records live in another log now
+    ├── LogNotReady             nothing says whose log it is, or it is being moved here
     ├── UnknownTopic            no such topic or partition
     ├── TopicMismatch           the topic exists with another partition count
     ├── RecordTooLarge          one record, or one append, above the limit
@@ -68,6 +70,12 @@ class LogOverloaded(LogUnavailable):
     """More is waiting to be written than the limit allows; the caller should slow down."""
 
 
+class LogDenied(LogUnavailable):
+    """The brokers do not let this user in or not do this, or are not the ones that the settings trust."""
+
+    retriable = False
+
+
 class LogClosed(LogUnavailable):
     """Not started, stopped, or failed in a way that only a restart can clear."""
 
@@ -96,6 +104,10 @@ class LogIsBackup(LogError):
 
 class LogMoved(LogError):
     """The records were moved to another log; this one can be read, not appended to."""
+
+
+class LogNotReady(LogError):
+    """Nothing says whose log this is, or one is being moved here and has not arrived."""
 
 
 class UnknownTopic(LogError):
@@ -186,8 +198,9 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A bound on everything. The defaults fit both engines, so that a log can move."""
 
-    # Lower: a large page of a poll is refused. Higher: one record holds up the loop and Kafka's brokers refuse it.
-    record_bytes: int = 8 * MEBIBYTE
+    # Lower: a large page of a poll is refused. Higher: one record holds up the loop, and with what Kafka adds to it, it is above the 8 MiB
+    # that managed clusters take.
+    record_bytes: int = 8 * MEBIBYTE - 64 * 1024
     # One append is one transaction. Lower: bulk copies pay more commits. Higher: others wait longer behind it.
     append_records: int = 10_000
     append_bytes: int = 32 * MEBIBYTE
@@ -247,6 +260,26 @@ class Log(ABC):
             TopicMismatch: one exists with another partition count.
 
         """
+
+    async def require_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """See that the topics are as an installation needs them. The embedded log makes those that are missing; a cluster's are made by
+        `topics apply`, since who runs the program may not be allowed to.
+
+        Raises:
+            UnknownTopic, TopicMismatch: they are not, with the command that repairs it.
+
+        """
+        await self.ensure_topics(specs)
+
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether positions of groups are kept for ever. A cluster forgets those of a group that nobody has been in for some days."""
+        return True
+
+    @property
+    def producers_replaced(self) -> int:
+        """How many producers were given up since the start, each after an append that failed. The embedded log has none to give up."""
+        return 0
 
     @abstractmethod
     def partitions(self, topic: str) -> int:
@@ -316,6 +349,10 @@ class Log(ABC):
     @abstractmethod
     async def end_offset(self, tp: TopicPartition) -> int:
         """The offset that the next record will have."""
+
+    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end offsets of many partitions, each as of a moment since the call."""
+        return {tp: await self.end_offset(tp) for tp in tps}
 
     @abstractmethod
     async def offset_at_time(self, tp: TopicPartition, timestamp_ms: int) -> int:

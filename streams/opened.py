@@ -7,7 +7,7 @@ from typing import Final
 from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
 from adapters.errors import ClockError
 from domain import codec
-from streams.engines import open_log
+from streams.engines import log_of
 from streams.log import Log, TopicPartition
 from streams.settings import Settings
 from streams.topics import Topics
@@ -20,12 +20,17 @@ _SANDBOX_ANSWERS_S: Final = 0.5
 GROUP: Final = "zoho-gocardless"
 
 
+def group_of(settings: Settings) -> str:
+    """The group of an installation: several may share a cluster, each under its prefix."""
+    return settings.topic_prefix + GROUP
+
+
 @contextlib.asynccontextmanager
 async def opened_log(settings: Settings) -> AsyncIterator[Log]:
     """The log alone, for tools that read it or append an operator's event beside a running program."""
-    log = open_log(settings.log)
+    log = log_of(settings)
     async with log:
-        await log.ensure_topics(Topics(settings.topic_prefix, settings.partitions))
+        await log.require_topics(Topics(settings.topic_prefix, settings.partitions))
         yield log
 
 

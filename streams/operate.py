@@ -25,7 +25,7 @@ from projections.queries import Queries
 from projections.store import Store, open_store
 from streams.log import Log, LogLocked, Position, TopicPartition
 from streams.metrics import Metrics
-from streams.opened import GROUP, opened_clock, opened_log
+from streams.opened import group_of, opened_clock, opened_log
 from streams.pulse import Pulse
 from streams.records import TYPE_HEADER, header
 from streams.replay import Progress, no_progress
@@ -128,7 +128,7 @@ class Operator:
     def running(self) -> bool:
         """Whether a program works on this log, on this machine: whether its lock is taken. On Kafka it cannot be told, and is assumed."""
         try:
-            with self.log.hold_group(GROUP):
+            with self.log.hold_group(group_of(self.settings)):
                 return not self.settings.log.startswith("sqlite:")
         except LogLocked:
             return True
@@ -200,7 +200,7 @@ class Operator:
                     event = codec.decode_event(record.value or b"")
                     data = event.data
                     if isinstance(data, events.DeliveryParked) and data.delivery == delivery and event.connection == connection:
-                        return Position(data.topic, data.partition, data.offset)
+                        return Position(self.topics.here(data.topic), data.partition, data.offset)
         return None
 
     # --- reading ---

@@ -108,6 +108,32 @@ class Calls(_Table, frozen=True):
     lookup_again_s: int = 60
 
 
+class Kafka(_Table, frozen=True):
+    """How the brokers of `kafka://…` are reached, and how our topics are kept there.
+
+    `security` "tls" checks the brokers' certificate against `ca` (a PEM file; "" the system's own authorities); `certificate` and `key`
+    (PEM files) are ours where the brokers ask for one. `sasl` logs in as `username` with the secret that `password` names: "env:NAME" or
+    "file:/path". `replication` and `min_insync`: copies of each partition, and how many must have a record before it is acknowledged;
+    lower than 3 and 2, a lost disk loses acknowledged records. `session_timeout_s`: silence after which a worker's partitions go to others;
+    lower, a short stall costs a rebalance; higher, a take-over takes longer. `instance`: a name that stays with a worker over restarts,
+    so that a quick one costs no rebalance; "" for none. `stalled_after_s`: how long a worker may make no progress with records waiting
+    before it ends itself to be restarted; lower, a slow database looks like a stall; higher, a stall lasts longer.
+    """
+
+    security: Literal["plaintext", "tls"] = "plaintext"
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    sasl: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    username: str = ""
+    password: str = ""
+    replication: int = 3
+    min_insync: int = 2
+    session_timeout_s: float = 10.0
+    instance: str = ""
+    stalled_after_s: float = 120.0
+
+
 class Settings(_Table, frozen=True):
     """Everything that can be set. `log` and `store` are URLs; `keys` names where the key of the vault is: "env:NAME" or "file:/path"."""
 
@@ -121,6 +147,7 @@ class Settings(_Table, frozen=True):
     gateway: Gateway = Gateway()
     polling: Polling = Polling()
     calls: Calls = Calls()
+    kafka: Kafka = Kafka()
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -177,6 +204,10 @@ def _check_numbers(settings: Settings, where: str) -> None:
         "calls.settle_s": (settings.calls.settle_s, 0, 3_600),
         "calls.park_after": (settings.calls.park_after, 1, 1_000),
         "calls.lookup_again_s": (settings.calls.lookup_again_s, 1, 3_600),
+        "kafka.replication": (settings.kafka.replication, 1, 15),
+        "kafka.min_insync": (settings.kafka.min_insync, 1, settings.kafka.replication),
+        "kafka.session_timeout_s": (settings.kafka.session_timeout_s, 6, 300),
+        "kafka.stalled_after_s": (settings.kafka.stalled_after_s, 5, 3_600),
     }
     for field in Polling.__struct_fields__:
         bounds[f"polling.{field}"] = (getattr(settings.polling, field), 10, 7 * 86_400)

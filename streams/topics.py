@@ -116,6 +116,18 @@ class Topics:
         """All topics, as their specifications."""
         return (self._spec(spec.name) for spec in TOPICS)
 
+    def here(self, name: str) -> str:
+        """Our name of a topic that a record names: before a move it may have had another prefix.
+
+        Raises:
+            ValueError: it is none of our topics under any prefix.
+
+        """
+        for spec in TOPICS:
+            if name.endswith(spec.name):
+                return self.prefix + spec.name
+        raise ValueError(f"not a topic of an installation: {name[:MAX_NAME_LENGTH]!r}")
+
     @cached_property
     def deliveries_gocardless(self) -> TopicSpec:
         return self._spec("deliveries.gocardless")

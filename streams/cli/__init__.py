@@ -13,6 +13,7 @@ _COMMANDS: Final = {
     "sandbox": (f"{_HERE}.world", "sandbox", "Run the simulators of GoCardless and Zoho Books."),
     "keys": (f"{_HERE}.keys", "keys", "Make a key for the credentials, or seal them anew."),
     "connect": (f"{_HERE}.connect", "connect", "Enter the credentials of a connection."),
+    "topics": (f"{_HERE}.topics", "topics", "The topics on a Kafka cluster: compare, make, check."),
     "check": (f"{_HERE}.check", "check", "Check a connection before anything is collected; approve it."),
     "run": (f"{_HERE}.run", "run", "Run until asked to stop."),
     "status": (f"{_HERE}.status", "status", "How every connection stands, and what waits for a person."),
@@ -21,8 +22,10 @@ _COMMANDS: Final = {
     "decide": (f"{_HERE}.decide", "decide", "Decide what waits for a person."),
     "parked": (f"{_HERE}.parked", "parked", "What could not be processed; try it again."),
     "rebuild": (f"{_HERE}.rebuild", "rebuild", "Make the store anew from the log, or check that it could be."),
+    "store": (f"{_HERE}.store", "store", "Bring the database of the projections to this version's schema."),
     "backup": (f"{_HERE}.backup", "backup", "Copy log and store while they are in use."),
     "restore": (f"{_HERE}.backup", "restore", "Make log and store from a backup."),
+    "move": (f"{_HERE}.move", "move", "Move an embedded installation to Kafka and PostgreSQL."),
 }
 
 

@@ -20,10 +20,11 @@ from domain.errors import DomainError
 from projections.errors import StoreError, StoreForeignLog, StoreUnavailable
 from streams.backup import NoBackup
 from streams.cli.codes import CANNOT_CREATE, CREDENTIALS, INTERNAL, NOT_FOUND, PERSON, SETTINGS, TEMPORARY, UNAVAILABLE, CommandError
-from streams.log import LogError, LogReadOnly, LogUnavailable, TopicMismatch
+from streams.log import LogDenied, LogError, LogReadOnly, LogUnavailable, TopicMismatch
 from streams.operate import Refused
 from streams.replay import ReplayStopped
 from streams.settings import SettingsError
+from streams.stages.watch import Stalled
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -50,8 +51,10 @@ def code_of(error: type[BaseException]) -> str:
 _EXITS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoBackup, NOT_FOUND),
     (ReplayStopped, INTERNAL),
+    (Stalled, INTERNAL),
     (TopicMismatch, SETTINGS),
     (LogReadOnly, CANNOT_CREATE),
+    (LogDenied, CREDENTIALS),
     (StoreForeignLog, UNAVAILABLE),
     (StoreUnavailable, TEMPORARY),
     (SettingsError, SETTINGS),

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streams.cli.codes import INTERRUPTED, USAGE, NotFound
-from streams.engines import open_log
+from streams.engines import log_of
 from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
 
 PROGRAM: Final = "zoho-gocardless"
@@ -94,7 +94,7 @@ class Session:
         if not found.store.startswith(_STORES):
             raise SettingsError(f"the settings: store is not an address that is known; use {' or '.join(_STORES)}…")
         try:
-            open_log(found.log)
+            log_of(found)
         except ValueError as error:
             raise SettingsError(f"the settings: log: {error}") from None
         return found

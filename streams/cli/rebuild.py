@@ -12,7 +12,7 @@ from streams.cli.codes import OK, PERSON
 from streams.cli.frame import Command, Reply, Session, text
 from streams.dry_run import DryRun, dry_run
 from streams.log import Log, TopicPartition
-from streams.opened import GROUP, last_learned, opened_log
+from streams.opened import group_of, last_learned, opened_log
 from streams.replay import Rebuilt, Verified
 from streams.replay import rebuild as rebuild_store
 from streams.replay import verify as verify_store
@@ -49,7 +49,7 @@ async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> 
                 with open_store(settings.store, now=now) as live:
                     folder = _folder(settings.store)
                     return _tell_verified(verify_store(log, topics, live, now, folder, limit=limit, progress=progress))
-            with log.hold_group(GROUP), open_store(settings.store, now=now, rebuilding=True) as store:
+            with log.hold_group(group_of(settings)), open_store(settings.store, now=now, rebuilding=True) as store:
                 return _tell_rebuilt(rebuild_store(log, topics, store, now, progress=progress))
 
 

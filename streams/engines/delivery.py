@@ -8,6 +8,7 @@ Everything here leans on Faust 0.15.3's insides (pinned); `streams.app` and the 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import faust
@@ -19,13 +20,18 @@ from streams.log import MEBIBYTE, Batch, Log, LogError, Record, TopicPartition
 # One batch. Lower: Faust's and the store's cost for each batch weighs more. Higher: memory, and a longer wait for the others.
 BATCH_RECORDS: Final = 1_000
 BATCH_BYTES: Final = 4 * MEBIBYTE
+# How long a rebalance waits for running handlers. Lower: their work is done again by the next owner. Higher: the whole group stands still
+# for that long when one handler is stuck.
+REVOKE_GRACE_S: Final = 5.0
 _LOG_APPEND_TIME: Final = 1
 
 _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins."""
+    """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins; `revoked` is told
+    of each partition that is this worker's no longer.
+    """
 
     def __init__(
         self,
@@ -33,10 +39,12 @@ class Delivery:
         group: str,
         resume: Callable[[TopicPartition], Awaitable[int]],
         on_failure: Callable[[BaseException], None],
+        revoked: Callable[[TopicPartition], None] = lambda _: None,
     ) -> None:
         self.log = log
         self.group = group
         self.resume = resume
+        self.revoked = revoked
         self.on_failure = on_failure
         self.guard = CommitGuard()
         self.stir = asyncio.Event()  # set when there may be something to deliver: new records, a free partition, a halt
@@ -53,11 +61,11 @@ class Delivery:
         self.stir.set()
         self._tell_end()
 
-    async def handler_ended(self) -> None:
-        """Wait until the next handler ends, or the delivery halts."""
+    def next_end(self) -> asyncio.Future[None]:
+        """Done when the next handler has ended, or the delivery halts. Not to be cancelled: others wait for the same."""
         if self._ends is None:
             self._ends = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._ends)
+        return self._ends
 
     def _tell_end(self) -> None:
         ends, self._ends = self._ends, None
@@ -108,11 +116,17 @@ class BatchConsumer:
     _active_partitions: Any
     _seek: Any
     assignment: Any
+    stop_flow: Any
+    commit: Any
 
     @property
     def delivery(self) -> Delivery:
         delivery: Delivery = self.app.delivery
         return delivery
+
+    def silent_s(self) -> float | None:
+        """For how many real seconds the group's coordinator has not answered; None where a group has none."""
+        return None
 
     # To be given by the engine
 
@@ -183,6 +197,8 @@ class BatchConsumer:
             await delivery.quiet.wait()
             for tp in sorted(self.assignment()):
                 offset = await delivery.resume(TopicPartition(*tp))
+                if tp not in self.assignment():
+                    continue  # taken away while the store was asked; a further rebalance sees to the rest
                 await self._seek(tp, offset)
                 self._read_offset[tp] = offset or None
                 self._committed_offset[tp] = offset
@@ -190,11 +206,20 @@ class BatchConsumer:
         except Exception as fault:
             delivery.on_failure(fault)
             raise
+        delivery.stir.set()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Let handlers end that have begun, and say how far they came, so that the next owner need not do it again."""
+        if revoked:
+            self.stop_flow()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REVOKE_GRACE_S):
+                    await self.delivery.quiet.wait()
+            await self.commit()
         await super().on_partitions_revoked(revoked)  # type: ignore[misc]  # the Faust consumer that comes after this class
         for tp in revoked:
             self.delivery.guard.revoke(TopicPartition(*tp))
+            self.delivery.revoked(TopicPartition(*tp))
 
     # Committing: what the guard says, not what Faust acknowledged
 

@@ -46,6 +46,10 @@ class CommitGuard:
             )
         self._in_flight[batch.tp] = batch
 
+    def in_flight(self, tp: TopicPartition) -> Batch | None:
+        """The batch of a partition that is being handled, if one is."""
+        return self._in_flight.get(tp)
+
     def is_in_flight(self, batch: Batch) -> bool:
         """Whether it was delivered and is neither handled nor overtaken by a new start of its partition."""
         return self._in_flight.get(batch.tp) is batch

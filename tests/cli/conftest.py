@@ -127,7 +127,8 @@ class Installation:
                 await self._drain(shop, self.topics.events.name, Core(shop))
                 if publish:
                     relay = Relay(shop)
-                    await relay.recover()
+                    for partition in range(self.topics.partitions):
+                        await relay.recover(partition)
                     await relay.turn()
 
     async def _drain(self, shop: Shop, topic: str, stage: Any) -> None:

@@ -54,7 +54,7 @@ async def test_commits_are_durable_ones(log):
         assert db.execute("PRAGMA fullfsync").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:///", "sqlite:///x.db?sync=off", "kafka://localhost", "/x.db"])
+@pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:///", "sqlite:///x.db?sync=off", "rabbit://localhost", "/x.db"])
 def test_a_url_that_is_not_understood_is_refused(url):
     with pytest.raises(ValueError, match=r"sqlite:///absolute|only option"):
         open_log(url)

@@ -1,14 +1,14 @@
-"""Stores of real files, and the events and decisions that tests put into them.
+"""Stores of real files and on a real server, and the events and decisions that tests put into them.
 
-With `TEST_POSTGRES_URL` set, every test that takes `store` runs on PostgreSQL as well, each in a database of its own.
+Every test that takes `url` or `store` runs on both databases; without PostgreSQL its half is skipped (or fails: `REQUIRE_POSTGRES=1`).
 """
 
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -16,10 +16,11 @@ from domain.commands import Command, CreatePayment, ReadInvoice
 from domain.decisions import Decision, Entry, Line
 from domain.envelope import Event
 from domain.events import Outcome, PaymentRead
+from projections import migrate
 from projections.store import Store, open_store
+from projections.tables import metadata
 
 NOW = "2026-03-02T09:00:00.000Z"
-POSTGRES = os.environ.get("TEST_POSTGRES_URL", "")
 
 
 class Make:
@@ -74,37 +75,32 @@ def sqlite_url(tmp_path: Path, empty_store: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
-def _postgres_url(name: str) -> str:
-    return sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(*statements: str) -> None:
-    admin = sa.create_engine(sa.make_url(POSTGRES).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-    admin.dispose()
-
-
 @pytest.fixture(scope="session")
-def empty_database() -> Iterator[str]:
-    """A new store on PostgreSQL, made once: each test gets a copy."""
-    name = f"test_{secrets.token_hex(6)}"
-    _administer(f"CREATE DATABASE {name}")
-    open_store(_postgres_url(name)).close()
-    yield name
-    _administer(f"DROP DATABASE {name} WITH (FORCE)")
+def one_database(postgres_server: Any) -> Iterator[str]:
+    """A store on PostgreSQL for test after test: making a database takes longer than most of them."""
+    url = postgres_server.create()
+    open_store(url).close()
+    yield url
+    postgres_server.drop(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
-def url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield sqlite_url
-    else:
-        name = f"test_{secrets.token_hex(6)}"
-        _administer(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('empty_database')}")
-        yield _postgres_url(name)
-        _administer(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture
+def stored_url(one_database: str) -> Iterator[str]:
+    """A new store on PostgreSQL, as good as the test's own; one that changes the schema takes `postgres_url`."""
+    yield one_database
+    with psycopg.connect(one_database, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        connection.execute(";".join(f"DELETE FROM {name}" for name in metadata.tables))
+        connection.execute("UPDATE alembic_version SET version_num = %s", (migrate.HEAD,))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A new store, on each of the two databases in turn."""
+    found: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "stored_url")
+    return found
 
 
 @pytest.fixture

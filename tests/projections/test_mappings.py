@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
-from domain.state import KINDS, Contact, Payment, PaymentFact
+from domain.state import KINDS, Contact, DiscrepancyRow, Payment, PaymentFact
+from projections import mappings
 from projections.batch import take
 from projections.errors import StoreCorrupt
 from projections.lookups import chunks
-from projections.mappings import read_state
+from projections.mappings import RowSource, read_state
 from projections.rows import CODECS
 from projections.store import Store
 
@@ -115,6 +116,36 @@ def test_a_row_is_read_once_and_its_absence_too(store: Store) -> None:
         with pytest.raises(KeyError):
             del payments["PM1"]
         batch.preload("acme", "payments", ["PM2"])
+
+
+@pytest.mark.parametrize("kept", [2, 1000])
+def test_of_a_kind_that_is_seldom_there_only_what_is_there_is_read(store: Store, make, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr(mappings, "KEPT_KEYS", kept)
+    own = take(store, "core", "events", 0)
+    with own.batch(0) as batch:
+        for number in range(3):
+            batch.state("acme").discrepancies[f"d{number}"] = DiscrepancyRow(f"d{number}")
+        batch.record(0, make.event(0))
+        batch.commit(1)
+    own.clear()
+    asked: list[list[str]] = []
+    run = RowSource.run
+    monkeypatch.setattr(RowSource, "run", lambda self, sql, keys: asked.append(keys) or run(self, sql, keys))
+    with own.batch(1) as batch:
+        held = batch.state("acme").discrepancies
+        assert [key for key in ("d1", "none", "d2", "nor this") if key in held] == ["d1", "d2"]
+        del held["d1"]
+        held["new"] = DiscrepancyRow("new")
+        batch.discard()
+        assert ("d1" in held, "new" in held) == (True, False)
+        held["new"] = DiscrepancyRow("new")
+        del held["d2"]
+        batch.record(1, make.event(1))
+        batch.commit(2)
+    assert len([keys for keys in asked if keys[0] == "acme"]) == (4 if kept == 1000 else 6)
+    with own.batch(2) as batch:
+        held = batch.state("acme").discrepancies
+        assert [key for key in ("d0", "d1", "d2", "new", "none") if key in held] == ["d0", "d1", "new"]
 
 
 def test_an_unchanged_row_is_not_written(store: Store, make) -> None:

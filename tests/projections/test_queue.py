@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from domain.commands import Command
 from projections.batch import take
-from projections.errors import StoreFenced
+from projections.errors import LeaseLost, StoreFenced
 from projections.leases import Lease, Leases
 from projections.outbox import Outbox
 from projections.queue import Queue, Queued
@@ -39,8 +39,8 @@ def ask(store: Store, make):
 
 @pytest.fixture
 def lease(store: Store, make) -> Lease:
-    held = Leases(store).acquire("acme", "zoho", "one", make.now, 60)
-    assert held is not None
+    held = Leases(store, simulated=True).acquire("acme", "zoho", "one", make.now, 60)
+    assert isinstance(held, Lease)
     return held
 
 
@@ -100,11 +100,11 @@ def test_no_intent_without_the_lease(store: Store, make, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
     claims = queue.claim(make.now, "acme", "zoho", 10)
-    with pytest.raises(StoreFenced, match="not held"):
+    with pytest.raises(LeaseLost, match="not held"):
         queue.record_intents(lease, lease.until, LATER, claims)
-    successor = Leases(store).acquire("acme", "zoho", "two", lease.until, 60)
-    assert successor is not None
-    with pytest.raises(StoreFenced, match="not held"):
+    successor = Leases(store, simulated=True).acquire("acme", "zoho", "two", lease.until, 60)
+    assert isinstance(successor, Lease)
+    with pytest.raises(LeaseLost, match="not held"):
         queue.record_intents(lease, make.now, SOON, claims)
     queued = queue.get("acme", "cm-1")
     assert queued is not None
@@ -117,8 +117,9 @@ def test_no_intent_after_a_rebuild_elsewhere(store: Store, make, ask, lease) -> 
     claims = queue.claim(make.now, "acme", "zoho", 10)
     with store.write() as connection:
         store.set_meta(connection, "generation", "another")
-    with pytest.raises(StoreFenced, match="rebuilt"):
+    with pytest.raises(StoreFenced, match="rebuilt") as caught:
         queue.record_intents(lease, make.now, SOON, claims)
+    assert not isinstance(caught.value, LeaseLost), "this one ends the process"
 
 
 def test_retry_unknown_answered(store: Store, make, ask, lease) -> None:
@@ -135,7 +136,7 @@ def test_retry_unknown_answered(store: Store, make, ask, lease) -> None:
     assert (doubtful.state, doubtful.calls, doubtful.attempts) == ("unknown", 2, 2)
     [three] = queue.record_intents(msgspec.structs.replace(lease), SOON, LATER, [msgspec.structs.replace(doubtful)]) or [None]
     assert three is None  # it was not due yet at that time
-    lease = Leases(store).renew(lease, SOON, 7200)
+    lease = Leases(store, simulated=True).renew(lease, SOON, 7200)
     [three] = queue.record_intents(lease, LATER, LATER, [doubtful])
     assert queue.answered("acme", "cm-1", three.calls)
     assert queue.counts() == {("acme", "zoho", "answered"): 1}
@@ -170,14 +171,30 @@ def test_a_successor_looks_up_what_the_former_owner_had_begun(store: Store, make
     ask(make.command("cm-1"), make.command("cm-2"))
     queue = Queue(store)
     queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
-    successor = Leases(store).acquire("acme", "zoho", "two", lease.until, 6000)
-    assert successor is not None
-    assert successor.after == lease.until
-    with pytest.raises(StoreFenced):
+    successor = Leases(store, simulated=True).acquire("acme", "zoho", "two", lease.until, 6000)
+    assert isinstance(successor, Lease)
+    with pytest.raises(LeaseLost):
         queue.abandoned(lease, make.now, LATER)
     assert queue.abandoned(successor, lease.until, LATER) == 1
-    assert _ids(queue.claim(lease.until, "acme", "zoho", 10)) == ["cm-2"]
+    assert _ids(queue.claim(lease.until, "acme", "zoho", 10)) == ["cm-2"], "what was not begun waits for nothing"
     assert [(one.command.id, one.state) for one in queue.claim(LATER, "acme", "zoho", 10)] == [("cm-2", "ready"), ("cm-1", "unknown")]
+
+
+def test_begun_calls_are_found_though_no_due_time_tells_of_them(store: Store, make, ask, lease) -> None:
+    ask(make.command("cm-1"), make.command("cm-2"))
+    ask(make.command("cm-3"), connection="birch")
+    queue = Queue(store)
+    assert queue.begun("zoho") == []
+    one, two = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 2))
+    assert queue.begun("zoho") == ["acme"]
+    assert queue.begun("gocardless") == []
+    birch = Leases(store, simulated=True).acquire("birch", "zoho", "one", make.now, 60)
+    assert isinstance(birch, Lease)
+    queue.record_intents(birch, make.now, SOON, queue.claim(make.now, "birch", "zoho", 1))
+    assert queue.begun("zoho") == ["acme", "birch"]
+    queue.answered("acme", "cm-1", one.calls)
+    queue.unknown("acme", "cm-2", two.calls, LATER, "timeout")
+    assert queue.begun("zoho") == ["birch"]
 
 
 def test_a_connection_that_is_set_aside_sends_no_money(store: Store, make, ask) -> None:
@@ -209,7 +226,7 @@ def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
         seen: list[tuple[str, object]] = []
         queue = Queue(store)
         held = Leases(store).acquire("acme", "zoho", "one", make.now, 60)
-        assert held is not None
+        assert isinstance(held, Lease)
 
         def note(_connection, _cursor, statement: str, parameters: object, *_rest: object) -> None:
             if "command_queue" in statement:
@@ -218,13 +235,14 @@ def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
         sa.event.listen(store.engine, "before_cursor_execute", note)
         queue.claim(make.now, "acme", "zoho", 10)
         queue.due_connections(make.now, "zoho")
+        queue.begun("zoho")
         queue.next_due("zoho", make.now)
         queue.abandoned(held, make.now, make.now)
         queue.answered("acme", "cm", 1)
         sa.event.remove(store.engine, "before_cursor_execute", note)
         with store.read() as reader:
             plans = {text: [row[3] for row in reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(values))] for text, values in seen}
-    assert len(plans) == 5
+    assert len(plans) == 7
     for text, plan in plans.items():
         assert not any("SCAN" in step and "USING" not in step for step in plan), text
         assert all("ix_command_queue" in step or "PRIMARY KEY" in step or "TEMP B-TREE" in step for step in plan), (text, plan)

@@ -117,6 +117,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'sent'"),
         postgresql_where=sa.text("state = 'sent'"),
     )
+    op.create_index(
+        "ix_command_queue_waiting",
+        "command_queue",
+        ["partition", "event_offset"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting_publication'"),
+        postgresql_where=sa.text("state = 'waiting_publication'"),
+    )
     op.create_table(
         "commands",
         sa.Column("connection", TEXT, autoincrement=False, nullable=False),

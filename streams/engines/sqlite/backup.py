@@ -1,4 +1,4 @@
-"""Copies of the file: a backup while it is in use, a restore with an incarnation of its own, a mark that records moved away."""
+"""Copies of the file: a backup while it is in use, and a restore with an incarnation of its own."""
 
 import os
 import secrets
@@ -30,19 +30,22 @@ def backup(log: Path, target: Path) -> None:
             schema.check_structure(copy, draft)
             (incarnation,) = copy.execute("SELECT id FROM incarnations ORDER BY number DESC LIMIT 1").fetchone()
             copy.execute("BEGIN IMMEDIATE")
-            _set_meta(copy, "backup_of", incarnation)
-            _set_meta(copy, "backup_at_ms", str(time.time_ns() // 1_000_000))
+            schema.set_meta(copy, "backup_of", incarnation)
+            schema.set_meta(copy, "backup_at_ms", str(time.time_ns() // 1_000_000))
             copy.execute("COMMIT")
 
 
 def restore(source: Path, target: Path) -> str:
-    """Make the log `target` from a backup; return its new incarnation, whose parent is the one backed up.
+    """Make the log `target` from a backup; return its new incarnation, whose parent is the one backed up. A backup of a log that was moved
+    stays one.
 
     Raises:
         LogReadOnly: `target` exists (move it away first), or cannot be written.
+        LogMoved: the log that was at `target` was moved.
         LogFull, LogCorrupt, LogVersion: as said.
 
     """
+    schema.refuse_successor(target.absolute())
     with closing(_open_copy(source)) as copy, _drafted(target) as draft:
         _copy(copy, draft)
         return mark_restored(draft)
@@ -63,23 +66,6 @@ def mark_restored(path: Path) -> str:
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode=WAL")
     return incarnation
-
-
-def mark_moved(path: Path, destination: str) -> None:
-    """Refuse all further appends, in every process and for good: the records live at `destination` now.
-
-    Raises:
-        LogReadOnly, LogFull, LogCorrupt: as said.
-
-    """
-    with closing(schema.connect(path.absolute())) as db, telling(path, "marking as moved"):
-        db.execute("BEGIN IMMEDIATE")
-        _set_meta(db, "moved_to", destination)
-        db.execute("COMMIT")
-
-
-def _set_meta(db: sqlite3.Connection, name: str, value: str) -> None:
-    db.execute("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
 
 
 def _open_copy(path: Path) -> sqlite3.Connection:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -12,6 +12,7 @@ from streams.engines.sqlite import place, rows, schema
 from streams.engines.sqlite.doorbell import Doorbell
 from streams.engines.sqlite.faults import telling
 from streams.engines.sqlite.group_commit import GroupCommit
+from streams.engines.sqlite.moved import Moved, read_moved
 from streams.engines.sqlite.storage import Storage
 from streams.log import (
     MEBIBYTE,
@@ -259,10 +260,28 @@ class SqliteLog(Log):
 
     # Groups
 
-    def hold_group(self, group: str) -> AbstractContextManager[None]:
-        return place.hold_group(self.path, group)
+    @contextmanager
+    def hold_group(self, group: str) -> Iterator[None]:
+        with place.hold_group(self.path, group):
+            # Under the lock: who moves a log holds it, so it was moved before or is not moved meanwhile.
+            self._storage.refuse_moved()
+            yield
 
     # Administration
+
+    def moved(self) -> Moved | None:
+        """Where the records were moved; None if they were not."""
+        with telling(self.path, "looking whether it was moved"):
+            return read_moved(self._storage.reader)
+
+    def topic_partitions(self) -> list[TopicPartition]:
+        """Every partition of every topic in the file."""
+        return self._storage.topic_partitions()
+
+    def all_positions(self) -> dict[str, dict[TopicPartition, int]]:
+        """The positions of every group."""
+        with telling(self.path, "reading"):
+            return self._storage.all_positions()
 
     async def trim(self, tp: TopicPartition, before: int) -> int:
         """Delete the records below an offset, for a retention that has ended; return how many. The last one always stays.

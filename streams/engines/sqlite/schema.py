@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from streams.engines.sqlite.faults import telling
-from streams.log import LogCorrupt, LogIsBackup, LogVersion
+from streams.log import LogCorrupt, LogIsBackup, LogMoved, LogReadOnly, LogVersion
 
 APPLICATION_ID: Final = 0x5A47434C  # "ZGCL"
 FORMAT: Final = 1
@@ -86,6 +86,10 @@ def read_meta(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def set_meta(db: sqlite3.Connection, name: str, value: str) -> None:
+    db.execute("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+
+
 def new_incarnation(db: sqlite3.Connection, reason: str) -> str:
     """Give the log a new incarnation; the one before becomes its parent."""
     name = secrets.token_hex(16)
@@ -98,10 +102,12 @@ def make_if_missing(path: Path) -> None:
 
     Raises:
         LogReadOnly, LogFull: it cannot be made.
+        LogMoved: there was one here, and it was moved.
 
     """
     if path.exists():
         return
+    refuse_successor(path)
     # Under a name of its own first: no other process may ever open a file that is half made.
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
     with telling(path, "making the file"):
@@ -130,6 +136,29 @@ def _fill(path: Path) -> None:
         db.execute("COMMIT")
     finally:
         db.close()  # the last connection: moves everything into the file itself
+
+
+def note_of_move(path: Path) -> Path:
+    """The file beside a log that outlives it, and says that it was moved."""
+    return path.with_name(f"{path.name}.moved")
+
+
+def refuse_successor(path: Path) -> None:
+    """Refuse to make a log where one was that has been moved: two installations would own the same accounts.
+
+    Raises:
+        LogMoved: there was one.
+
+    """
+    note = note_of_move(path)
+    try:
+        destination = note.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LogReadOnly(f"the note of a move cannot be read ({error.strerror})", str(note), "let this user read it") from None
+    remedy = f"use {destination}; only when that has been given up for good, and nothing of it runs, remove this file"
+    raise LogMoved("the log that was here was moved", str(note), remedy)
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from streams.engines.sqlite import rows, schema
 from streams.engines.sqlite.faults import telling
+from streams.engines.sqlite.moved import read_moved
 from streams.log import (
     LogClosed,
     LogMoved,
@@ -277,9 +278,14 @@ class Storage:
             raise LogClosed("the file was removed or replaced while in use", str(self.path), "restart; never replace a log in use")
 
     def _check_not_moved(self, db: sqlite3.Connection) -> None:
-        moved = schema.read_meta(db, "moved_to")
+        moved = read_moved(db)
         if moved is not None:
-            raise LogMoved("the records of this log were moved", str(self.path), f"use {moved}")
+            raise LogMoved("the records of this log were moved", str(self.path), f"use {moved.destination}")
+
+    def refuse_moved(self) -> None:
+        """Refuse a log that was moved, to whoever would work on it. Raises `LogMoved`."""
+        with telling(self.path, "looking whether it was moved"):
+            self._check_not_moved(self.reader)
 
     def learn(self, ends: Mapping[int, int]) -> None:
         """Take over ends that a write found. They only ever grow: a look at the file may have been later than the write."""
@@ -368,6 +374,17 @@ class Storage:
             "SELECT offset FROM positions WHERE consumers = ? AND partition_number = ?", (group, self.number(tp))
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def all_positions(self) -> dict[str, dict[TopicPartition, int]]:
+        """The positions of every group."""
+        found: dict[str, dict[TopicPartition, int]] = {}
+        query = (
+            "SELECT consumers, topic, partition, offset FROM positions JOIN partitions ON number = partition_number"
+            " ORDER BY consumers, topic, partition"
+        )
+        for group, topic, partition, offset in self.reader.execute(query).fetchall():
+            found.setdefault(group, {})[TopicPartition(topic, partition)] = int(offset)
+        return found
 
 
 def _not_negative(offset: int) -> int:

@@ -4,19 +4,17 @@ It runs under `streams.app` only: a stock Faust app would acknowledge what it lo
 rebalancing; exactly-once flags are refused, because the store's own transaction is what makes effects happen once.
 """
 
-import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from faust.exceptions import ImproperlyConfigured
 from faust.transport import base
-from faust.types.tuples import TP, RecordMetadata
+from faust.types.tuples import TP
 
 from streams.engines.delivery import BatchConsumer, Delivery
+from streams.engines.producer import Producer
 from streams.engines.sqlite.engine import SqliteLog
-from streams.log import NewRecord, Record, TopicPartition
-from streams.topics import TopicSpec
+from streams.log import Record, TopicPartition
 
 
 def _log_of(delivery: Delivery) -> SqliteLog:
@@ -104,57 +102,6 @@ class Consumer(BatchConsumer, base.Consumer):  # type: ignore[misc]  # Faust shi
 
     def _new_topicpartition(self, topic: str, partition: int) -> Any:
         return TP(topic, partition)
-
-
-class Producer(base.Producer):  # type: ignore[misc]  # as above
-    """Appends to the log, past Faust's own buffer, which polls."""
-
-    async def _append(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, timestamp: float | None, headers: Any
-    ) -> Any:
-        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-        timestamp_ms = round((time.time() if timestamp is None else timestamp) * 1_000)
-        record = NewRecord(topic, key, value, tuple(pairs), partition, timestamp_ms)
-        (place,) = await _log_of(self.app.delivery).append([record])
-        return RecordMetadata(topic, place.partition, TP(topic, place.partition), place.offset, timestamp_ms / 1_000, 0)
-
-    async def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Any,
-        *,
-        transactional_id: str | None = None,  # noqa: ARG002 - no transactions of Faust's
-    ) -> Any:
-        return asyncio.ensure_future(self._append(topic, key, value, partition, timestamp, headers))
-
-    async def send_and_wait(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Any,
-        *,
-        transactional_id: str | None = None,  # noqa: ARG002 - as above
-    ) -> Any:
-        return await self._append(topic, key, value, partition, timestamp, headers)
-
-    async def flush(self) -> None:
-        """Nothing to flush: what is sent is durable when its future resolves."""
-
-    async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:  # noqa: ARG002 - one copy
-        await _log_of(self.app.delivery).ensure_topics([TopicSpec(topic, "connection", partitions, None, "made by the application")])
-
-    def key_partition(self, topic: str, key: bytes) -> Any:
-        return TP(topic, _log_of(self.app.delivery).partition_for(topic, key))
-
-    def supports_headers(self) -> bool:
-        return True
 
 
 class TransactionManager(base.TransactionManager):  # type: ignore[misc]  # as above
