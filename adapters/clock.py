@@ -5,7 +5,7 @@ jumps to the next thing that is due. HTTP deadlines and leases are not simulated
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -31,6 +31,10 @@ _RECHECK_S: Final = 0.05
 #: Turns of the loop in a row in which the program must be quiet: a sleeper that was just woken runs in the first of them, and what it
 #: starts in the next. Lower: time could move between a sleeper's waking and its work. Higher: slower steps.
 _SETTLE_TURNS: Final = 5
+
+#: Seconds between looks at what several processes share while something in it is on its way. Lower: those who wait take the machine from
+#: those who work. Higher: each hand-over from process to process makes a step of simulated time longer.
+_UNSETTLED_S: Final = 0.01
 
 #: Real seconds that the sandbox holds one quiet request. Lower: more requests while nothing happens. Higher than 30: the sandbox cuts it.
 _HOLD_S: Final = 20.0
@@ -103,12 +107,19 @@ class _Reading(msgspec.Struct, frozen=True):
 _decode_reading: Final = msgspec.json.Decoder(_Reading).decode
 
 
+Settle = Callable[[], Awaitable[str | None]]
+
+
 class SandboxClock:
     """The simulators' clock, seen through their barrier: time moves only while this program is quiet.
 
     `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this instant: no record
     unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be cheap. Whoever starts or ends work calls
     `poke()`. When the sandbox goes away or starts over, every sleeper gets `ClockError`, and time stands still.
+
+    A process of several gives `settle` too, and a `participant` name of its own. Awaited each time the process has become quiet, it gives
+    the fingerprint of what the processes share (at most 128 characters), as of a moment since the call, once this process has looked at
+    all of it; None while something is on its way in it, or while this process is to look. Time moves when all say the same.
     """
 
     def __init__(self, url: str, *, participant: str = "program", gone_after_s: float = GONE_AFTER_S) -> None:
@@ -123,8 +134,9 @@ class SandboxClock:
         self._session: aiohttp.ClientSession | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._failure: ClockError | None = None
+        self._failed = asyncio.Event()
 
-    async def start(self, quiet: Callable[[], bool]) -> None:
+    async def start(self, quiet: Callable[[], bool], settle: Settle | None = None) -> None:
         """Read the time, then keep it until `close`. Raises `ClockError` when the sandbox does not answer."""
         if self._keeper is not None:
             raise ClockError("the clock was started before")
@@ -134,7 +146,7 @@ class SandboxClock:
         except ClockError:
             await self._session.close()
             raise
-        self._keeper = asyncio.create_task(self._keep(self._session, quiet), name="sandbox-clock")
+        self._keeper = asyncio.create_task(self._keep(self._session, quiet, settle), name="sandbox-clock")
 
     async def close(self) -> None:
         """Stop taking part. Sleepers stay asleep: whoever made them cancels them."""
@@ -143,6 +155,12 @@ class SandboxClock:
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+
+    async def run_until_failed(self) -> None:
+        """Raise `ClockError` once time stands still for good: for a process that has nothing to sleep for. Never returns otherwise."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
 
     @property
     def failure(self) -> ClockError | None:
@@ -187,17 +205,32 @@ class SandboxClock:
         """The instant at which the first sleeper wants to be woken; None when nobody sleeps."""
         return min((at for at, _ in self._sleepers.values()), default=None)
 
-    async def _keep(self, session: aiohttp.ClientSession, quiet: Callable[[], bool]) -> None:
+    async def _keep(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], settle: Settle | None) -> None:
         try:
             while True:
-                await self._until_quiet(quiet)
-                reading = await self._hold_token(session, quiet)
+                fingerprint = await self._until_settled(quiet, settle)
+                reading = await self._hold_token(session, quiet, fingerprint)
                 if reading is not None:
                     self._learn(reading)
         except ClockError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever `quiet` raises must reach the sleepers, not die in a background task
-            self._fail(ClockError(f"the clock stopped: {type(error).__name__} while asking whether the program is quiet"))
+            failure = ClockError(f"the clock stopped: {type(error).__name__} while asking whether the program is quiet")
+            failure.__cause__ = error
+            self._fail(failure)
+
+    async def _until_settled(self, quiet: Callable[[], bool], settle: Settle | None) -> str:
+        """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares nothing."""
+        while True:
+            await self._until_quiet(quiet)
+            if settle is None:
+                return ""
+            fingerprint = await settle()
+            if fingerprint is None:
+                await self._poke_or(_UNSETTLED_S)
+            # A poke: something began and ended meanwhile, maybe after the fingerprint was taken.
+            elif quiet() and not self._poked.is_set():
+                return fingerprint
 
     async def _until_quiet(self, quiet: Callable[[], bool]) -> None:
         """Return when the program was quiet in several turns of the loop in a row."""
@@ -218,10 +251,10 @@ class SandboxClock:
         except TimeoutError:
             return
 
-    async def _hold_token(self, session: aiohttp.ClientSession, quiet: Callable[[], bool]) -> _Reading | None:
+    async def _hold_token(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint: str) -> _Reading | None:
         """Say "quiet" until the sandbox answers; None when the program began to work, or wants to be woken earlier, before that."""
         wake = self.next_wake()
-        asking = asyncio.create_task(self._ask_quiet(session, wake))
+        asking = asyncio.create_task(self._ask_quiet(session, wake, fingerprint))
         try:
             while not asking.done():
                 poked = asyncio.create_task(self._poked.wait())
@@ -237,7 +270,7 @@ class SandboxClock:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def _ask_quiet(self, session: aiohttp.ClientSession, wake: str | None) -> _Reading:
+    async def _ask_quiet(self, session: aiohttp.ClientSession, wake: str | None, fingerprint: str) -> _Reading:
         assert self._reading is not None
         token = {
             "participant": self._participant,
@@ -245,6 +278,7 @@ class SandboxClock:
             "activity": self._reading.activity,
             "next_wake": wake,
             "wait_s": _HOLD_S,
+            "fingerprint": fingerprint,
         }
         body = msgspec.json.encode(token)
         return await self._ask(session, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"}))
@@ -285,6 +319,7 @@ class SandboxClock:
 
     def _fail(self, error: ClockError) -> None:
         self._failure = error
+        self._failed.set()
         for _, woken in self._sleepers.values():
             if not woken.done():
                 woken.set_exception(error)

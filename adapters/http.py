@@ -2,10 +2,19 @@
 
 Both clients use this; neither adds a retry of its own. `exchange` sends one `Call` exactly once: aiohttp would silently send GET, PUT and
 DELETE again on a kept connection that died, which for a payment record in Zoho (PUT) would be a blind second write.
+
+A process may be stopped anywhere (a signal, a debugger, a machine that sleeps) and go on when another has taken its work over. So the
+deadline is an absolute instant, and is compared with the clock once more when the connection stands and the bytes are about to go; timers
+alone would fire after them. What cannot be told from here is a stop in the microseconds between that and the system's own `send`.
 """
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -37,50 +46,100 @@ _USER_AGENT: Final = "zoho-gocardless/1"
 _CHUNK_BYTES: Final = 65536
 
 
+#: A clock that nobody sets, and that counts the time a machine sleeps where the system has one that does.
+_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_last_moment_s: Final[ContextVar[float]] = ContextVar("last_moment_s", default=math.inf)
+
+
+def uptime_s() -> float:
+    """Seconds on a clock for deadlines: it goes on while this process is stopped, and (on Linux) while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+@contextlib.contextmanager
+def nothing_sent_after(last_moment_s: float) -> Iterator[None]:
+    """No request that is begun inside goes out after `last_moment_s` (of `uptime_s`), however much time its own deadline leaves it.
+
+    An ambient value, and not a parameter, because a duration that is handed on loses what passes between two hands.
+    """
+    token = _last_moment_s.set(min(last_moment_s, _last_moment_s.get()))
+    try:
+        yield
+    finally:
+        _last_moment_s.reset(token)
+
+
 class _SecondSendError(aiohttp.ClientError):
     """aiohttp wanted to send the same request again."""
 
 
-class _Once:
-    """Middleware for one request: lets it through once."""
+class _Gate:
+    """One request's way out: open once, as middleware, and until its last moment, as the context of its trace."""
 
-    def __init__(self) -> None:
-        self._sent = False
+    def __init__(self, last_moment_s: float) -> None:
+        self._last_moment_s = last_moment_s
+        self._begun = False
+        self.late = False
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        if self._sent:
+        if self._begun:
             raise _SecondSendError
-        self._sent = True
+        self._begun = True
         return await handler(request)
+
+    def check(self) -> None:
+        """Raise `TransportError` when it is too late for the first byte."""
+        if uptime_s() >= self._last_moment_s:
+            self.late = True
+            raise TransportError("deadline", sent=False)
+
+
+async def _about_to_send(_session: aiohttp.ClientSession, context: SimpleNamespace, _about: object) -> None:
+    context.trace_request_ctx.check()
+
+
+def _at_the_last_moment() -> aiohttp.TraceConfig:
+    """The gate's check. Of headers, and of a body's first part, aiohttp tells once the connection stands and right before it writes them (a
+    body's headers go with its first part); what is raised then keeps them back.
+    """
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(_about_to_send)
+    tracing.on_request_chunk_sent.append(_about_to_send)
+    return tracing
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session with no cookies, no proxies or credentials from the environment, and bounded connections. The caller closes it."""
+    """A session for `exchange`: no cookies, no proxies or credentials from the environment, bounded connections. The caller closes it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
+        trace_configs=[_at_the_last_moment()],
     )
 
 
 async def exchange(session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float) -> Answer:
     """Send `call` once to `base_url` + `call.path` and give the whole answer, whatever its status; redirects are answers too.
 
-    `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`: seconds from now for everything, the body included.
-    Raises `TransportError` when no whole answer came.
+    `session` comes from `open_session`. `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`: seconds from now for
+    everything, the body included; less where `nothing_sent_after` leaves less. Raises `TransportError` when no whole answer came.
     """
-    if deadline_s <= 0:
+    now_s = uptime_s()
+    last_moment_s = min(now_s + deadline_s, _last_moment_s.get())
+    left_s = last_moment_s - now_s
+    if left_s <= 0:
         raise TransportError("deadline", sent=False)
-    connect_s = min(CONNECT_TIMEOUT_S, deadline_s)
+    gate = _Gate(last_moment_s)
     try:
         # aiohttp rounds its own long timeouts up to whole seconds; the deadline is exact.
-        async with asyncio.timeout(deadline_s):
-            return await _send(session, base_url, call, headers, connect_s)
+        async with asyncio.timeout(left_s):
+            return await _send(session, base_url, call, headers, min(CONNECT_TIMEOUT_S, left_s), gate)
     except aiohttp.ConnectionTimeoutError:
         raise TransportError("connect_timeout", sent=False) from None
     except TimeoutError:
-        raise TransportError("deadline", sent=True) from None
+        raise TransportError("deadline", sent=not gate.late) from None
     except aiohttp.ClientConnectorError:  # DNS, TCP and TLS failures: before the request
         raise TransportError("refused", sent=False) from None
     except aiohttp.ClientPayloadError:
@@ -88,10 +147,14 @@ async def exchange(session: aiohttp.ClientSession, base_url: str, call: Call, he
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, _SecondSendError, ConnectionError):
         raise TransportError("reset", sent=True) from None
     except aiohttp.ClientError:
+        if gate.late:  # aiohttp's wrapping of what the gate raised for a body
+            raise TransportError("deadline", sent=False) from None
         raise TransportError("malformed", sent=True) from None
 
 
-async def _send(session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], connect_s: float) -> Answer:
+async def _send(
+    session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], connect_s: float, gate: _Gate
+) -> Answer:
     async with session.request(
         call.method,
         URL(base_url.rstrip("/") + call.path, encoded=True).update_query(call.query),
@@ -99,7 +162,8 @@ async def _send(session: aiohttp.ClientSession, base_url: str, call: Call, heade
         headers={**call.headers, **headers},
         allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=SILENCE_TIMEOUT_S),
-        middlewares=(_Once(),),
+        middlewares=(gate,),
+        trace_request_ctx=gate,
     ) as response:
         body = await _read(response)
         return Answer(response.status, _lower(response.headers), body)

@@ -82,9 +82,9 @@ class World:
         async with self.session.get(f"{self.gocardless}/_sandbox/clock") as answer:
             return str((await answer.json())["now"])
 
-    async def run_until(self, instant: str, watch: Callable[[], None]) -> None:
-        """Let time go on to an instant, while the program takes part. `watch` raises when the program has ended."""
-        await self.post(self.gocardless, "/_sandbox/clock/run", {"until": instant, "participants": ["program"]})
+    async def run_until(self, instant: str, watch: Callable[[], None], participants: tuple[str, ...] = ("program",)) -> None:
+        """Let time go on to an instant, while the program's processes take part. `watch` raises when one of them has ended."""
+        await self.post(self.gocardless, "/_sandbox/clock/run", {"until": instant, "participants": list(participants)})
         seen, idle_s = "", 0.0
         while True:
             async with self.session.get(f"{self.gocardless}/_sandbox/clock/wait?timeout_s=1") as answer:
@@ -131,41 +131,60 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 class Program:
-    """The program as a process of its own, which can be killed and started again."""
+    """The program, or one role of it, as a process of its own, which can be killed and started again. `port`: where it answers; None for
+    what the settings say.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, role: str = "all", name: str = "program", port: int | None = None) -> None:
         self.folder = folder
+        self.name = name
         self.process: asyncio.subprocess.Process | None = None
+        self._role = role
+        self._port = port
+
+    @property
+    def output(self) -> Path:
+        """Its own words."""
+        return self.folder / f"{self.name}.log"
 
     async def start(self, failpoint: str = "") -> None:
-        """Start it; returns when its gateway answers, or when it has died at a failpoint."""
+        """Start it."""
         environment = {**os.environ, "ZOHO_GOCARDLESS_FAILPOINT": failpoint}
-        with (self.folder / "program.log").open("ab") as output:
+        if self._port is not None:
+            environment["ZOHO_GOCARDLESS__GATEWAY__PORT"] = str(self._port)
+        words = ("run", "--role", self._role, "--name", self.name, "--config", str(self.folder / "settings.toml"))
+        with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "streams.cli", "run", "--config", str(self.folder / "settings.toml")),
-                stdout=output,
-                stderr=output,
-                env=environment,
+                *(sys.executable, "-m", "streams.cli", *words), stdout=output, stderr=output, env=environment
             )
 
-    async def ready(self) -> None:
-        """Wait until its gateway answers."""
-        port = load(self.folder / "settings.toml", {}).gateway.port
+    async def ready(self, limit_s: float = _READY_S) -> None:
+        """Wait until it answers. Raises `DemoError` when it has ended, or after `limit_s` real seconds."""
+        port = load(self.folder / "settings.toml", {}).gateway.port if self._port is None else self._port
         async with aiohttp.ClientSession() as session:
-            for _ in range(int(_READY_S / 0.05)):
+            for _ in range(int(limit_s / 0.05)):
                 self.watch()
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"http://127.0.0.1:{port}/health") as answer:
                         if answer.status == 200:
                             return
                 await asyncio.sleep(0.05)
-        raise DemoError(f"the program was not ready after {_READY_S:g} s: see {self.folder / 'program.log'}")
+        raise DemoError(f"{self.name} was not ready after {limit_s:g} s: see {self.output}")
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """Who must be quiet before time moves."""
+        return (self.name,)
+
+    def ended(self) -> "list[Program]":
+        """Itself, if it was started and has ended."""
+        return [self] if self.process is not None and self.process.returncode is not None else []
 
     def watch(self) -> None:
         """Raise when it has ended."""
         if self.process is None or self.process.returncode is not None:
             code = None if self.process is None else self.process.returncode
-            raise DemoError(f"the program ended with exit code {code}: see {self.folder / 'program.log'}")
+            raise DemoError(f"{self.name} ended with exit code {code}: see {self.output}")
 
     async def kill(self) -> None:
         """`kill -9`."""
@@ -179,13 +198,28 @@ class Program:
             await _end(self.process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback at which nobody listens just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def write_settings(folder: Path, world: World, organization: str) -> Settings:
+@dataclass(frozen=True)
+class Engines:
+    """Where an installation's log and store are, and what else its settings say of them."""
+
+    log: str
+    store: str
+    more: str = ""
+
+
+def in_folder(folder: Path) -> Engines:
+    """The engines of one machine: two files."""
+    return Engines(f"sqlite:///{folder / 'log.db'}", f"sqlite:///{folder / 'store.db'}")
+
+
+def write_settings(folder: Path, world: World, organization: str, engines: Engines) -> Settings:
     """The settings file of the demo's installation, and the key of its vault."""
     keys = folder / "keys"
     keys.write_text(new_key("demo") + "\n")
@@ -195,14 +229,15 @@ def write_settings(folder: Path, world: World, organization: str) -> Settings:
         for table, name in (("clearing", "GoCardless Clearing"), ("suspense", "GoCardless Suspense"), ("bank", "Current Account"))
     }
     text = f"""\
-log = "sqlite:///{folder / "log.db"}"
-store = "sqlite:///{folder / "store.db"}"
+log = "{engines.log}"
+store = "{engines.store}"
 keys = "file:{keys}"
 clock = "{world.gocardless}"
 partitions = 4
+{engines.more}
 
 [gateway]
-port = {_free_port()}
+port = {free_port()}
 
 [connections.{CONNECTION}]
 environment = "sandbox"
@@ -236,12 +271,12 @@ def enter_credentials(settings: Settings, world: World, oauth: dict[str, str]) -
             credentials.put(CONNECTION, f"{api}.webhook.demo", WEBHOOK_SECRET.encode())
 
 
-async def prepare(plan: Month, world: World, folder: Path) -> Settings:
+async def prepare(plan: Month, world: World, folder: Path, engines: Engines | None = None) -> Settings:
     """Fill both simulators, write the settings, enter the credentials, point the webhooks at the gateway."""
     books = await world.post(world.zoho, "/_sandbox/zoho/populate", month.zoho_population(plan))
     payers = month.gocardless_population(plan, books["contacts"])
     await world.post(world.gocardless, "/_sandbox/gocardless/populate", payers)
-    settings = write_settings(folder, world, books["organization_id"])
+    settings = write_settings(folder, world, books["organization_id"], engines or in_folder(folder))
     enter_credentials(settings, world, books["oauth"])
     gateway = f"http://127.0.0.1:{settings.gateway.port}/webhooks"
     endpoint = {"url": f"{gateway}/gocardless/{CONNECTION}", "secret": WEBHOOK_SECRET}

@@ -56,6 +56,16 @@ class Pulse:
         self._positions[tp] = position
         self._ends[tp] = max(end, self._ends.get(tp, 0))
 
+    def forgets(self, tp: TopicPartition) -> None:
+        """The partition is not read by this process any more."""
+        self._positions.pop(tp, None)
+        self._ends.pop(tp, None)
+        self._poke()
+
+    def names(self) -> list[str]:
+        """The loops of this process."""
+        return list(self._bells)
+
     def appended(self, tp: TopicPartition, end: int) -> None:
         """Records before `end` are in the partition."""
         if end > self._ends.get(tp, end):
@@ -63,7 +73,8 @@ class Pulse:
 
     def handled(self, tp: TopicPartition, position: int) -> None:
         """Records before `position` are handled."""
-        self._positions[tp] = position
+        if tp in self._positions:
+            self._positions[tp] = position
         self._poke()
 
     def wake(self, name: str) -> None:

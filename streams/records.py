@@ -1,5 +1,6 @@
 """How deliveries, events and decisions lie in the log: keys, headers, values. The one place that stages and tools agree on."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -15,6 +16,10 @@ ID_HEADER: Final = "id"
 TYPE_HEADER: Final = "type"
 #: On a decision: the offset of its event, so that the tail can be told apart without decoding.
 OFFSET_HEADER: Final = "event-offset"
+
+_ZERO_TEXT: Final = rb"\u0000"
+#: The escape of a zero character, and not the text "\\u0000" with its backslash escaped.
+_ZERO: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def header(record: Record, name: str) -> bytes | None:
@@ -38,9 +43,14 @@ def read_delivery(record: Record) -> tuple[DeliveryMeta, bytes]:
 
 
 def event_record(topics: Topics, event: Event) -> NewRecord:
-    """An event; its type and id travel as headers too."""
+    """An event; its type and id travel as headers too. A zero character, which PostgreSQL's texts cannot hold, is replaced by U+FFFD; the
+    delivery it came in keeps it.
+    """
     headers = ((TYPE_HEADER, event.type.encode()), (ID_HEADER, event.id.encode()))
-    return NewRecord(topics.events.name, event.connection.encode(), codec.encode_event(event), headers)
+    value = codec.encode_event(event)
+    if _ZERO_TEXT in value:
+        value = _ZERO.sub(rb"\1\\ufffd", value)
+    return NewRecord(topics.events.name, event.connection.encode(), value, headers)
 
 
 def decision_records(topics: Topics, value: bytes, offset: int, partition: int) -> list[NewRecord]:

@@ -7,8 +7,13 @@ completes, and when time moves. With a live token from every expected participan
 webhook due or under way, time moves to the earliest of: the next scheduled action, the next webhook, a participant's
 `next_wake`, the target.
 
+Programs that pass work to each other outside the simulators (through a log, a store) are each quiet while the other's work is still on its
+way. Their tokens carry a `fingerprint` of what they share, as it was when they were quiet and had looked at it, and time moves only when
+all expected participants say the same one. A token that says another than those before it releases them: the clock as it is, so that their
+programs look again. Whoever changed what is shared was not quiet then, so its next token tells the others. A program alone gives none ("").
+
     GET  /_sandbox/clock
-    POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s"}
+    POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s", "fingerprint": text = ""}
     POST /_sandbox/clock/run     {"until": iso, "participants": [...]}
     GET  /_sandbox/clock/wait?timeout_s=
 """
@@ -28,12 +33,19 @@ from adapters.sandbox.world import World, iso_utc, parse_utc
 _QUIET_WAIT_MAX_S = 30.0
 _IDLE_WAIT_MAX_S = 600.0
 _PARTICIPANTS_MAX = 16
+# Longest fingerprint, characters. Lower: a digest does not fit. Higher than one: somebody sends the state itself, thousands of times.
+_FINGERPRINT_MAX = 128
+# Tokens released for another fingerprint while neither time moved nor a call ended. Programs that read what they share anew agree after a
+# few. Lower: many programs that work long on one thing look like that. Higher: two that never agree (two installations, one that reads
+# stale data) spin that much longer before anybody is told.
+_RELEASES_MAX = 10_000
 
 
 class _Token(msgspec.Struct, eq=False):
     now: datetime
     activity: int
     next_wake: datetime | None
+    fingerprint: str
     gone: asyncio.Future[None]
 
 
@@ -44,7 +56,10 @@ class Barrier:
         self._world = world
         self._target: datetime | None = None
         self._participants: tuple[str, ...] = ()
+        # In the order in which they were claimed.
         self._tokens: dict[str, _Token] = {}
+        self._releases = 0
+        self._released_at: tuple[datetime, int] | None = None
         self._idlers: set[asyncio.Future[None]] = set()
         self._again: asyncio.Handle | None = None
         self._broken: str | None = None
@@ -77,7 +92,9 @@ class Barrier:
         """Say whether the target is reached (or none is set) and everything is quiet."""
         return (self._target is None or self._world.now >= self._target) and self._all_quiet()
 
-    async def quiet(self, participant: str, token_at: tuple[datetime, int], next_wake: datetime | None, wait_s: float) -> dict[str, Any]:
+    async def quiet(
+        self, participant: str, token_at: tuple[datetime, int], next_wake: datetime | None, wait_s: float, fingerprint: str = ""
+    ) -> dict[str, Any]:
         """Hold a token for `participant` until something changes or `wait_s` real seconds passed; give the clock then.
 
         The token dies with the caller. ValueError: `next_wake` is not in the future.
@@ -88,7 +105,8 @@ class Barrier:
         if next_wake is not None and next_wake <= world.now:
             raise ValueError("next_wake must lie after now: who has something to do now is not quiet")
         loop = asyncio.get_running_loop()
-        token = _Token(world.now, world.activity, next_wake, loop.create_future())
+        token = _Token(world.now, world.activity, next_wake, fingerprint, loop.create_future())
+        self._tokens.pop(participant, None)
         self._tokens[participant] = token
         timer = loop.call_later(wait_s, _resolve, token.gone)
         self.look()
@@ -119,13 +137,14 @@ class Barrier:
         return {**self.clock(), "idle": was_idle}
 
     def look(self) -> None:
-        """Drop stale tokens, send what is due, and take one step of time if all is quiet."""
+        """Drop stale tokens, send what is due, release who saw something else, and take one step of time if all is quiet."""
         if self._broken is not None:
             return
         self._drop_stale()
         try:
             self._world.run_due()
             self._world.webhooks.pump()
+            self._release_outdated()
             if self._all_quiet():
                 self._step()
         except Exception:  # noqa: BLE001 - a fault of a simulator must stop the run loudly, whoever happened to be calling
@@ -154,7 +173,27 @@ class Barrier:
             and not world.webhooks.in_flight
             and (due_at is None or due_at > world.now)
             and all(name in self._tokens for name in self._participants)
+            and len({self._tokens[name].fingerprint for name in self._participants}) <= 1
         )
+
+    def _release_outdated(self) -> None:
+        """Release the expected participants whose fingerprint is another than that of the newest token among them."""
+        held = [(name, token) for name, token in self._tokens.items() if name in self._participants]
+        outdated = [(name, token) for name, token in held if token.fingerprint != held[-1][1].fingerprint]
+        if not outdated:
+            return
+        self._count_releases(len(outdated), [name for name, _ in held])
+        for name, token in outdated:
+            del self._tokens[name]
+            _resolve(token.gone)
+
+    def _count_releases(self, count: int, names: list[str]) -> None:
+        here = (self._world.now, self._world.activity)
+        if here != self._released_at:
+            self._released_at, self._releases = here, 0
+        self._releases += count
+        if self._releases > _RELEASES_MAX:
+            raise RuntimeError(f"{' and '.join(names)} do not agree on what they share, after {_RELEASES_MAX} looks at {iso_utc(here[0])}")
 
     def _drop_stale(self) -> None:
         world = self._world
@@ -197,6 +236,7 @@ def clock_routes(barrier: Barrier) -> list[web.RouteDef]:
                 (parse_utc(document["now"]), int(document["activity"])),
                 None if wake is None else parse_utc(wake),
                 min(float(document.get("wait_s", 5)), _QUIET_WAIT_MAX_S),
+                _fingerprint(document.get("fingerprint", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise bad_request(error) from error
@@ -224,6 +264,12 @@ def clock_routes(barrier: Barrier) -> list[web.RouteDef]:
         web.post("/_sandbox/clock/run", run),
         web.get("/_sandbox/clock/wait", wait),
     ]
+
+
+def _fingerprint(said: object) -> str:
+    if not isinstance(said, str) or len(said) > _FINGERPRINT_MAX:
+        raise ValueError(f"a fingerprint is a text of at most {_FINGERPRINT_MAX} characters")
+    return said
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

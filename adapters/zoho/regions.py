@@ -70,6 +70,12 @@ REGIONS: Final[dict[str, Region]] = {
 }
 
 
+def simulator(url: str) -> Region:
+    """The row of the simulators, at the address that the settings name: for `table`, and matched whole, port and all."""
+    url = url.rstrip("/")
+    return Region("sandbox", url, url, url, confirmed=False)
+
+
 def region_of(address: str, *, table: Iterable[Region] = (), sandbox: bool = False) -> Region:
     """The data centre of an accounts, API or app address ("https://accounts.zoho.eu", "www.zohoapis.eu").
 
@@ -78,6 +84,9 @@ def region_of(address: str, *, table: Iterable[Region] = (), sandbox: bool = Fal
     """
     if sandbox and (local := _loopback(address)) is not None:
         return local
+    for row in table:
+        if address.rstrip("/") == row.accounts_url:
+            return row
     host = _host_of(address if "://" in address else f"https://{address}")
     for row in (*REGIONS.values(), *table):
         if host in row.aliases or f"https://{host}" in (row.accounts_url, row.api_url, row.app_url):

@@ -14,7 +14,7 @@ from adapters.errors import CredentialError
 from adapters.http import open_session
 from adapters.vault import MAX_SECRET_BYTES
 from adapters.zoho.oauth import SCOPES, ClientKey, TokenState, missing_scopes, redeem
-from adapters.zoho.regions import REGIONS
+from adapters.zoho.regions import REGIONS, simulator
 from projections.secrets import Secrets
 from projections.store import open_store
 from streams.cli.codes import OK, PERSON
@@ -210,7 +210,8 @@ async def _consent(credentials: Credentials, name: str, connection: Connection, 
     async with _http() as http:
         accounts = _accounts(connection, region)
         client = credentials.zoho_client(name)
-        state = await redeem(http, client, accounts, code, lambda: now, sandbox=bool(connection.zoho.url))
+        table = [simulator(connection.zoho.url)] if connection.zoho.url else []
+        state = await redeem(http, client, accounts, code, lambda: now, table=table)
     credentials.put(name, ZOHO_TOKEN, _encode(state))
     return missing_scopes(state.scopes, SCOPES)
 

@@ -13,11 +13,13 @@ import click
 import structlog
 
 from streams.app import WorkerFailed
-from streams.assemble import Program
+from streams.assemble import ROLES, Program
 from streams.cli.codes import INTERNAL, CommandError
 from streams.cli.explain import explain
 from streams.cli.frame import Command, Reply, Session, text
 from streams.log import LogLocked
+from streams.stages.health import Role
+from streams.stages.watch import LastResort
 
 #: Frames of a traceback that are logged. Lower: the place of a fault may be missing. Higher: longer lines.
 _FRAMES: Final = 12
@@ -36,14 +38,22 @@ class StageFailed(CommandError):  # noqa: N818 - named by the condition
 
 
 @click.command(cls=Command)
-def run(session: Session) -> Reply:
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="all",
+    show_default=True,
+    help="What this process does; one log shared by several needs kafka://.",
+)
+@click.option("--name", default="", help="What tells this process apart from others of its role to the simulators' clock.")
+def run(session: Session, role: Role, name: str) -> Reply:
     """Run until asked to stop (SIGTERM, or Ctrl-C); then finish the calls under way, and end with 0.
 
     A failed stage ends the program with 70: start it again, and every stage goes on from where it had come.
     """
     log_to_stderr()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(session))
+        runner.run(_run(session, role, name))
     return Reply({"state": "stopped"}, text("Stopped."))
 
 
@@ -56,26 +66,35 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _run(session: Session) -> None:
+async def _run(session: Session, role: Role, name: str) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        program = await _started(session, stack)
+        last = LastResort(INTERNAL)
+        stack.callback(last.cancel)
+        program = await _started(session, stack, role, name)
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, program.stop)
-            stack.callback(loop.remove_signal_handler, name)
+
+        def end() -> None:
+            program.stop()
+            last.start()  # with the brokers away, a client of theirs may wait for them
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end)
+            stack.callback(loop.remove_signal_handler, number)
         url = f"http://{session.settings.gateway.host}:{program.port}"
-        session.say({"state": "running", "url": url}, f"Running; webhooks, /health, /ready and /metrics at {url}. Ctrl-C stops it.")
+        served = "webhooks, /health, /ready and /metrics" if role in ("all", "gateway") else "/health, /ready and /metrics"
+        session.say({"state": "running", "role": role, "url": url}, f"Running; {served} at {url}. Ctrl-C stops it.")
         try:
             await program.run()
         except Exception as error:
+            last.start()
             raise _failed(error) from error
 
 
-async def _started(session: Session, stack: contextlib.AsyncExitStack) -> Program:
+async def _started(session: Session, stack: contextlib.AsyncExitStack, role: Role, name: str) -> Program:
     """The program, started; it begins again when a command that looks whether one runs had the lock just then."""
     for left in range(_TRIES, 0, -1):
         try:
-            return await stack.enter_async_context(Program(session.settings))
+            return await stack.enter_async_context(Program(session.settings, role, name))
         except LogLocked:
             if left == 1:
                 raise

@@ -55,13 +55,15 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command(cls=Command)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where they listen; 0.0.0.0 in a container.")
 @click.option("--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
 @click.option("--zoho-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same world.")
 @click.option("--start", callback=_instant, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
-def sandbox(session: Session, gocardless_port: int, zoho_port: int, seed: int, start: datetime) -> Reply:
+def sandbox(session: Session, host: str, gocardless_port: int, zoho_port: int, seed: int, start: datetime) -> Reply:
     """Run the simulators of GoCardless and Zoho Books until interrupted. Their addresses are printed when they are ready."""
-    session.run(_serve(session, SandboxConfig(seed=seed, start=start, gocardless_port=gocardless_port, zoho_port=zoho_port)))
+    config = SandboxConfig(seed=seed, start=start, host=host, gocardless_port=gocardless_port, zoho_port=zoho_port)
+    session.run(_serve(session, config))
     return Reply({"state": "stopped"}, text("Stopped."))
 
 

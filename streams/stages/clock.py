@@ -40,7 +40,7 @@ class ClockStage:
     async def turn(self) -> str | None:
         """Tell what is due; the next instant at which something is."""
         now = self._shop.clock.now()
-        rows = {row.id: row for row in self._queries.connections() if row.id in self._shop.connections}
+        rows = {row.id: row for row in self._queries.connections() if row.id in self._shop.connections and self._is_ours(row.id)}
         self.refusals = {key: why for key, row in rows.items() if (why := self._refusal(row, now))}
         self._shop.metrics.clock_refused.set(bool(self.refusals))
         found = self._ticks(rows, now)
@@ -56,6 +56,9 @@ class ClockStage:
             await self._shop.tell(*found)
             failpoints.hit("clock.after_append")
         return self._next(rows, now)
+
+    def _is_ours(self, connection: str) -> bool:
+        return self._shop.owns(self._shop.log.partition_for(self._shop.topics.events.name, connection.encode()))
 
     def _refusal(self, row: ConnectionRow, now: str) -> str:
         if now <= row.time_accepted:

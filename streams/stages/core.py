@@ -15,6 +15,7 @@ from domain.errors import UndecodableEventError
 from projections.batch import Batch as StoreBatch
 from projections.batch import OwnedPartition, take
 from projections.errors import StoreError
+from projections.setback import went_back
 from streams import failpoints
 from streams.collector import without_collector
 from streams.log import Batch, Record, TopicPartition
@@ -40,11 +41,28 @@ class Core:
         """Own the partition; where the store says it goes on. Connections that were set aside get another try first."""
         owned = take(self._shop.store, STAGE, tp.topic, tp.partition)
         self._owned[tp] = owned
-        self._recorded[tp] = await recorded_from(self._shop, tp.partition, owned.position)
+        recorded = self._recorded[tp] = await recorded_from(self._shop, tp.partition, owned.position)
+        self._see_setback(owned, recorded)
         for connection in sorted(owned.frozen):
             self._catch_up(owned, tp, connection)
         await self._shop.reads(tp, owned.position)
         return owned.position
+
+    def _see_setback(self, owned: OwnedPartition, recorded: "Recorded") -> None:
+        """A store that knows less than the log has decided is an older copy: nothing is sent before both APIs were looked through."""
+        connections = {decision.connection for decision in recorded.decisions.values()}
+        if went_back(owned, recorded.last, connections, self._shop.clock.now(), self._owned.values()):
+            self._shop.journal.error("core.store_went_back", position=owned.position, decided=recorded.last, partition=owned.partition)
+
+    def owns(self, partition: int) -> bool:
+        """Whether this process decides the events of a partition."""
+        return TopicPartition(self._shop.topics.events.name, partition) in self._owned
+
+    def revoked(self, tp: TopicPartition) -> None:
+        """Another worker has the partition now; what it writes is fenced off from what this one might still have in hand."""
+        self._owned.pop(tp, None)
+        self._recorded.pop(tp, None)
+        self._shop.pulse.forgets(tp)
 
     async def handle(self, batch: Batch) -> None:
         """Decide consecutive events of one partition."""

@@ -1,9 +1,15 @@
 """A desk: everything that one connection's calls to one API share. The lease, the budget, the calls in flight, the client.
 
 Every call goes through here, polls included, so one owner per connection and API and one budget hold for all of them (design rule 6).
+
+Of several processes, whichever has work for a desk first takes its lease; the others stand by until that lapses, and ask for it again only
+if there is work then. An owner without work lets it lapse: the next then waits for nothing. What an owner leaves behind when it dies, or is
+stopped for too long, are calls that were begun; its successor counts them as unknown, and looks them up once the deadline and the settle
+time have passed since it took the lease.
 """
 
 import email.utils
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import monotonic
@@ -12,28 +18,33 @@ from typing import Final, Literal
 import msgspec
 
 from adapters import budgets
+from adapters.clock import SandboxClock
 from adapters.errors import CredentialError, TransportError
+from adapters.http import nothing_sent_after, uptime_s
 from adapters.verdicts import Answer, Call
 from domain import times
 from domain.times import add_seconds
 from projections.budgets import Budgets
-from projections.leases import Lease, Leases
+from projections.errors import LeaseLost
+from projections.leases import Held, Lease, Leases
 from projections.queue import Queue
 from streams.settings import Calls
 from streams.stages.shop import Shop
 
-#: How long a lease runs without being renewed. Lower: more renewals, and a short stall loses it. Higher: a take-over waits longer.
+#: How long a lease runs without being renewed; at least twice the deadline of a call, so that a call ends under the lease it began with.
+#: Lower: more renewals, and a short stall loses it. Higher: a take-over waits longer.
 LEASE_S: Final = 60
 
 #: The same under the lock of the embedded log, whose end the kernel sees to: nobody has to wait for it to lapse. Lower: a durable write
 #: each time. Higher: nothing.
 EMBEDDED_LEASE_S: Final = 86_400
 
-#: Real seconds between two writes of the budget row. Lower: a durable write for each call. Higher: after a crash, that many seconds of
-#: calls are counted twice at the most, or forgotten; the API's own headers correct the day.
+#: Real seconds between two writes of the budget row. Lower: a durable write for each call. Higher: after a crash or a take-over, that many
+#: seconds of calls are forgotten at the most; the API's own headers correct the day.
 _SPENT_EVERY_S: Final = 1.0
 
-#: The owner's name on the embedded engine: one process at a time, which a lock on the log's file sees to.
+#: The owner's name on the embedded engine: one process at a time, which a lock on the log's file sees to. Elsewhere each start of a process
+#: has a name of its own.
 EMBEDDED_OWNER: Final = "embedded"
 
 Api = Literal["gocardless", "zoho"]
@@ -54,36 +65,76 @@ class Desk:
         self.lease: Lease | None = None
         self.in_flight = 0
         self.trouble = ""
+        self.retry_at = ""
+        """When to ask for the lease again, after it was refused."""
+        simulated = isinstance(shop.clock, SandboxClock)
         self._shop = shop
         self._send = send
         self._owner = owner
-        self._lease_s = EMBEDDED_LEASE_S if owner == EMBEDDED_OWNER else LEASE_S
-        self._calls = calls
-        self._leases = Leases(shop.store)
+        self._lease_s = EMBEDDED_LEASE_S if owner == EMBEDDED_OWNER else max(LEASE_S, 2 * math.ceil(calls.deadline_s))
+        self._settled_s = math.ceil(calls.deadline_s) + calls.settle_s
+        self._leases = Leases(shop.store, simulated=simulated)
         self._queue = Queue(shop.store)
         self._budgets = Budgets(shop.store)
-        held = self._budgets.get(connection, api)
-        self._spent = budgets.Spent() if held is None else _decode(held)
+        self._row = self._budgets.get(connection, api)
+        self._spent = _spent(self._row)
         self._saved_at = 0.0
+        self._renew_at = ""
+        self._lapses_at = ""
+
+        #: Whether another process may die and leave begun calls to this one, of which nothing would tell. Not with simulated time, where
+        #: each look would be a step of time, and where a process that dies is started again: its first turn looks.
+        self.has_fellows = owner != EMBEDDED_OWNER and not simulated
 
     # --- the lease ---
 
     def hold(self) -> bool:
-        """Hold the lease for the next calls; False while another process has it. A new owner counts what was begun as unknown."""
-        now = self._shop.clock.now()
-        if self.lease is not None:
-            if self.lease.until <= add_seconds(now, self._lease_s // 2):
-                self.lease = self._leases.renew(self.lease, now, self._lease_s)
+        """Hold the lease for the next calls: to be asked when there is work. False while another process has it, until `retry_at`.
+
+        A new owner counts what was begun as unknown, and wakes the executor to it.
+        """
+        if self.keep():
             return True
-        lease = self._leases.acquire(self.connection, self.api, self._owner, now, self._lease_s)
-        if lease is None:
+        now = self._shop.clock.now()
+        if now < self.retry_at:
             return False
-        self.lease = lease
-        settled = int(self._calls.deadline_s) + self._calls.settle_s
-        # Of an owner that was this very process's predecessor under the process lock, nothing can be under way but at the API.
-        since = now if lease.after == "" or self._owner == EMBEDDED_OWNER else max(now, lease.after)
-        self._queue.abandoned(lease, now, add_seconds(since, settled))
+        taken = self._leases.acquire(self.connection, self.api, self._owner, now, self._lease_s)
+        if isinstance(taken, Held):
+            self.retry_at = add_seconds(now, taken.left_s)
+            return False
+        self._have(taken, now)
+        self._reload()
+        try:
+            begun = self._queue.abandoned(taken, now, add_seconds(now, self._settled_s))
+        except LeaseLost:
+            self.lose()
+            self.retry_at = now
+            return False
+        if begun:
+            self._shop.pulse.wake(f"executor.{self.api}")
         return True
+
+    def keep(self) -> bool:
+        """Go on holding the lease, with a renewal once half of it is over, or when it lapsed and nobody has taken it. False: not held."""
+        if self.lease is None:
+            return False
+        now = self._shop.clock.now()
+        if now >= self._renew_at:
+            try:
+                self._have(self._leases.renew(self.lease, now, self._lease_s), now)
+            except LeaseLost:
+                self.lose()
+                return False
+        return True
+
+    def holds(self) -> bool:
+        """Whether it is held and has not lapsed, as far as this process can tell by itself."""
+        return self.lease is not None and self._shop.clock.now() < self._lapses_at
+
+    def lose(self) -> None:
+        """Another has it, said the store."""
+        self.lease = None
+        self.retry_at = ""
 
     def release(self) -> None:
         """Give the lease back at a clean stop, and write the budget."""
@@ -91,6 +142,12 @@ class Desk:
         if self.lease is not None and not self.in_flight:
             self._leases.release(self.lease, self._shop.clock.now())
             self.lease = None
+
+    def _have(self, lease: Lease, since: str) -> None:
+        """`since`: this process's instant from before the store was asked, so that by its own clock the lease never runs too long."""
+        self.lease = lease
+        self._renew_at = add_seconds(since, self._lease_s // 2)
+        self._lapses_at = add_seconds(since, self._lease_s)
 
     # --- the budget ---
 
@@ -100,15 +157,24 @@ class Desk:
         return None if isinstance(verdict, budgets.Go) else verdict.until
 
     def close(self, seconds: float, why: str) -> str:
-        """No call for so long; the instant until which. Kept at once: a restart must not forget it."""
+        """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget it."""
         until = add_seconds(self._shop.clock.now(), max(1, round(seconds)))
         self._spent = budgets.close(self._spent, until, why)
         self._save()
         return until
 
     def _save(self) -> None:
-        self._budgets.put(self.connection, self.api, _encode(self._spent).decode())
-        self._saved_at = monotonic()
+        """Keep the budget, unless the row is another owner's to write."""
+        if self.holds():
+            self._row = _encode(self._spent).decode()
+            self._budgets.put(self.connection, self.api, self._row)
+            self._saved_at = monotonic()
+
+    def _reload(self) -> None:
+        """Go on from what the former owner spent, up to the last second of it."""
+        row = self._budgets.get(self.connection, self.api)
+        if row != self._row:
+            self._row, self._spent = row, _spent(row)
 
     # --- calls ---
 
@@ -126,10 +192,19 @@ class Desk:
         if monotonic() - self._saved_at > _SPENT_EVERY_S:
             self._save()
 
-    async def call(self, call: Call, deadline: float) -> Answer:
-        """Send one call, answer or raise by `deadline` (monotonic). Raises `TransportError`, `CredentialError`."""
+    async def call(self, call: Call, last_moment_s: float) -> Answer:
+        """Send one call under the lease; answer or raise by `last_moment_s`, an instant of `uptime_s`, after which nothing is sent.
+
+        Raises:
+            LeaseLost: another process has the lease. Nothing was sent.
+            TransportError, CredentialError: as the client's.
+
+        """
+        if not self.keep():
+            raise LeaseLost(f"the lease of {self.api} for {self.connection} was lost", self._shop.store.where, "acquire it anew")
         try:
-            answer = await self._send(call, deadline - monotonic())
+            with nothing_sent_after(last_moment_s):
+                answer = await self._send(call, last_moment_s - uptime_s())
         except TransportError as error:
             self._shop.metrics.calls.labels(self.api, error.reason).inc()
             raise
@@ -151,3 +226,7 @@ class Desk:
         if said is not None:
             moment = datetime(*said[:6], tzinfo=UTC)
             self._shop.skews[f"{self.connection}/{self.api}"] = (moment - times.parse(now)).total_seconds()
+
+
+def _spent(row: str | None) -> budgets.Spent:
+    return budgets.Spent() if row is None else _decode(row)

@@ -8,7 +8,6 @@ restart goes on where this process died.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from time import monotonic
 from types import ModuleType
 from typing import Final
 
@@ -16,12 +15,14 @@ from adapters import budgets
 from adapters.deliveries import CallInfo, DeliveryMeta
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform as gocardless
+from adapters.http import uptime_s
 from adapters.verdicts import Answer, Call, Done, Retry, Unknown, Verdict
 from adapters.zoho import pages as zoho_pages
 from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices
 from domain.envelope import Event
 from domain.times import add_seconds
+from projections.errors import LeaseLost
 from projections.mappings import read_state
 from projections.polls import Polls
 from projections.queue import Queue, Queued
@@ -45,6 +46,9 @@ _CREDENTIALS_S: Final = 900
 #: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
 _ABSENT_ONCE: Final = "absent once"
 
+#: Seconds between looks for calls that another process had begun before it died, where nothing tells of that. Lower: a look at the queue
+#: (by its indexes) for nothing. Higher: what was begun is looked up that much later when the process does not come back.
+_LOOK_S: Final = 60
 
 #: The list whose rows are remembered, whichever walk showed them.
 _INVOICES: Final = "zoho.invoices"
@@ -73,21 +77,25 @@ class Executor:
         if self._failed is not None:
             raise self._failed
         now = self._shop.clock.now()
-        # What a former owner had begun becomes due only when its lease is taken.
-        held = [one.lease is not None or one.hold() for one in self._desks.values()]
-        waits: list[str] = [] if all(held) else [add_seconds(now, 5)]
-        for connection in self._queue.due_connections(now, self._api):
+        waits = [add_seconds(now, _LOOK_S)] if any(desk.has_fellows for desk in self._desks.values()) else []
+        for connection in self._with_work(now):
             desk = self._desks.get(connection)
             if desk is None:
                 continue
-            if not desk.hold():
-                waits.append(add_seconds(now, 5))
-                continue
-            waits.extend(self._start(desk, now))
+            waits.extend(self._start(desk, now) if desk.hold() else [desk.retry_at])
         due = self._queue.next_due(self._api, now)
         return min([*waits, due] if due is not None else waits, default=None)
 
+    def _with_work(self, now: str) -> list[str]:
+        """Connections with something due; and those with calls that were begun by another: they become due when the lease is taken."""
+        due = self._queue.due_connections(now, self._api)
+        mine = {name for name, desk in self._desks.items() if desk.holds()}
+        if len(mine) == len(self._desks):
+            return due
+        return due + [one for one in self._queue.begun(self._api) if one not in mine and one not in due]
+
     def _start(self, desk: Desk, now: str) -> list[str]:
+        """Begin what may go for a connection whose lease is held; the instants to look again at."""
         chosen: list[Queued] = []
         waits: list[str] = []
         for claim in self._queue.claim(now, desk.connection, self._api, limit=20):
@@ -101,14 +109,21 @@ class Executor:
             return waits
         assert desk.lease is not None, "hold() has just seen to it"
         deadline_at = add_seconds(now, int(self._calls.deadline_s) + 1)
-        deadline = monotonic() + self._calls.deadline_s
-        granted = {one.command.id: one for one in self._queue.record_intents(desk.lease, now, deadline_at, chosen)}
+        # From before the intent: a successor, which cannot come before that is committed, waits for as long and from later on.
+        last_moment_s = uptime_s() + self._calls.deadline_s
+        try:
+            granted = {one.command.id: one for one in self._queue.record_intents(desk.lease, now, deadline_at, chosen)}
+        except LeaseLost:
+            for _ in chosen:
+                desk.end()
+            desk.lose()
+            return [*waits, now if desk.hold() else desk.retry_at]
         failpoints.hit("executor.after_intent")
         for claim in chosen:
             if claim.command.id not in granted:
                 desk.end()
                 continue
-            task = asyncio.create_task(self._run(desk, claim, granted[claim.command.id], deadline))
+            task = asyncio.create_task(self._run(desk, claim, granted[claim.command.id], last_moment_s))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return waits
@@ -118,10 +133,10 @@ class Executor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._calls.deadline_s + 1)
 
-    async def _run(self, desk: Desk, before: Queued, claim: Queued, deadline: float) -> None:
+    async def _run(self, desk: Desk, before: Queued, claim: Queued, last_moment_s: float) -> None:
         with self._shop.pulse.work(self.name):
             try:
-                await _Performance(self._shop, self._queue, desk, before, claim, deadline, self._calls, self._draw).play()
+                await _Performance(self._shop, self._queue, desk, before, claim, last_moment_s, self._calls, self._draw).play()
             except asyncio.CancelledError:
                 raise
             except BaseException as fault:  # noqa: BLE001 - a lost store or log must end the loop, not die in a task
@@ -141,7 +156,7 @@ class _Performance:
         desk: Desk,
         before: Queued,
         claim: Queued,
-        deadline: float,
+        last_moment_s: float,
         calls: Calls,
         draw: Callable[[], float],
     ) -> None:
@@ -152,7 +167,7 @@ class _Performance:
         self._before = before
         self._call_number = claim.calls
         self._attempts = claim.attempts
-        self._deadline = deadline
+        self._last_moment_s = last_moment_s
         self._calls = calls
         self._draw = draw
         self._perform = PERFORM[desk.api]
@@ -218,7 +233,9 @@ class _Performance:
         try:
             # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
             first = self._sent == 1 or step == "send"
-            answer = await self._desk.call(call, self._deadline if first else max(self._deadline, monotonic() + 5))
+            answer = await self._desk.call(call, self._last_moment_s if first else max(self._last_moment_s, uptime_s() + 5))
+        except LeaseLost:  # the row may be the new owner's already; then what is noted here changes nothing
+            return None, Retry("lease_lost")
         except TransportError as error:
             doubtful = error.sent and self._command.writes and step == "send"
             return None, Unknown(error.reason) if doubtful else Retry(error.reason)

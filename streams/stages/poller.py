@@ -5,7 +5,6 @@ cursor advances when all pages are durable, so a crash repeats a walk and never 
 """
 
 from collections.abc import Mapping
-from time import monotonic
 from types import ModuleType
 from typing import Final
 
@@ -15,11 +14,13 @@ from adapters import budgets
 from adapters.deliveries import DeliveryMeta, PageInfo
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import pages as gocardless
+from adapters.http import uptime_s
 from adapters.verdicts import Answer
 from adapters.zoho import pages as zoho
 from domain import commands, ids
 from domain.times import add_seconds
 from projections.batch import processed
+from projections.errors import LeaseLost
 from projections.polls import Poll, Polls
 from projections.standstills import Standstills
 from streams import failpoints
@@ -61,22 +62,27 @@ class Poller:
     async def turn(self) -> str | None:
         """Walk what is due; the instant of the next walk."""
         now = self._shop.clock.now()
-        due: list[str] = []
-        soon = add_seconds(now, int(budgets.THROTTLED_S))
         behind = {one.connection: one.required_at for one in self._standstills.catch_ups() if one.api == self._api}
+        due: list[str] = []
         for desk in self._desks.values():
-            if not desk.hold():
-                due.append(add_seconds(now, 5))
-                continue
-            for kind in KINDS[self._api]:
-                poll = self._polls.get(desk.connection, kind)
-                # One that must catch up does not wait for its usual time, only for the short wait after a walk that was cut off.
-                hurried = poll.head_at < behind.get(desk.connection, "") and poll.due_at > soon
-                if poll.due_at <= now or hurried:
-                    poll = await self._walk(desk, poll, now)
-                due.append(poll.due_at)
-            self._release(desk.connection)
+            try:
+                due.append(await self._round(desk, now, behind.get(desk.connection, "")))
+            except LeaseLost:  # in the middle of a walk, which is the new owner's now
+                due.append(now if desk.hold() else desk.retry_at)
         return min(due, default=None)
+
+    async def _round(self, desk: Desk, now: str, required_at: str) -> str:
+        """Walk what is due for one connection, if its lease can be had; the instant to look again at. Raises `LeaseLost`."""
+        polls = [self._polls.get(desk.connection, kind) for kind in KINDS[self._api]]
+        if any(_is_due(poll, now, required_at) for poll in polls):
+            if not desk.hold():
+                return desk.retry_at
+            for place, kind in enumerate(KINDS[self._api]):
+                # Read again: another owner may have walked it until a moment ago.
+                poll = self._polls.get(desk.connection, kind)
+                polls[place] = await self._walk(desk, poll, now) if _is_due(poll, now, required_at) else poll
+        self._release(desk.connection)
+        return min(poll.due_at for poll in polls)
 
     def _release(self, connection: str) -> None:
         """Executors that had to wait for a full walk of every list may run (design rule 5)."""
@@ -122,7 +128,7 @@ class Poller:
     async def _ask(self, desk: Desk, call: object) -> Answer | None:
         desk.begin(commands.PRIORITY_SWEEP)
         try:
-            return await desk.call(call, monotonic() + self._calls.deadline_s)  # type: ignore[arg-type] # a Call, made by the API's own pages
+            return await desk.call(call, uptime_s() + self._calls.deadline_s)  # type: ignore[arg-type] # a Call, made by the API's own pages
         except (TransportError, CredentialError):
             return None
         finally:
@@ -154,3 +160,11 @@ class Poller:
         if remembered and fresh:
             self._polls.save(poll, remembered)
         return whole
+
+
+def _is_due(poll: Poll, now: str, required_at: str) -> bool:
+    """Whether to walk it: its time has come; or it must catch up with `required_at`, which does not wait for its usual time, only for the
+    short wait after a walk that was cut off.
+    """
+    hurried = poll.head_at < required_at and poll.due_at > add_seconds(now, int(budgets.THROTTLED_S))
+    return poll.due_at <= now or hurried

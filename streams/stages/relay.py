@@ -28,20 +28,19 @@ class Relay:
         self._shop = shop
         self._outbox = Outbox(shop.store)
 
-    async def recover(self) -> None:
-        """Mark what an earlier process had appended and not marked, or what a restored store does not remember."""
-        for partition in range(self._shop.topics.partitions):
-            while waiting := self._outbox.unpublished(partition, _BATCH):
-                published = (await recorded_from(self._shop, partition, waiting[0].offset)).decisions
-                done = [one for one in waiting if one.offset in published]
-                self._mark(done)
-                if len(done) < len(waiting):
-                    break
+    async def recover(self, partition: int) -> None:
+        """Mark what an earlier owner had appended and not marked, or what a restored store does not remember."""
+        while waiting := self._outbox.unpublished(partition, _BATCH):
+            published = (await recorded_from(self._shop, partition, waiting[0].offset)).decisions
+            done = [one for one in waiting if one.offset in published]
+            self._mark(done)
+            if len(done) < len(waiting):
+                break
 
     async def turn(self) -> str | None:
-        """Publish everything that waits; nothing is due later."""
+        """Publish everything that waits in partitions of ours; nothing is due later."""
         for partition, _ in sorted(self._outbox.backlog().items()):
-            while decisions := self._outbox.unpublished(partition, _BATCH):
+            while self._shop.owns(partition) and (decisions := self._outbox.unpublished(partition, _BATCH)):
                 await self._publish(decisions, partition)
         return None
 

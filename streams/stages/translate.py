@@ -1,7 +1,8 @@
 """Translate: deliveries in, events out. One delivery gives any number of events; a piece that cannot be read is parked, the rest goes on.
 
 The events and the position of the delivery are one append, so on the embedded log a delivery is translated exactly once. On Kafka, and
-where one delivery is too large for one append, it may be translated again after a crash, and the ids of its events make that harmless.
+where one delivery is too large for one append, it may be translated again after a crash, and the ids of its events make that harmless. A
+cluster forgets positions of a group that nobody was in for a week, so there the store keeps them as well.
 """
 
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from adapters.zoho import translate as zoho
 from domain import events, ids
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
+from projections.progress import Progress
 from streams import failpoints
 from streams.log import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
 from streams.records import event_record, read_delivery
 from streams.stages.shop import Shop
+
+STAGE: Final = "translate"
 
 #: Events of one append, and their bytes. Lower: more commits in a burst. Higher: others wait longer behind it, and the log refuses an
 #: append of more than 10,000 records or 32 MiB.
@@ -39,13 +43,28 @@ class Translate:
     def __init__(self, shop: Shop, group: str) -> None:
         self._shop = shop
         self._group = group
+        self._progress = None if shop.log.keeps_positions else Progress(shop.store)
 
     async def resume_at(self, tp: TopicPartition) -> int:
-        """Where the log says this group goes on."""
-        position = await self._shop.log.committed(self._group, tp)
-        found = await self._shop.log.start_offset(tp) if position is None else position
+        """Where the log says this group goes on; where its word does not last, the store, if it knows better."""
+        known = [await self._shop.log.start_offset(tp)]
+        committed = await self._shop.log.committed(self._group, tp)
+        if committed is not None:
+            known.append(committed)
+        if self._progress is not None:
+            known.append(self._progress.get(STAGE, tp.topic, tp.partition))
+        found = max(known)
+        self._store(tp, found)
         await self._shop.reads(tp, found)
         return found
+
+    def revoked(self, tp: TopicPartition) -> None:
+        """Another worker has the partition now."""
+        self._shop.pulse.forgets(tp)
+
+    def _store(self, tp: TopicPartition, done: int) -> None:
+        if self._progress is not None:
+            self._progress.advance(STAGE, tp.topic, tp.partition, done)
 
     async def handle(self, batch: Batch) -> None:
         """Translate consecutive deliveries of one partition."""
@@ -65,6 +84,7 @@ class Translate:
         failpoints.hit("translate.before_append")
         await self._shop.append(records, positions={self._group: {tp: done}})
         failpoints.hit("translate.after_append")
+        self._store(tp, done)
         self._shop.pulse.handled(tp, done)
 
     def _records(self, record: Record) -> Iterator[NewRecord]:

@@ -342,3 +342,148 @@ async def test_a_stopped_clock_stands_and_nobody_waits_by_it() -> None:
         await clock.sleep_until("2026-03-02T09:00:00.001Z")
     with pytest.raises(ClockError, match="never pass"):
         await clock.sleep(1)
+
+
+class Process:
+    """One process of several: how quiet it is, and what it says when it is to settle."""
+
+    def __init__(self, simulation: Simulated, name: str) -> None:
+        self.clock = SandboxClock(simulation.url, participant=name)
+        self.says: str | None = "1"
+        self.asked = 0
+        self.busy = False
+
+    async def settle(self) -> str | None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return self.says
+
+    async def start(self) -> None:
+        await self.clock.start(lambda: not self.busy, self.settle)
+
+
+@asynccontextmanager
+async def processes(simulation: Simulated, *names: str) -> AsyncIterator[list[Process]]:
+    made = [Process(simulation, name) for name in names]
+    try:
+        for process in made:
+            await process.start()
+        yield made
+    finally:
+        for process in made:
+            await process.clock.close()
+
+
+async def until_asked(process: Process, more: int = 1) -> None:
+    """Return when the process was asked so many times more."""
+    wanted = process.asked + more
+    async with asyncio.timeout(5):
+        while process.asked < wanted:  # noqa: ASYNC110 - the clock asks when it likes and has no event for it
+            await asyncio.sleep(0.001)
+
+
+async def test_time_waits_until_the_program_is_settled() -> None:
+    async with simulated(start=False) as simulation, processes(simulation, "program") as (program,):
+        program.says = None
+        simulation.run_until(60)
+        await until_asked(program, 3)
+        assert simulation.world.now == START
+        program.says = "2"
+        assert (await simulation.idle())["idle"]
+        assert program.clock.now() == at(60)
+
+
+async def test_processes_move_together_once_they_say_the_same() -> None:
+    woken: list[tuple[str, str]] = []
+
+    async def sleeper(process: Process, name: str, seconds: float) -> None:
+        await process.clock.sleep(seconds)
+        woken.append((name, process.clock.now()))
+
+    async with simulated(start=False) as simulation, processes(simulation, "worker", "executor") as (worker, executor):
+        late = asyncio.create_task(sleeper(worker, "worker", 50))
+        worker.says = "2"
+        simulation.barrier.run_until(START + timedelta(seconds=100), ("worker", "executor"))
+        # Each asks the other to look again, and the executor does not see yet what the worker has done.
+        await until_asked(executor, 3)
+        assert simulation.world.now == START
+        early = asyncio.create_task(sleeper(executor, "executor", 20))
+        executor.says = "2"
+        await asyncio.wait_for(asyncio.gather(early, late), 5)
+        assert woken == [("executor", at(20)), ("worker", at(50))]
+        assert (await simulation.idle())["now"].startswith("2026-03-02T09:01:40")
+
+
+async def test_a_token_that_is_held_is_given_up_when_another_process_saw_more() -> None:
+    async with simulated(start=False) as simulation, processes(simulation, "worker", "executor") as (worker, executor):
+        simulation.barrier.run_until(START, ("worker", "executor"))
+        assert (await simulation.idle())["idle"]
+        asked = executor.asked
+        worker.busy = True
+        worker.clock.poke()
+        await asyncio.sleep(0.02)
+        assert executor.asked == asked, "nobody asks again while nothing is known to have changed"
+        worker.says, worker.busy = "2", False
+        worker.clock.poke()
+        await until_asked(executor)
+        assert not simulation.barrier.idle
+        executor.says = "2"
+        assert (await simulation.idle())["idle"]
+
+
+async def test_what_begins_and_ends_while_it_settles_is_settled_again() -> None:
+    async with simulated(start=False) as simulation:
+        process = Process(simulation, "program")
+        asked: list[str] = []
+
+        async def settle() -> str:
+            asked.append(process.clock.now())
+            if len(asked) == 1:
+                process.clock.poke()  # a webhook came and was appended, after what is shared was read
+            await asyncio.sleep(0)
+            return "1"
+
+        await process.clock.start(lambda: True, settle)
+        simulation.run_until(10)
+        await simulation.idle()
+        await process.clock.close()
+    assert asked[:3] == [at(0), at(0), at(10)]
+
+
+async def test_work_that_begins_while_it_settles_holds_time() -> None:
+    async with simulated(start=False) as program:
+
+        async def settle() -> str:
+            program.busy = 1  # without a poke
+            return "1"
+
+        await program.clock.start(program.quiet, settle)
+        program.run_until(10)
+        await asyncio.sleep(0.1)
+        assert program.world.now == START
+
+
+async def test_a_settle_that_raises_ends_every_sleep_and_says_why() -> None:
+    async def settle() -> str:
+        raise RuntimeError("the store was rebuilt")
+
+    async with simulated(start=False) as program:
+        await program.clock.start(lambda: True, settle)
+        with pytest.raises(ClockError, match="RuntimeError") as failure:
+            await asyncio.wait_for(program.clock.sleep(60), 5)
+        assert "the store was rebuilt" in str(failure.value.__cause__)
+
+
+async def test_steps_of_three_processes_are_quick() -> None:
+    async with simulated(start=False) as simulation, processes(simulation, "gateway", "worker", "executor") as made:
+
+        async def ticker() -> None:
+            for _ in range(100):
+                await made[1].clock.sleep(60)
+
+        task = asyncio.create_task(ticker())
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        simulation.barrier.run_until(START + timedelta(seconds=100 * 60), ("gateway", "worker", "executor"))
+        await asyncio.wait_for(task, 20)
+        assert (time.monotonic() - began) / 100 < 0.05

@@ -106,9 +106,12 @@ async def open_month(plan: Month, folder: Path) -> AsyncIterator[tuple[World, Pr
             await program.stop()
 
 
-async def live(plan: Month, world: World, program: Program, revive: Reviver) -> None:
-    """Let the month pass; whenever the program has died, `revive` starts it again."""
-    await world.post(world.gocardless, "/_sandbox/clock/run", {"until": plan.drained_at, "participants": ["program"]})
+async def live(plan: Month, world: World, program: Any, revive: Reviver, *, until: str = "", patience_s: float = 60) -> None:
+    """Let the month pass, or the part `until` an instant; whenever the program (or one of a fleet's) has died, `revive` starts it again.
+    `patience_s`: real seconds for which time may stand still.
+    """
+    participants = list(program.participants)
+    await world.post(world.gocardless, "/_sandbox/clock/run", {"until": until or plan.drained_at, "participants": participants})
     seen, still = "", 0
     while True:
         async with world.session.get(f"{world.gocardless}/_sandbox/clock/wait?timeout_s=0.2") as answer:
@@ -117,9 +120,9 @@ async def live(plan: Month, world: World, program: Program, revive: Reviver) -> 
             return
         still = still + 1 if clock["now"] == seen else 0
         seen = clock["now"]
-        assert still < 300, f"time has stood still at {seen} for a minute: see {program.folder}"
-        if program.process is None or program.process.returncode is not None:
-            await revive(program)
+        assert still < patience_s / 0.2, f"time has stood still at {seen} for {patience_s:g} s: see {program.folder}"
+        for one in program.ended():
+            await revive(one)
             still = 0
 
 

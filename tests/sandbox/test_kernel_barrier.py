@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from adapters.sandbox import barrier
 from adapters.sandbox.http import json_response, kernel_middleware
 from adapters.sandbox.world import World, iso_utc
 
@@ -276,3 +277,171 @@ async def test_webhook_rules_drop_duplicate_delay_and_reorder(toy: tuple[Countin
         "delay.x",
         "reorder.x",
     ]
+
+
+class Participants:
+    """Fake programs, each with its view of what they share: its fingerprint and its next wake."""
+
+    def __init__(self, api: Counting, server: Any) -> None:
+        self.world, self.server = api.world, server
+        self.polls: dict[str, asyncio.Task[Any]] = {}
+
+    async def claim(self, who: str, fingerprint: str, wake: str | None = None, wait_s: float = 5) -> asyncio.Task[Any]:
+        """Send a token for the clock as it is; returns once the sandbox has dealt with it."""
+        document = {
+            "participant": who,
+            "now": iso_utc(self.world.now),
+            "activity": self.world.activity,
+            "next_wake": wake,
+            "wait_s": wait_s,
+            "fingerprint": fingerprint,
+        }
+        before = self.server.barrier._tokens.get(who)
+        poll = asyncio.ensure_future(self.server.post("/_sandbox/clock/quiet", document))
+        self.polls[who] = poll
+        await until(lambda: poll.done() or self.server.barrier._tokens.get(who) not in (None, before))
+        return poll
+
+    async def answer(self, who: str) -> Any:
+        async with asyncio.timeout(5):
+            status, body = await self.polls.pop(who)
+        assert status == 200, body
+        return body
+
+    def waiting(self) -> list[str]:
+        return sorted(who for who, poll in self.polls.items() if not poll.done())
+
+
+@pytest.fixture
+async def several(toy: tuple[Counting, Any]) -> AsyncIterator[Participants]:
+    made = Participants(*toy)
+    yield made
+    for poll in made.polls.values():
+        poll.cancel()
+    await asyncio.gather(*made.polls.values(), return_exceptions=True)
+
+
+TEN = "2026-01-05T10:00:00.000000Z"
+
+
+@pytest.mark.parametrize("stale_wake", [None, "2026-01-05T08:00:01Z"], ids=["sleeps", "early"])
+async def test_a_token_that_saw_older_state_lets_no_time_pass(several: Participants, stale_wake: str | None) -> None:
+    await run(several.server, TEN, "worker", "executor")
+    await several.claim("executor", "before the decision", stale_wake)
+    # The worker has decided meanwhile: the executor has a command to send at this instant, and does not know it yet.
+    await several.claim("worker", "after the decision", "2026-01-05T09:00:00Z")
+    released = await several.answer("executor")
+    assert (released["now"], released["activity"], released["idle"]) == (START, 0, False)
+    assert iso_utc(several.world.now) == START
+    assert several.waiting() == ["worker"]
+    # It looks again, sends, and is quiet with the newer state: now its next wake is to be believed.
+    await several.claim("executor", "after the decision", "2026-01-05T08:30:00Z")
+    assert [(await several.answer(who))["now"] for who in ("executor", "worker")] == ["2026-01-05T08:30:00.000000Z"] * 2
+
+
+async def test_a_token_that_comes_late_with_older_state_is_answered_by_the_next_one(several: Participants) -> None:
+    await run(several.server, TEN, "gateway", "worker", "executor")
+    await several.claim("worker", "2")
+    await several.claim("gateway", "2")
+    await several.claim("executor", "1")
+    assert {(await several.answer(who))["now"] for who in ("worker", "gateway")} == {START}
+    await several.claim("worker", "2")
+    assert (await several.answer("executor"))["now"] == START
+    assert several.waiting() == ["worker"]
+    await several.claim("executor", "2")
+    assert iso_utc(several.world.now) == START, "the gateway has not looked again"
+    await several.claim("gateway", "2")
+    assert {(await several.answer(who))["now"] for who in ("worker", "gateway", "executor")} == {TEN}
+    assert several.server.barrier.steps == 1
+
+
+async def test_whoever_is_not_expected_releases_nobody(several: Participants) -> None:
+    await run(several.server, TEN, "worker", "executor")
+    await several.claim("worker", "1")
+    await several.claim("operator", "", "2026-01-05T09:00:00Z", wait_s=30)
+    assert several.waiting() == ["operator", "worker"]
+    await several.claim("executor", "1")
+    assert {(await several.answer(who))["now"] for who in ("worker", "executor")} == {"2026-01-05T09:00:00.000000Z"}
+
+
+async def test_tokens_from_before_the_run_are_compared_when_it_begins(several: Participants) -> None:
+    await several.claim("worker", "1")
+    await several.claim("executor", "2")
+    assert several.waiting() == ["executor", "worker"]
+    _, clock = await several.server.post("/_sandbox/clock/run", {"until": START, "participants": ["worker", "executor"]})
+    assert not clock["idle"]
+    await run(several.server, TEN, "worker", "executor")
+    assert (await several.answer("worker"))["now"] == START
+    assert several.waiting() == ["executor"]
+    await several.claim("worker", "2")
+    assert (await several.answer("executor"))["now"] == TEN
+
+
+async def test_idle_needs_one_fingerprint_too(several: Participants) -> None:
+    await run(several.server, START, "worker", "executor")
+    await several.claim("worker", "1")
+    await several.claim("executor", "2")
+    _, waited = await several.server.get("/_sandbox/clock/wait", params={"timeout_s": "0.05"})
+    assert not waited["idle"]
+    await several.claim("worker", "2")
+    _, waited = await several.server.get("/_sandbox/clock/wait", params={"timeout_s": "5"})
+    assert waited["idle"]
+
+
+async def test_a_participant_that_starts_again_replaces_its_token(several: Participants) -> None:
+    await run(several.server, TEN, "gateway", "worker", "executor")
+    old = await several.claim("executor", "1", "2026-01-05T08:00:01Z", wait_s=30)
+    await several.claim("gateway", "1")
+    await several.claim("executor", "2", "2026-01-05T09:00:00Z")
+    # The new one is the newest, not as old as the one that it replaces.
+    assert (await several.answer("gateway"))["now"] == START
+    assert several.waiting() == ["executor"]
+    await several.claim("gateway", "2")
+    await several.claim("worker", "2")
+    assert {(await several.answer(who))["now"] for who in ("gateway", "worker", "executor")} == {"2026-01-05T09:00:00.000000Z"}
+    old.cancel()
+    await asyncio.gather(old, return_exceptions=True)
+
+
+async def test_of_several_programs_a_killed_one_stops_time(several: Participants) -> None:
+    await run(several.server, TEN, "worker", "executor")
+    async with aiohttp.ClientSession() as dying:
+        document = {"participant": "executor", "now": START, "activity": 0, "wait_s": 30, "fingerprint": "1"}
+        poll = asyncio.ensure_future(dying.post(f"{several.server.url}/_sandbox/clock/quiet", json=document))
+        await until(lambda: several.server.barrier._tokens)
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+    await until(lambda: not several.server.barrier._tokens)
+    await several.claim("worker", "1", wait_s=0.05)
+    assert (await several.answer("worker"))["now"] == START
+    await several.claim("worker", "1")
+    await several.claim("executor", "1")
+    assert (await several.answer("worker"))["now"] == TEN
+
+
+async def test_programs_that_never_agree_stop_the_run_loudly(several: Participants, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(barrier, "_RELEASES_MAX", 5)
+    await run(several.server, TEN, "one", "two")
+    for _ in range(3):
+        await several.claim("one", "a")
+        await several.claim("two", "b")
+    # One call that ends begins the count anew: work that is done is no quarrel.
+    assert (await several.server.post("/numbers/1"))[0] == 201
+    for _ in range(3):
+        await several.claim("one", "a")
+        await several.claim("two", "b")
+    poll = await several.claim("one", "a")
+    async with asyncio.timeout(5):
+        status, text = await poll
+    assert status == 500
+    assert "two and one do not agree on what they share, after 5 looks at 2026-01-05T08:00:00.000000Z" in text
+    assert (await several.server.get("/_sandbox/clock"))[0] == 500
+
+
+@pytest.mark.parametrize("fingerprint", ["x" * 129, 7, None])
+async def test_a_fingerprint_is_a_short_text(toy: tuple[Counting, Any], fingerprint: object) -> None:
+    _, server = toy
+    document = {"participant": "p", "now": START, "activity": 0, "fingerprint": fingerprint}
+    status, body = await server.post("/_sandbox/clock/quiet", document)
+    assert status == 400
+    assert "at most 128 characters" in str(body)

@@ -44,10 +44,14 @@ def case(run):
 class Bench:
     """What the cases have at hand."""
 
-    def __init__(self, company, again, monkeypatch):
+    def __init__(self, company, again, monkeypatch, fixture, row):
         self.company = company
         self.again = again
         self.monkeypatch = monkeypatch
+        self.fixture = fixture
+        """Gives a fixture by its name: servers, for the cases that need them."""
+        self.row = row
+        """Gives what the document says happens in a case."""
 
     async def still_works(self):
         """After whatever came in, a good webhook goes all the way: nothing was stopped."""

@@ -1,10 +1,12 @@
 """Installations of real files for each test; a new store is made once and copied."""
 
 import sys
+from contextlib import AsyncExitStack
 from importlib import util
 from pathlib import Path
 
 import pytest
+from kafka_secured import Secured
 
 from projections.store import open_store
 from streams.settings import Calls
@@ -19,7 +21,7 @@ def _beside(name):
 
 
 parts = _beside("installation")
-for _name in ("bad_input", "bad_input_bodies", "bad_input_inside"):  # the first is what the others stand on
+for _name in ("bad_input", "bad_input_bodies", "bad_input_inside", "bad_input_servers"):  # the first is what the others stand on
     _beside(_name)
 
 
@@ -51,6 +53,19 @@ def again(tmp_path, empty_store):
     return lambda: parts.Installation(tmp_path, empty_store)
 
 
+@pytest.fixture
+async def beside(company, again):
+    """Makes another process over the files of `company`, on the same clock."""
+    async with AsyncExitStack() as stack:
+
+        async def make():
+            other = again()
+            other.clock = company.clock
+            return await stack.enter_async_context(other)
+
+        yield make
+
+
 @pytest.fixture(scope="session")
 def answer():
     """Makes an HTTP answer: `answer(200, {...}, date="…")`."""
@@ -73,3 +88,19 @@ def office(company):
         return parts.Office(over or company, api, scripted, calls)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server_store(postgres_server):
+    """A store on PostgreSQL that nobody has written to, for whoever does not get far enough to."""
+    url = postgres_server.create()
+    open_store(url).close()
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def secured_cluster(start_cluster):
+    """A broker that wants TLS and a login."""
+    with start_cluster(1, secured=Secured(users={"app": "right-one"})) as cluster:
+        yield cluster

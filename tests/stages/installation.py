@@ -29,7 +29,7 @@ from projections.queries import Queries
 from projections.queue import Queue
 from projections.store import open_store
 from streams.app import HandlerSpec, Worker
-from streams.engines import open_log
+from streams.engines import log_of
 from streams.keys import Credentials
 from streams.log import Batch, TopicPartition
 from streams.metrics import Metrics
@@ -144,7 +144,7 @@ class Installation:
     async def __aenter__(self):
         self.store = open_store(self.settings.store, now=NOW)
         self._exit.callback(self.store.close)
-        self.log = open_log(self.settings.log)
+        self.log = log_of(self.settings)
         await self._exit.enter_async_context(self.log)
         await self.log.ensure_topics(self.topics)
         self.store.bind_log(self.log.incarnation)
@@ -273,7 +273,10 @@ class Installation:
             for kind, row in rows:
                 state.mapping(kind)[row.id] = row
             for command in asked:
-                state.commands[command.id] = CommandRow(command.id, type=command.type, purpose=command.purpose, about=command.about)
+                money = {name: getattr(command.data, name) for name in ("amount_minor", "currency") if hasattr(command.data, name)}
+                state.commands[command.id] = CommandRow(
+                    command.id, type=command.type, purpose=command.purpose, about=command.about, **money
+                )
             writing.record(position.offset, event, decision)
             writing.commit(position.offset + 1)
         if publish:

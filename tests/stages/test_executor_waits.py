@@ -145,14 +145,14 @@ async def test_no_more_calls_at_once_than_the_api_allows(company, script):
 # --- ownership ------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_without_the_lease_nothing_is_sent(company, office):
+async def test_without_the_lease_nothing_is_sent_until_it_lapses(company, office):
     await company.ask(company.transfer())
-    lease = Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
+    Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
     desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
-    assert await desk.turn() == "2026-03-02T09:00:05.000Z"
+    assert await desk.turn() == "2026-03-02T09:01:00.000Z"
+    await desk.later(59)
     assert desk.send.calls == []
-    Leases(company.store).release(lease, company.clock.now())
-    await desk.later(5)
+    await desk.later(1)
     assert len(desk.send.calls) == 1
 
 
@@ -166,13 +166,27 @@ async def test_after_a_restore_nothing_is_sent_before_the_api_was_polled_to_its_
     assert desk.row("cm-transfer").state == "unknown", "it may have been sent by what was lost"
 
 
-async def test_an_owner_that_lost_its_lease_ends_with_the_stores_word(company, office):
+async def test_an_owner_that_lost_its_lease_gives_back_what_it_claimed_and_stands_by(company, office):
+    await company.ask(company.transfer())
+    desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
+    assert desk.desk.hold()
+    before = desk.row("cm-transfer")
+    with company.store.write() as writer:
+        writer.exec_driver_sql("UPDATE leases SET owner = 'another', epoch = epoch + 1, until = '2026-03-02T09:00:20.000Z'")
+    assert await desk.turn() == "2026-03-02T09:00:20.000Z"
+    assert desk.send.calls == []
+    assert desk.row("cm-transfer") == before
+    assert desk.desk.in_flight == 0
+    await desk.later(20)
+    assert len(desk.send.calls) == 1
+
+
+async def test_a_store_of_another_generation_ends_the_process(company, office):
     await company.ask(company.transfer())
     desk = office("zoho")
-    assert desk.desk.hold()
     with company.store.write() as writer:
-        writer.exec_driver_sql("UPDATE leases SET owner = 'another', epoch = epoch + 1")
-    with pytest.raises(StoreFenced):
+        company.store.set_meta(writer, "generation", "another")
+    with pytest.raises(StoreFenced, match="restart this process"):
         await desk.turn()
     assert desk.send.calls == []
 

@@ -276,7 +276,7 @@ async def test_without_the_lease_nothing_is_asked(company, script):
 
     Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
     poller = Poller(company.shop, "zoho", {"acme": company.desk("zoho", script(), calls=CALLS)}, Polling(), CALLS)
-    assert await poller.turn() == "2026-03-02T09:00:05.000Z"
+    assert await poller.turn() == "2026-03-02T09:01:00.000Z", "when that lease lapses"
 
 
 def test_who_is_there_is_read_before_what_they_owe():

@@ -71,7 +71,8 @@ async def test_what_was_appended_and_not_marked_is_marked_at_the_next_start(comp
     late = await company.ask(company.read_invoice("inv-late"), publish=False)
     async with again() as restarted:
         relay = Relay(restarted.shop)
-        await relay.recover()
+        for partition in range(company.topics.partitions):
+            await relay.recover(partition)
         assert states(restarted, "inv-0", "inv-2", "inv-late") == ["ready", "ready", "waiting_publication"]
         await relay.turn()
         assert await published(restarted) == [("acme", event.id) for event in (*asked, late)]

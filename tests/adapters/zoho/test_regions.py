@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.zoho.regions import REGIONS, RegionError, region, region_of
+from adapters.zoho.regions import REGIONS, RegionError, region, region_of, simulator
 
 
 def test_the_eight_of_books_are_confirmed_and_two_are_not():
@@ -86,6 +86,17 @@ def test_this_machine_only_for_the_simulators(address):
 def test_the_sandbox_flag_opens_no_other_door(address):
     with pytest.raises(RegionError):
         region_of(address, sandbox=True)
+
+
+@pytest.mark.parametrize("address", ["http://sandbox:8102", "http://sandbox:8102/"])
+def test_the_simulators_are_where_the_settings_say(address):
+    assert region_of(address, table=[simulator("http://sandbox:8102")]).api_url == "http://sandbox:8102"
+
+
+@pytest.mark.parametrize("address", ["http://sandbox:8103", "http://sandbox", "http://sandbox:8102.evil.example", "http://sandbox:8102/x"])
+def test_the_simulators_are_nowhere_else(address):
+    with pytest.raises(RegionError):
+        region_of(address, table=[simulator("http://sandbox:8102")])
 
 
 def test_an_operator_adds_a_data_centre():
