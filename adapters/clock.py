@@ -1,7 +1,7 @@
 """The one seam through which the program learns the time and waits for it.
 
 `SystemClock` is the machine's. `SandboxClock` belongs to the simulators: time stands still until every program says it is quiet, and then
-jumps to the next thing that is due. HTTP deadlines and leases are not simulated; they stay on real time.
+jumps to the next thing that is due. HTTP deadlines are not simulated; they stay on real time.
 """
 
 import asyncio

@@ -15,11 +15,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from _child import Child
 from aiohttp import ClientSession, TCPConnector, web
 
 from adapters.clock import SystemClock
@@ -70,7 +71,7 @@ def body(number: int) -> bytes:
 # --- the two servers ---------------------------------------------------------------------------------------------------------------
 
 
-async def ours(log: Log, folder: Path) -> web.AppRunner:
+async def ours(log: Log, folder: Path, topics: Topics = TOPICS) -> web.AppRunner:
     """The gateway over its real parts."""
     store = open_store(f"sqlite:///{folder}/store.db")
     credentials = Credentials(store, Vault(Keyring.from_text(new_key("k1"))))
@@ -78,20 +79,25 @@ async def ours(log: Log, folder: Path) -> web.AppRunner:
     credentials.reload()
     clock = SystemClock()
     connections = {"acme": Connection(environment="sandbox", zoho=Zoho(organization_id="1"))}
-    shop = Shop(log, TOPICS, store, clock, Pulse(clock), Metrics(), connections)
+    shop = Shop(log, topics, store, clock, Pulse(clock), Metrics(), connections)
     return runner(Gateway(shop, credentials).routes())
 
 
-async def bare(log: Log, _folder: Path) -> web.AppRunner:
+async def bare(log: Log) -> web.AppRunner:
     """No more than reading, one HMAC and the append."""
     topic = TOPICS.deliveries_gocardless.name
+    return handler(lambda content: log.append([NewRecord(topic, b"acme", content)]))
+
+
+def handler(append: Callable[[bytes], Awaitable[object]]) -> web.AppRunner:
+    """Reads, compares one HMAC, and answers when `append` has ended."""
 
     async def handle(request: web.Request) -> web.Response:
         content = await request.read()
         signature = hmac.new(SECRET, content, "sha256").hexdigest()
         if not hmac.compare_digest(signature, request.headers.get("Webhook-Signature", "")):
             return web.Response(status=401)
-        await log.append([NewRecord(topic, b"acme", content)])
+        await append(content)
         return web.Response(status=204)
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -100,17 +106,20 @@ async def bare(log: Log, _folder: Path) -> web.AppRunner:
 
 
 async def serve(kind: str) -> None:
-    """Say the address, serve until the input ends."""
-    make = {"ours": ours, "bare": bare}[kind]
+    """One of the two, over a log of its own."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_log(f"sqlite://{folder}/log.db") as log:
             await log.ensure_topics(TOPICS)
-            serving = await make(log, Path(folder))
-            await serving.setup()
-            await web.TCPSite(serving, "127.0.0.1", 0).start()
-            print(f"http://127.0.0.1:{serving.addresses[0][1]}{PATH}", flush=True)
-            await asyncio.to_thread(sys.stdin.read)
-            await serving.cleanup()
+            await answer(await (ours(log, Path(folder)) if kind == "ours" else bare(log)))
+
+
+async def answer(serving: web.AppRunner) -> None:
+    """Say the address, serve until the input ends."""
+    await serving.setup()
+    await web.TCPSite(serving, "127.0.0.1", 0).start()
+    print(f"http://127.0.0.1:{serving.addresses[0][1]}{PATH}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await serving.cleanup()
 
 
 # --- the client ----------------------------------------------------------------------------------------------------------------------
@@ -152,42 +161,13 @@ async def client() -> None:
 # --- the comparison --------------------------------------------------------------------------------------------------------------------
 
 
-class Child:
-    """A process of this file."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process, self._in, self._out = process, process.stdin, process.stdout
-
-    @classmethod
-    async def start(cls, *options: str) -> "Child":
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable, __file__, *options, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
-        )
-
-    async def says(self) -> str:
-        line = (await self._out.readline()).decode().strip()
-        if not line:
-            raise RuntimeError("a process of the benchmark ended")
-        return line
-
-    async def ask(self, line: str) -> str:
-        self._in.write(f"{line}\n".encode())
-        return await self.says()
-
-    async def end(self) -> None:
-        self._in.close()
-        await self._process.wait()
-
-
-async def compare(rounds: int, seconds: float) -> dict[int, dict[str, list[float]]]:
-    """Rates by concurrency and server, one per round. Who goes first changes from round to round."""
-    servers = {"ours": await Child.start("--serve", "ours"), "bare": await Child.start("--serve", "bare")}
+async def compare(rounds: int, seconds: float, *words: str) -> dict[int, dict[str, list[float]]]:
+    """Rates by concurrency and server, one per round. Who goes first changes from round to round. `words`: how the servers are started,
+    before the name of each.
+    """
+    servers = {name: await Child.start(*words, name) for name in ("ours", "bare")}
     urls = {name: await server.says() for name, server in servers.items()}
-    sender = await Child.start("--client")
+    sender = await Child.start(__file__, "--client")
     rates: dict[int, dict[str, list[float]]] = {number: {"ours": [], "bare": []} for number in CONCURRENCY}
     for url in urls.values():
         await sender.ask(f"{url} 16 0.5")  # warm
@@ -212,7 +192,7 @@ def main() -> None:
     elif options.client:
         uvloop.run(client())
     else:
-        show(asyncio.run(compare(options.rounds, options.seconds)), options.rounds)
+        show(asyncio.run(compare(options.rounds, options.seconds, __file__, "--serve")), options.rounds)
 
 
 def show(rates: dict[int, dict[str, list[float]]], rounds: int) -> None:

@@ -73,18 +73,18 @@ def months(invoices: int) -> list[tuple[Event, Decision]]:
     return list(one.log)
 
 
-async def write(log: Log, story: list[tuple[Event, Decision]], connections: int) -> int:
+async def write(log: Log, story: list[tuple[Event, Decision]], connections: int, topics: Topics = TOPICS) -> int:
     """The same story under many names, with its decisions published."""
-    await log.ensure_topics(TOPICS)
+    await log.ensure_topics(topics)
     for number in range(connections):
         name = f"company-{number}"
-        events = [event_record(TOPICS, msgspec.structs.replace(event, connection=name)) for event, _ in story]
+        events = [event_record(topics, msgspec.structs.replace(event, connection=name)) for event, _ in story]
         places = [place for start in range(0, len(events), 5_000) for place in await log.append(events[start : start + 5_000])]
         records: list[NewRecord] = []
         for place, (_, decision) in zip(places, story, strict=True):
             if not decision.empty:
                 value = codec.encode_decision(msgspec.structs.replace(decision, connection=name))
-                records.append(decision_records(TOPICS, value, place.offset, place.partition)[0])
+                records.append(decision_records(topics, value, place.offset, place.partition)[0])
         for start in range(0, len(records), 5_000):
             await log.append(records[start : start + 5_000])
     return len(story) * connections
@@ -104,13 +104,13 @@ def bare(log: Log) -> int:
     return count
 
 
-def rules(log: Log) -> int:
+def rules(log: Log, topics: Topics = TOPICS) -> int:
     """The rules over dictionaries, with the recorded decisions."""
     count = 0
     states: dict[str, State] = {}
-    for partition in range(TOPICS.partitions):
-        decisions = Decisions(log, TOPICS, partition)
-        for chunk in events_of(log, TOPICS, partition):
+    for partition in range(topics.partitions):
+        decisions = Decisions(log, topics, partition)
+        for chunk in events_of(log, topics, partition):
             for offset, event in chunk:
                 state = states.get(event.connection)
                 if state is None:

@@ -1,7 +1,7 @@
 """Which rows an event names: what a batch reads at once before the rules ask for it.
 
 A hint only: a row that is not named here is read when it is asked for, one by one. So rows that the rules look for in vain are named as
-well (is there a booking of this payment yet?): on a server each such question is a round trip, and there would be one for every second event.
+well (is there a booking of this payment yet?): on a server each such question is a round trip, and every second event would ask one.
 """
 
 from collections.abc import Callable, Iterator

@@ -233,7 +233,7 @@ class Worker:
         if self._delivery is None or self._app is None or self._failure is not None or not self._delivery.ready.is_set():
             return False
         positions = self._delivery.guard.positions()
-        asked = positions if tp is None else [tp]
+        asked = self.assigned() if tp is None else [tp]  # one without a position yet has everything before it
         for each in asked:
             if positions.get(each) != await self.log.end_offset(each):
                 return False

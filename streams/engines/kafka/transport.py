@@ -32,8 +32,10 @@ _FETCH_BYTES: Final = BATCH_BYTES // 2
 #: One wait for records. Lower: needless turns. Higher: a stop, or a partition that has room again, waits longer.
 _PUMP_S: Final = 0.5
 _PUMP_BESIDE_FULL_S: Final = 0.02
-#: Heartbeats within a session. Lower: a lost one ends the membership. Higher: load on the coordinator.
+#: Heartbeats within a session, and their longest distance: a member learns of a rebalance from an answer to one. Fewer: a lost one ends the
+#: membership, and partitions stand still for that much longer when a worker comes or goes. More: load on the coordinator.
 _HEARTBEATS: Final = 4
+_HEARTBEAT_MS: Final = 500
 #: How long a member may hold up a rebalance. Lower: a worker with a long handler is left out, and its work is done again. Higher: the group
 #: stands still for that long when a worker hangs.
 _REBALANCE_TIMEOUT_MS: Final = 30_000
@@ -71,8 +73,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         _log_of(delivery).joined(delivery.group, _Member(self.consumer))
 
     async def on_thread_stop(self) -> None:
-        """As Faust's, but it ends. With the brokers away, aiokafka's consumer waits for their answers when it is stopped, or ends by cancelling
-        itself (it awaits fetches that it has cancelled); the thread would then never say that it has stopped.
+        """As Faust's, but it ends. With the brokers away, aiokafka's consumer waits for their answers when it is stopped, or ends by
+        cancelling itself (it awaits fetches that it has cancelled); the thread would then never say that it has stopped.
         """
         stopping = asyncio.ensure_future(super().on_thread_stop())
         await asyncio.wait({stopping}, timeout=_STOP_S)
@@ -98,7 +100,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_wait_ms=500,
             session_timeout_ms=session_ms,
-            heartbeat_interval_ms=session_ms // _HEARTBEATS,
+            heartbeat_interval_ms=min(session_ms // _HEARTBEATS, _HEARTBEAT_MS),
             rebalance_timeout_ms=_REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=_POLL_LIMIT_MS,
             metadata_max_age_ms=60_000,

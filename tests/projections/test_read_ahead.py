@@ -1,0 +1,38 @@
+"""Reading ahead: what the rules ask for in a company's month, be it there or not, is read before they ask."""
+
+import sys
+from importlib import util
+from pathlib import Path
+
+from domain import process
+from projections.batch import take
+from projections.mappings import RowSource
+
+#: Single reads for each event. On a server each is a round trip; without names for what is not there yet there was one for every second event.
+MOST = 0.05
+_BATCH = 100
+
+
+def _company():
+    spec = util.spec_from_file_location("bench_company_month", Path(__file__).parents[2] / "bench" / "_company.py")
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_month_is_decided_with_hardly_a_single_read(store, monkeypatch):
+    story = [event for event, _ in _company().month(20).story]
+    asked = []
+    one = RowSource.one
+    monkeypatch.setattr(RowSource, "one", lambda source, kind, *key: asked.append(kind) or one(source, kind, *key))
+    own = take(store, "core", "events", 0)
+    for start in range(0, len(story), _BATCH):
+        part = story[start : start + _BATCH]
+        with own.batch(start) as batch:
+            batch.prepare(part)
+            for offset, event in enumerate(part, start):
+                batch.record(offset, event, process.step(batch.state(event.connection), event))
+            batch.commit(start + len(part))
+    assert len(story) > 300
+    assert 0 < len(asked) < MOST * len(story), sorted(asked)
