@@ -96,7 +96,8 @@ class _Gate:
 
 
 async def _about_to_send(_session: aiohttp.ClientSession, context: SimpleNamespace, _about: object) -> None:
-    context.trace_request_ctx.check()
+    if context.trace_request_ctx is not None:  # what is sent without `exchange` has no last moment
+        context.trace_request_ctx.check()
 
 
 def _at_the_last_moment() -> aiohttp.TraceConfig:

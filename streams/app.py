@@ -288,7 +288,7 @@ class Worker:
     async def _run(self, spec: HandlerSpec, delivery: Delivery, batch: Batch) -> None:
         if delivery.halted:
             await asyncio.Event().wait()  # until the stop cancels it: no record may be skipped
-        if not delivery.guard.is_in_flight(batch):
+        if delivery.handing_over or not delivery.guard.is_in_flight(batch):
             return  # overtaken by a new start of its partition, which brings it again
         delivery.begin()
         try:

@@ -54,6 +54,7 @@ class Delivery:
         self._running = 0
         self._ends: asyncio.Future[None] | None = None
         self.halted = False
+        self.handing_over = False  # partitions are being taken away: what has not begun is left for whoever gets them
 
     def halt(self) -> None:
         """Deliver nothing more."""
@@ -206,11 +207,13 @@ class BatchConsumer:
         except Exception as fault:
             delivery.on_failure(fault)
             raise
+        delivery.handing_over = False
         delivery.stir.set()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Let handlers end that have begun, and say how far they came, so that the next owner need not do it again."""
         if revoked:
+            self.delivery.handing_over = True
             self.stop_flow()
             with suppress(TimeoutError):
                 async with asyncio.timeout(REVOKE_GRACE_S):

@@ -40,7 +40,7 @@ def test_a_topic_that_no_engine_could_hold_is_refused(name, partitions):
 
 def test_every_error_says_what_where_and_what_to_do():
     errors = [each for each in vars(log_module).values() if isinstance(each, type) and issubclass(each, LogError)]
-    assert len(errors) == 16
+    assert len(errors) == 18
     for error in errors:
         told = error("it broke", "/a/log.db", "mend it")
         assert str(told) == "it broke; at /a/log.db; mend it"

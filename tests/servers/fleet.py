@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,9 @@ PATIENCE_S = 240.0
 
 #: Real seconds for which a killed broker stays away. Lower than its session of 4 s: its partitions wait for it rather than for a leader.
 _BROKER_DOWN_S = 6.0
+
+#: When debits are made, invitations sent, and payments confirmed and payouts paid.
+_BUSY = ("06:00", "10:00", "11:40", "11:40")
 
 #: A stage failed, and its process ended to be started again.
 _STAGE_FAILED = 70
@@ -137,15 +140,15 @@ class Moment(NamedTuple):
     later_s: float
 
 
-def seeded_moments(plan: Month, names: Iterable[str], each: int, seed: int, *, longest_s: float = 0.5) -> list[Moment]:
-    """Every name `each` times, in a seeded order, at seeded moments while the month is busy. The same seed gives the same moments."""
+def seeded_moments(plan: Month, names: Iterable[str], each: int, seed: int, *, longest_s: float = 0.8) -> list[Moment]:
+    """Every name `each` times, in a seeded order, on seeded days at the hours at which the most happens. The same seed gives the same
+    moments.
+    """
     draw = random.Random(seed)
     victims = [name for name in names for _ in range(each)]
     draw.shuffle(victims)
-    first = datetime.fromisoformat(plan.opens_at) + timedelta(hours=1)
-    span_s = (datetime.fromisoformat(plan.drained_at) - first).total_seconds() * 0.8
-    places = sorted(draw.uniform(0, span_s) for _ in victims)
-    instants = [f"{first + timedelta(seconds=int(place)):%Y-%m-%dT%H:%M:%S}.000000Z" for place in places]
+    days = [date.fromisoformat(plan.start) + timedelta(days=draw.randrange(2, plan.days + 4)) for _ in victims]
+    instants = sorted(f"{day.isoformat()}T{draw.choice(_BUSY)}:00.000000Z" for day in days)
     return [Moment(at, name, draw.uniform(0, longest_s)) for at, name in zip(instants, victims, strict=True)]
 
 
