@@ -200,10 +200,11 @@ class BatchConsumer:
                 offset = await delivery.resume(TopicPartition(*tp))
                 if tp not in self.assignment():
                     continue  # taken away while the store was asked; a further rebalance sees to the rest
+                # The guard first: records that come between the two must meet a partition that knows what it expects.
+                delivery.guard.resume(TopicPartition(*tp), offset)
                 await self._seek(tp, offset)
                 self._read_offset[tp] = offset or None
                 self._committed_offset[tp] = offset
-                delivery.guard.resume(TopicPartition(*tp), offset)
         except Exception as fault:
             delivery.on_failure(fault)
             raise

@@ -79,6 +79,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         stopping = asyncio.ensure_future(super().on_thread_stop())
         await asyncio.wait({stopping}, timeout=_STOP_S)
         if stopping.done() and not stopping.cancelled() and stopping.exception() is None:
+            await self._consumer._client.close()  # noqa: SLF001 - a connection that was being made when it stopped would stay
             return
         stopping.cancel()
         closing = asyncio.ensure_future(self._consumer._client.close())  # noqa: SLF001 - its stop has not come as far as that
@@ -173,6 +174,8 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
                     await self._keep(TopicPartition(*tp), records)
                 if found:
                     delivery.stir.set()
+                elif self.flow_active:
+                    await self._go_back(active & {TopicPartition(*tp) for tp in self._active_partitions})
         except asyncio.CancelledError:
             raise
         except Exception as fault:  # noqa: BLE001 - a consumer that cannot fetch halts the worker, whatever the reason
@@ -184,8 +187,7 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
         if handled is None:
             return  # not ours any more, or not yet
         buffer = self._buffers.setdefault(tp, deque())
-        batch = self.delivery.guard.in_flight(tp)
-        expected = buffer[-1].offset + 1 if buffer else handled if batch is None else batch.next_offset
+        expected = self._expected(tp, handled)
         fresh = [one for one in found if one.offset >= expected]
         if not fresh:
             return
@@ -196,6 +198,22 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
         # A gap that is there on a second look goes on to the guard, which refuses it by name.
         self._sought.pop(tp, None)
         buffer.extend(_record(tp, one) for one in fresh)
+
+    def _expected(self, tp: TopicPartition, handled: int) -> int:
+        """The offset that the next record must have."""
+        buffer = self._buffers.get(tp)
+        batch = self.delivery.guard.in_flight(tp)
+        return buffer[-1].offset + 1 if buffer else handled if batch is None else batch.next_offset
+
+    async def _go_back(self, active: set[TopicPartition]) -> None:
+        """See that the thread is not ahead of what was kept: nothing more may come that would show it."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001 - as for the seek
+        assignment = None if subscription is None else subscription.assignment
+        for tp in active:
+            handled = self.delivery.guard.position(tp)
+            state = None if assignment is None else assignment.state_value(self._new_topicpartition(*tp))
+            if handled is not None and state is not None and state.has_valid_position and state.position > self._expected(tp, handled):
+                await self._seek(tp, self._expected(tp, handled))
 
     async def _seek(self, partition: Any, offset: int) -> None:
         tp = TopicPartition(*partition)
