@@ -16,7 +16,7 @@ demo: $(READY)  ## A company's month, collected and reconciled by the real progr
 	$(BIN)/zoho-gocardless demo
 
 test: $(READY)  ## Everything that takes under two minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(READY)  ## What takes longer: whole months, killed thirty times
 	$(BIN)/python -m pytest -m soak
