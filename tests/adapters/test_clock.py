@@ -408,6 +408,7 @@ async def test_processes_move_together_once_they_say_the_same() -> None:
         await until_asked(executor, 3)
         assert simulation.world.now == START
         early = asyncio.create_task(sleeper(executor, "executor", 20))
+        await asyncio.sleep(0)  # asleep before it says that it has looked, as a loop of the program would be
         executor.says = "2"
         await asyncio.wait_for(asyncio.gather(early, late), 5)
         assert woken == [("executor", at(20)), ("worker", at(50))]

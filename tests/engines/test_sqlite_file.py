@@ -130,7 +130,7 @@ asyncio.run(main())
 
 async def test_a_folder_that_cannot_be_written_is_told(filled, tmp_path):
     tmp_path.chmod(0o555)
-    for folder in tmp_path.parents[:2]:
+    for folder in tmp_path.parents[:3]:
         folder.chmod(folder.stat().st_mode | 0o055)
     filled.chmod(0o444)
     said = as_nobody(TRY_APPEND, filled)
