@@ -1,6 +1,6 @@
 """What can be asked: read-only views over the projections, for the pages, the command line and `why`. Each answer is one snapshot."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -74,6 +74,18 @@ class Status(msgspec.Struct, frozen=True):
     open_discrepancies: dict[str, int]
     commands: dict[tuple[str, str], int]
     unpublished: int
+
+    def commands_by_api(self) -> dict[str, dict[str, int]]:
+        """The commands, by state within each API."""
+        found: dict[str, dict[str, int]] = {}
+        for (api, state), count in sorted(self.commands.items()):
+            found.setdefault(api, {})[state] = count
+        return found
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Counts by stage, status or state, for people: "1 collected, 2 on hold"; "none"."""
+    return ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(counts.items())) or "none"
 
 
 class Month(msgspec.Struct, frozen=True):

@@ -224,8 +224,8 @@ class Worker:
         positions = {} if self._delivery is None else self._delivery.guard.positions()
         behind: dict[str, dict[TopicPartition, int]] = {spec.name: {} for spec in self.handlers}
         names = {spec.topic: spec.name for spec in self.handlers}
-        for tp, position in positions.items():
-            behind[names[tp.topic]][tp] = await self.log.end_offset(tp) - position
+        for tp, end in (await self.log.end_offsets(positions)).items():
+            behind[names[tp.topic]][tp] = end - positions[tp]
         return behind
 
     async def idle(self, tp: TopicPartition | None = None) -> bool:
@@ -234,10 +234,8 @@ class Worker:
             return False
         positions = self._delivery.guard.positions()
         asked = self.assigned() if tp is None else [tp]  # one without a position yet has everything before it
-        for each in asked:
-            if positions.get(each) != await self.log.end_offset(each):
-                return False
-        return True
+        ends = await self.log.end_offsets(asked)
+        return all(positions.get(each) == end for each, end in ends.items())
 
     async def until_idle(self) -> None:
         """Wait until every record up to the end is handled.

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 import aiohttp
 from aiohttp import web
@@ -59,7 +59,7 @@ from streams.web import Web
 
 APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
 
-ROLES: Final[tuple[Role, ...]] = ("gateway", "worker", "executor", "web", "all")
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: Real seconds for which an append that the cluster did not take is tried again before the process ends. Lower: the election of a leader
 #: ends processes. Higher: a client that has lost its way stays lost that much longer; a restart would help it.

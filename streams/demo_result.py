@@ -8,9 +8,8 @@ import msgspec
 
 from projections.queries import Queries
 from projections.store import open_store
-from streams.log import TopicPartition
 from streams.month import Month
-from streams.opened import opened_log
+from streams.opened import events_in, opened_log
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -176,4 +175,4 @@ def shown(queries: Queries) -> list[Shown]:
 async def _events(settings: Settings) -> int:
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
-        return sum([await log.end_offset(TopicPartition(topics.events.name, number)) for number in range(topics.partitions)])
+        return await events_in(log, topics)

@@ -34,6 +34,12 @@ async def opened_log(settings: Settings) -> AsyncIterator[Log]:
         yield log
 
 
+async def events_in(log: Log, topics: Topics) -> int:
+    """How many events there have been."""
+    events = topics.events
+    return sum((await log.end_offsets(TopicPartition(events.name, number) for number in range(events.partitions))).values())
+
+
 async def last_learned(log: Log, topics: Topics) -> str:
     """The newest instant that the log knows of; the machine's time when it knows of none."""
     found = ""

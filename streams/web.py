@@ -5,14 +5,14 @@ It shows document numbers and amounts, no names and no bank details; nobody logs
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from aiohttp import web
 
 from projections.errors import StoreError
-from projections.queries import Queries, Status
+from projections.queries import Queries, in_words
 from projections.standstills import Standstills
 from projections.store import Store
 
@@ -71,8 +71,8 @@ class Web:
         if found.connection.gate != "open":
             waits.append(f"the gate is closed: run zoho-gocardless check {name}")
         waits += behind
-        facts = [("invoices", _counts(found.invoices)), ("payments", _counts(found.payments)), ("payouts", _counts(found.payouts))]
-        facts += [(f"calls to {api}", _counts(states)) for api, states in _by_api(found).items()]
+        facts = [("invoices", in_words(found.invoices)), ("payments", in_words(found.payments)), ("payouts", in_words(found.payouts))]
+        facts += [(f"calls to {api}", in_words(states)) for api, states in found.commands_by_api().items()]
         lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(said)}</dd>" for what, said in facts)
         told = "".join(f"<p class='waits'>{escape(one)}</p>" for one in waits)
         rows = "".join(
@@ -85,17 +85,6 @@ class Web:
             more = f"<p>Only the oldest {_SHOWN} are shown.</p>" if len(opened) > _SHOWN else ""
             table = f"<table><thead>{_COLUMNS}</thead><tbody>{rows}</tbody></table>{more}"
         return f"<section><h2>{escape(name)}</h2><dl>{lines}</dl>{told}{table}</section>"
-
-
-def _by_api(found: Status) -> dict[str, dict[str, int]]:
-    states: dict[str, dict[str, int]] = {}
-    for (api, state), count in sorted(found.commands.items()):
-        states.setdefault(api, {})[state] = count
-    return states
-
-
-def _counts(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(found.items())) or "none"
 
 
 def _document(body: str) -> str:

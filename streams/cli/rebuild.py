@@ -11,8 +11,7 @@ from projections.store import open_store
 from streams.cli.codes import OK, PERSON
 from streams.cli.frame import Command, Reply, Session, text
 from streams.dry_run import DryRun, dry_run
-from streams.log import Log, TopicPartition
-from streams.opened import group_of, last_learned, opened_log
+from streams.opened import events_in, group_of, last_learned, opened_log
 from streams.replay import Rebuilt, Verified
 from streams.replay import rebuild as rebuild_store
 from streams.replay import verify as verify_store
@@ -41,7 +40,7 @@ async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> 
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
         now = await last_learned(log, topics)
-        total = await _count(log, topics)
+        total = await events_in(log, topics)
         with session.progress("events", total) as progress:
             if dry:
                 return _tell_dry_run(dry_run(log, topics, limit=limit, progress=progress))
@@ -51,11 +50,6 @@ async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> 
                     return _tell_verified(verify_store(log, topics, live, now, folder, limit=limit, progress=progress))
             with log.hold_group(group_of(settings)), open_store(settings.store, now=now, rebuilding=True) as store:
                 return _tell_rebuilt(rebuild_store(log, topics, store, now, progress=progress))
-
-
-async def _count(log: Log, topics: Topics) -> int:
-    name = topics.events.name
-    return sum([await log.end_offset(TopicPartition(name, partition)) for partition in range(topics.partitions)])
 
 
 def _folder(url: str) -> Path:

@@ -6,7 +6,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from projections.queries import Status
+from projections.queries import Status, in_words
 from projections.standstills import Standstills
 from streams.cli.codes import OK, PERSON
 from streams.cli.frame import Command, Reply, Session, table
@@ -66,17 +66,14 @@ async def _status(session: Session, names: list[str]) -> Reply:
 async def _unhandled(operator: Operator) -> int:
     places = positions_of(operator.store, operator.topics)
     topic = operator.topics.events
-    ends = [await operator.log.end_offset(TopicPartition(topic.name, partition)) for partition in range(topic.partitions)]
-    return sum(end - places.get(partition, 0) for partition, end in enumerate(ends))
+    ends = await operator.log.end_offsets(TopicPartition(topic.name, partition) for partition in range(topic.partitions))
+    return sum(end - places.get(tp.partition, 0) for tp, end in ends.items())
 
 
 def _standing(session: Session, operator: Operator, name: str) -> Standing:
     found = operator.queries.status(name)
     own = found.connection
     opened = operator.queries.discrepancies(name)
-    commands: dict[str, dict[str, int]] = {}
-    for (api, state), count in sorted(found.commands.items()):
-        commands.setdefault(api, {})[state] = count
     standstills = Standstills(operator.store)
     aside = [one for one in standstills.set_aside() if one.connection == name]
     needs = [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
@@ -94,7 +91,7 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
         found.invoices,
         found.payments,
         found.payouts,
-        commands,
+        found.commands_by_api(),
         found.unpublished,
         opened,
         needs,
@@ -108,17 +105,13 @@ def _first_steps(name: str, found: Status) -> str:
     return f"it has not been checked: run `zoho-gocardless check {name}`"
 
 
-def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(found.items())) or "none"
-
-
 def _show(console: Console, one: Standing) -> None:
     console.print()
     console.print(f"{one.name} ({one.environment}): gate {one.gate}, policy {one.policy or 'none'}")
     for what, found in (("invoices", one.invoices), ("payments", one.payments), ("payouts", one.payouts)):
-        console.print(f"  {what}: {_counts(found)}")
+        console.print(f"  {what}: {in_words(found)}")
     for api, states in one.commands.items():
-        console.print(f"  calls to {api}: {_counts(states)}")
+        console.print(f"  calls to {api}: {in_words(states)}")
     for line in one.waits:
         console.print(f"  waits: {line}")
     for line in one.needs_person:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import faust
+from faust.exceptions import ImproperlyConfigured
 from faust.types.tuples import ConsumerMessage
 
 from streams.engines.guard import CommitGuard
@@ -85,6 +86,14 @@ class Delivery:
             self.quiet.set()
         self.stir.set()
         self._tell_end()
+
+
+def require_our_app(app: Any, scheme: str) -> None:
+    """Refuse a Faust app that would lose records over a transport of ours. Raises Faust's `ImproperlyConfigured`."""
+    if app.conf.processing_guarantee.value != "at_least_once":
+        raise ImproperlyConfigured(f"a {scheme}:// broker has no exactly_once: effects happen once by the store's transaction")
+    if not isinstance(getattr(app, "delivery", None), Delivery):
+        raise ImproperlyConfigured(f"a {scheme}:// broker runs under streams.app only: plain Faust agents lose failed records")
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]  # Faust ships no types that mypy can follow

@@ -16,11 +16,9 @@ import aiokafka
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from faust.exceptions import ImproperlyConfigured
-from faust.transport import base
 from faust.transport.drivers import aiokafka as driver
 
-from streams.engines.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Delivery
+from streams.engines.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Delivery, require_our_app
 from streams.engines.kafka.engine import KafkaLog
 from streams.engines.producer import Producer
 from streams.log import Record, TopicPartition
@@ -268,22 +266,14 @@ async def _seek(consumer: Any, tp: Any, offset: int) -> None:
     consumer.seek(tp, offset)
 
 
-class TransactionManager(base.TransactionManager):  # type: ignore[misc]  # as above
-    """Never started: the transport refuses exactly-once."""
-
-
 class Transport(driver.Transport):  # type: ignore[misc]  # as above
     """A cluster as Faust's broker, under `streams.app`."""
 
     Consumer: ClassVar[Any] = Consumer
     Producer: ClassVar[Any] = Producer
-    TransactionManager: ClassVar[Any] = TransactionManager
 
     def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
-        if app.conf.processing_guarantee.value != "at_least_once":
-            raise ImproperlyConfigured("exactly_once stays off: effects happen once by the store's transaction")
-        if not isinstance(getattr(app, "delivery", None), Delivery):
-            raise ImproperlyConfigured("a kafkalog:// broker runs under streams.app only: plain Faust agents lose failed records")
+        require_our_app(app, "kafkalog")
         super().__init__(url, app, loop)
 
 

@@ -7,11 +7,10 @@ rebalancing; exactly-once flags are refused, because the store's own transaction
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from faust.exceptions import ImproperlyConfigured
 from faust.transport import base
 from faust.types.tuples import TP
 
-from streams.engines.delivery import BatchConsumer, Delivery
+from streams.engines.delivery import BatchConsumer, Delivery, require_our_app
 from streams.engines.producer import Producer
 from streams.engines.sqlite.engine import SqliteLog
 from streams.log import Record, TopicPartition
@@ -104,22 +103,14 @@ class Consumer(BatchConsumer, base.Consumer):  # type: ignore[misc]  # Faust shi
         return TP(topic, partition)
 
 
-class TransactionManager(base.TransactionManager):  # type: ignore[misc]  # as above
-    """Never started: the transport refuses exactly-once."""
-
-
 class Transport(base.Transport):  # type: ignore[misc]  # as above
     """The embedded log as Faust's broker."""
 
     Consumer: ClassVar[Any] = Consumer
     Producer: ClassVar[Any] = Producer
-    TransactionManager: ClassVar[Any] = TransactionManager
     default_port = 0
     driver_version = "embedded"
 
     def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
-        if app.conf.processing_guarantee.value != "at_least_once":
-            raise ImproperlyConfigured("the embedded log has no exactly_once: effects happen once by the store's transaction")
-        if not isinstance(getattr(app, "delivery", None), Delivery):
-            raise ImproperlyConfigured("a sqlite:// broker runs under streams.app only: plain Faust agents lose failed records")
+        require_our_app(app, "sqlite")
         super().__init__(url, app, loop)
