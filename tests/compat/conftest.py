@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import util
 from pathlib import Path
@@ -42,10 +42,16 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Earlier:
 
 
 @asynccontextmanager
-async def lived_in(earlier: Earlier, plan: Month, folder: Path) -> AsyncIterator[tuple[World, EarlierProgram]]:
-    """An installation that the earlier version made: both sides filled, its program running, its gate open, the faults planted."""
+async def lived_in(
+    earlier: Earlier, plan: Month, folder: Path, fill: Callable[..., Awaitable[None]] | None = None, *filled: Any
+) -> AsyncIterator[tuple[World, EarlierProgram]]:
+    """An installation that the earlier version made: both sides filled (and more by `fill`), its program running, its gate open, the
+    faults planted.
+    """
     async with demo.sandbox(plan, folder) as world:
         await earlier.act("prepare", world, folder, plan)
+        if fill is not None:
+            await fill(world, *filled)
         program = earlier.program(folder)
         try:
             await program.start()
