@@ -3,6 +3,7 @@
 import sys
 from contextlib import AsyncExitStack
 from importlib import util
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ async def company(tmp_path, empty_store):
     """Log, store and shop; no Faust, no ports."""
     async with parts.Installation(tmp_path, empty_store) as made:
         yield made
+
+
+@pytest.fixture
+def make_company(tmp_path, empty_store):
+    """Makes a company as `company` is, each with files of its own."""
+    numbers = count()
+
+    def make():
+        folder = tmp_path / f"company-{next(numbers)}"
+        folder.mkdir()
+        return parts.Installation(folder, empty_store)
+
+    return make
 
 
 @pytest.fixture
