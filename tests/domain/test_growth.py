@@ -1,7 +1,11 @@
 """What one event costs does not grow with how much is open: rows read and written, and bytes decided, counted and not timed."""
 
 import pytest
-from growth import READS, Tally, due_day, paid_out
+from growth import READS, Tally, counted, due_day, paid_out
+from msgspec.structs import replace
+
+from domain import process
+from domain.decisions import Timer
 
 FEW, MANY = 500, 2_000
 
@@ -51,3 +55,20 @@ def test_the_bytes_that_an_event_decides_do_not_grow_with_what_is_open(walked, n
     found = growth(few.bytes, many.bytes)
     print(f"bytes, {name}: largest {max(few.bytes)} → {max(many.bytes)}, an invoice {sum(few.bytes) // FEW} → {sum(many.bytes) // MANY}")  # noqa: T201
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
+
+
+def test_the_walk_goes_on_where_a_rule_has_put_something_off(company, monkeypatch):
+    step = process.step
+
+    def putting_off(state, event):
+        decision = step(state, event)
+        puts_off = event.type == "zoho.contact_seen" or (event.type == "clock.due_reached" and event.data.timer == "rest:1")
+        timers = [Timer(f"rest:{1 + len(company.log) % 2}", event.learned_at, "contacts:c-1")] if puts_off else []
+        return replace(decision, timers=[*decision.timers, *timers])
+
+    monkeypatch.setattr(process, "step", putting_off)
+    tally = counted(company)
+    tally.counting = True
+    company.contact()
+    assert [event.data.timer for event, _ in company.log if event.type == "clock.due_reached"] == ["rest:1", "rest:2"]
+    assert len(tally.rows) == len(tally.bytes) == 3
