@@ -34,7 +34,8 @@ class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which poll a body is a page of. `kind` "gocardless.events", "zoho.invoices", "zoho.contacts", "zoho.currencies", … ; `page` from 1;
     `as_of` the instant the first page was asked for; `complete` on the last page; `fresh` the positions of rows that differ from what
-    was delivered before (None: all are fresh).
+    was delivered before (None: all are fresh). `tell_head`: with this page the list was read to its end, and the rules do not know yet that
+    it ever was.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     complete: bool
     status: int = 200
     fresh: list[int] | None = None
+    tell_head: bool = False
 
 
 class DeliveryMeta(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain import commands, events, ids, process, times
+from domain import commands, customers, events, ids, process, times
 from domain.commands import Command
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -160,6 +160,8 @@ class Company:
         facts = events.ConnectionChecked([], "20000000001", "GBP", "Europe/London", "CR1", "sandbox", {}, {"BA1": "GBP"})
         self.tell("connection.checked", facts)
         self.tell("policy.set", events.PolicySet("finance", POLICY))
+        for kind in customers.HEADS:
+            self.tell("poll.head_reached", events.HeadReached(kind, self.now))
         self.setting_up = len(self.story)
         self.tell("operator.gate_opened", events.GateOpened("finance"))
         self.answer_all()

@@ -8,12 +8,18 @@ from msgspec.structs import replace
 
 from domain.decisions import Decision
 from domain.envelope import Event, UnknownData
-from domain.errors import UndecodableEventError
+from domain.errors import OversizeDecisionError, UndecodableEventError
 from domain.events import SCHEMA, TYPES, GcEvent
 
 #: Longest event accepted, bytes. Lower than 1 MB: a listing of a few thousand invoices would not fit. Higher: one record could stall a
 #: partition for seconds and exceed Kafka's default `max.message.bytes`.
 MAX_EVENT_BYTES: Final = 1_000_000
+
+
+#: Largest decision, bytes. The largest that the rules make, for a page of 200 invoices that are all due, is about a quarter of it. Lower: a
+#: page of invoices with long texts sets its connection aside. Higher: with its public records it comes near the largest record of the log
+#: (8 MiB), which would stop the whole partition.
+MAX_DECISION_BYTES: Final = 2 * 1024 * 1024
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -78,8 +84,11 @@ def decode_event(value: bytes) -> Event:
 
 
 def encode_decision(decision: Decision) -> bytes:
-    """One decision as JSON: the same decision gives the same bytes."""
-    return _encoder.encode(decision)
+    """One decision as JSON: the same decision gives the same bytes. Raises `OversizeDecisionError` when it is larger than one may be."""
+    data = _encoder.encode(decision)
+    if len(data) > MAX_DECISION_BYTES:
+        raise OversizeDecisionError(f"a decision of {len(data)} bytes exceeds {MAX_DECISION_BYTES}")
+    return data
 
 
 def decode_decision(value: bytes) -> Decision:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from domain import commands, events, ledger, times
+from domain import ceilings, commands, customers, events, ledger, times
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.state import ConnectionRow, State
@@ -39,8 +39,11 @@ def evolve_checked(state: State, event: Event) -> Touched:
 def evolve_gate_opened(state: State, event: Event) -> Touched:
     """A person opens the gate: it opens only when the check found nothing that stops, and each of its decisions was accepted."""
     own = state.own
-    if refusal(own, event.data) == "":
-        own = replace(own, gate="open", undecided=())
+    data: events.GateOpened = event.data
+    if refusal(own, data) == "":
+        own = replace(own, gate="open", undecided=(), collect_from=data.collect_from or own.collect_from)
+        if data.first_count is not None and data.first_minor is not None:
+            own = replace(own, accepted_at=event.happened_at, accepted_count=data.first_count, accepted_minor=data.first_minor)
     return _put(state, own)
 
 
@@ -82,6 +85,25 @@ def evolve_currencies(state: State, event: Event) -> Touched:
     return _put(state, replace(own, rates={**own.rates, **data.rates}))
 
 
+def evolve_head(state: State, event: Event) -> Touched:
+    """A list of an API was read to its end; the first time counts."""
+    data: events.HeadReached = event.data
+    own = state.own
+    if data.kind in own.heads:
+        return ()
+    return _put(state, replace(own, heads={**own.heads, data.kind: data.as_of}))
+
+
+def evolve_day_accepted(state: State, event: Event) -> Touched:
+    """A person lets all debits of a day pass."""
+    data: events.DayAccepted = event.data
+    row = state.debit_days.get(ceilings.day_key(data.day, data.currency))
+    if row is None or row.accepted:
+        return ()
+    state.debit_days[row.id] = replace(row, accepted=True)
+    return (("connections", state.own.id),)
+
+
 def evolve_time(state: State, event: Event) -> Touched:
     """A person vouches for the clock."""
     data: events.TimeAccepted = event.data
@@ -109,8 +131,18 @@ def decide(draft: Draft, key: str) -> None:
             ask_sweep(draft)
     elif isinstance(data, events.DayBegan) and own.gate == "open":
         ask_sweep(draft)
-    elif isinstance(data, events.PolicySet) and own.policy is not None and data.policy != own.policy:
-        draft.open("policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version))
+    elif isinstance(data, events.DayAccepted):
+        draft.close("day_over_limit", f"debit_days:{ceilings.day_key(data.day, data.currency)}")
+        ask_sweep(draft)
+    elif isinstance(data, events.HeadReached) and customers.judged(draft.state):
+        draft.wake(customers.UNMATCHED)
+    elif isinstance(data, events.PolicySet) and own.policy is not None:
+        if data.policy != own.policy:
+            draft.open("policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version))
+            return
+        draft.wake(customers.UNMATCHED)
+        if own.gate == "open":  # what a ceiling holds may pass under the new one
+            ask_sweep(draft)
 
 
 def _post_opening(draft: Draft, own: ConnectionRow) -> None:

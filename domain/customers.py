@@ -1,22 +1,36 @@
 """Customers: a contact in Zoho is matched with a payer at GoCardless, or invited. Never a second payer, never a guess.
 
-Order of matching: the stored link (Zoho's custom field, or the payer's metadata), then a unique email, then a unique reference; whatever
-is ambiguous waits for a person. An invitation is a billing request and its hosted page.
+Order of matching: the stored link (Zoho's custom field, or the payer's metadata), then a unique reference, then a unique e-mail where the
+policy says so; whatever is ambiguous waits for a person. "Unique" is judged once both sides have been read to their heads, and again when
+another contact or payer gets the same one: a link that rests on it is doubtful from then on, and nothing is collected by it. An invitation
+is a billing request and its hosted page.
 """
+
+from typing import Final
 
 from msgspec.structs import replace
 
-from domain import commands, events, ids
+from domain import commands, events, ids, lists
 from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
 from domain.envelope import Event
-from domain.state import BillingRequest, CommandRow, Contact, Handle, Mandate, Payer, State
+from domain.state import BillingRequest, CommandRow, Contact, Invoice, Mandate, Payer, State
 
 Touched = tuple[tuple[str, str], ...]
 
-#: Invoices remembered as waiting for one contact's mandate. Lower: some of a large customer's would wait for the daily sweep. Higher:
-#: the contact's row grows with each.
-MAX_WAITING = 500
+#: Lists that must have been read to their end before anybody is unique.
+HEADS: Final = ("gocardless.customers", "gocardless.mandates", "zoho.contacts")
+
+#: Contacts that share an address, or payers, that are looked at together. Lower: a person is shown fewer of them. Higher: one change of a
+#: shared address (noreply@…) leads to that many looks. The others look again when they next owe something.
+SHARING: Final = 20
+
+#: Mandates of one payer that are looked at, newest first. Lower: a payer with many lost ones seems to have none. Higher: each look at one
+#: of its invoices reads that many rows.
+MANDATES: Final = 100
+
+#: Contacts that look again when a list has been read to its head, or a policy comes into force.
+UNMATCHED: Final = "unmatched"
 
 #: A payment may be made on a mandate in these states (GoCardless API reference, payments; reference traps 8: some schemes activate a
 #: mandate only with its first payment, so waiting for "active" would wait for ever).
@@ -48,8 +62,7 @@ def evolve_contact(state: State, event: Event) -> Touched:
         if held.last_modified == new.last_modified and event.type != "zoho.contact_read":
             return (("contact_ties", seen.id),)
     state.contacts[seen.id] = new
-    _rehandle(state, "contacts", seen.id, _handles(held), _handles(new))
-    return (("contacts", seen.id),)
+    return (("contacts", seen.id), *_rehandle(state, "contacts", seen.id, _handles(held), _handles(new)))
 
 
 def evolve_payer(state: State, event: Event) -> Touched:
@@ -67,30 +80,26 @@ def evolve_payer(state: State, event: Event) -> Touched:
     state.payers[seen.id] = new
     old_handles = {f"email:{held.email}"} if held is not None and held.email else set()
     new_handles = {f"email:{new.email}"} if new.email else set()
-    _rehandle(state, "payers", seen.id, old_handles, new_handles)
-    named = state.handles.get(f"payer:{seen.id}") or Handle("")
-    touched = [key for handle in sorted(new_handles) for key in state.handles[handle].contacts] + list(named.contacts)
+    touched = list(_rehandle(state, "payers", seen.id, old_handles, new_handles))
+    touched += [("contacts", key) for key in lists.oldest(state, f"contacts:payer:{seen.id}", SHARING)]
     if held is not None and held.link != new.link:
         claimed = state.contacts.get(held.link)
         if claimed is not None and claimed.claimed_by == seen.id:
             state.contacts[claimed.id] = replace(claimed, claimed_by="")
-            touched.append(claimed.id)
+            touched.append(("contacts", claimed.id))
     if new.link:
         state.contacts[new.link] = replace(state.contacts.get(new.link) or Contact(new.link), claimed_by=seen.id)
-        touched.append(new.link)
-    return tuple(("contacts", key) for key in touched)
+        touched.append(("contacts", new.link))
+    return tuple(touched)
 
 
 def add_reference(state: State, reference: str, payer: str) -> Touched:
     """A payer's mandate carries this reference: contacts with the same one may be it."""
-    if not reference:
-        return ()
-    handle = f"reference:{reference}"
-    _rehandle(state, "payers", payer, set(), {handle})
-    return tuple(("contacts", key) for key in state.handles[handle].contacts)
+    return _rehandle(state, "payers", payer, set(), {f"reference:{reference}"}) if reference else ()
 
 
 def _handles(contact: Contact | None) -> set[str]:
+    """What a contact shares with a payer: "email:<lower case>", "reference:<text>", and "payer:<id>" for the payer that it names."""
     if contact is None:
         return set()
     found = {f"email:{contact.email}"} if contact.email else set()
@@ -99,16 +108,13 @@ def _handles(contact: Contact | None) -> set[str]:
     return found | ({f"reference:{contact.reference}"} if contact.reference else set())
 
 
-def _rehandle(state: State, side: str, key: str, old: set[str], new: set[str]) -> None:
+def _rehandle(state: State, side: str, key: str, old: set[str], new: set[str]) -> Touched:
+    """Keep the lists of who shares what; the contacts for which "unique" may have become another answer."""
     for handle in sorted(old - new):
-        row = state.handles.get(handle)
-        if row is not None:
-            state.handles[handle] = replace(row, **{side: tuple(one for one in getattr(row, side) if one != key)})
+        lists.remove(state, f"{side}:{handle}", key)
     for handle in sorted(new - old):
-        row = state.handles.get(handle) or Handle(handle)
-        held: tuple[str, ...] = getattr(row, side)
-        if key not in held:
-            state.handles[handle] = replace(row, **{side: (*held, key)})
+        lists.add(state, f"{side}:{handle}", key)
+    return tuple(("contacts", one) for handle in sorted(old ^ new) for one in lists.oldest(state, f"contacts:{handle}", SHARING))
 
 
 def evolve_billing_request(state: State, event: Event) -> Touched:
@@ -162,11 +168,10 @@ def evolve_match(state: State, event: Event) -> Touched:
 
 def usable_mandate(state: State, contact: Contact, currency: str) -> Mandate | None:
     """The mandate to debit: of this contact's payer, in this currency, chargeable; an active one first, then the newest."""
-    payer = state.payers.get(contact.payer) if contact.payer else None
-    if payer is None:
+    if not contact.payer:
         return None
     found = None
-    for key in reversed(payer.mandates):
+    for key in lists.newest(state, f"mandates:{contact.payer}", MANDATES):
         mandate = state.mandates.get(key)
         if mandate is None or mandate.currency != currency or mandate.status not in CHARGEABLE:
             continue
@@ -174,6 +179,39 @@ def usable_mandate(state: State, contact: Contact, currency: str) -> Mandate | N
             return mandate
         found = found or mandate
     return found
+
+
+def judged(state: State) -> bool:
+    """Whether both sides have been read to their heads, so that what is unique can be told."""
+    heads = state.own.heads
+    return all(kind in heads for kind in HEADS)
+
+
+def doubtful(state: State, contact: Contact) -> bool:
+    """Whether the link of a contact rests on an e-mail or reference that another contact, or another payer, has as well.
+
+    Where the payer no longer has it (an address was changed), the link does not rest on it any more.
+    """
+    if contact.match_by not in {"email", "reference"} or not contact.payer:
+        return False
+    handle = f"{contact.match_by}:{contact.email if contact.match_by == 'email' else contact.reference}"
+    if not lists.has(state, f"payers:{handle}", contact.payer):
+        return False
+    return lists.only(state, f"contacts:{handle}") != contact.id or _candidates(state, contact.match_by, handle, contact.id) != [
+        contact.payer
+    ]
+
+
+def _candidates(state: State, how: str, handle: str, contact: str) -> list[str]:
+    """The payers with this handle, but for those that belong to another contact by something better; of a great many, the first."""
+    return [key for key in lists.oldest(state, f"payers:{handle}", SHARING) if not _better_linked(state, key, contact, how)]
+
+
+def _better_linked(state: State, payer: str, contact: str, how: str) -> bool:
+    if not _taken(state, payer, contact):
+        return False
+    other = state.contacts.get(state.payers[payer].contact)
+    return other is None or other.match_by != how
 
 
 def decide_tie(draft: Draft, key: str) -> None:
@@ -189,10 +227,13 @@ def decide(draft: Draft, key: str) -> None:
     data = draft.event.data
     if isinstance(data, events.MatchApproved) and data.contact == key:
         _approved(draft, contact, data)
-    elif contact.match != "linked":
-        _match(draft, contact)
+    else:
+        if contact.match == "linked" and doubtful(draft.state, contact):
+            contact = _unlink(draft, contact)
+        if contact.match != "linked":
+            _match(draft, contact)
     contact = draft.state.contacts[key]
-    for currency in _waiting_currencies(draft.state, contact):
+    for currency in _waiting_currencies(draft, contact):
         if usable_mandate(draft.state, contact, currency) is None:
             _need_mandate(draft, contact, currency)
         else:
@@ -206,7 +247,7 @@ def _approved(draft: Draft, contact: Contact, data: events.MatchApproved) -> Non
         draft.mark("payers", data.payer, contact=contact.id)
         _link(draft, contact, data.payer, "operator")
     elif data.invite:
-        for currency in _waiting_currencies(draft.state, contact) or [contact.currency]:
+        for currency in _waiting_currencies(draft, contact) or [contact.currency]:
             _invite(draft, contact, currency)
 
 
@@ -229,22 +270,59 @@ def _match(draft: Draft, contact: Contact) -> None:
         else:
             _read_payer(draft, stored)
         return
-    for how, handle in (("email", f"email:{contact.email}"), ("reference", f"reference:{contact.reference}")):
-        row = state.handles.get(handle)
-        if row is None or not row.payers or handle.endswith(":"):
+    if not judged(state):
+        draft.join(UNMATCHED, contact.id)
+        return
+    for how, handle in (("reference", f"reference:{contact.reference}"), ("email", f"email:{contact.email}")):
+        free = [] if handle.endswith(":") else _candidates(state, how, handle, contact.id)
+        if not free:
             continue
-        free = [key for key in row.payers if not _taken(state, key, contact.id)]
-        if len(free) == 1 and len(row.contacts) == 1:
-            if how == "reference" or state.policy.match_by_email == "auto":
-                _link(draft, contact, free[0], how)
-            else:
-                draft.mark("contacts", contact.id, match="proposed")
-                draft.open("match_proposed", f"contacts:{contact.id}", name=contact.id, how=how, payer=free[0])
-            return
-        if free:
-            draft.mark("contacts", contact.id, match="ambiguous")
-            draft.open("contact_ambiguous", f"contacts:{contact.id}", name=contact.id, count=str(len(free)), how=f"same {how}")
-            return
+        alone = len(free) == 1 and lists.only(state, f"contacts:{handle}") == contact.id
+        if alone and how == "email" and state.own.policy is None:
+            draft.join(UNMATCHED, contact.id)
+        elif alone and (how == "reference" or state.policy.match_by_email == "auto"):
+            _link(draft, contact, free[0], how)
+        elif alone:
+            draft.join(UNMATCHED, contact.id)
+            draft.mark("contacts", contact.id, match="proposed")
+            draft.close("contact_ambiguous", f"contacts:{contact.id}")
+            draft.open("match_proposed", f"contacts:{contact.id}", name=contact.id, how=_HOW[how], payer=free[0])
+        else:
+            _ambiguous(draft, contact, how, free, lists.oldest(state, f"contacts:{handle}", SHARING))
+        return
+    if contact.match in {"ambiguous", "proposed"}:  # who it might have been has gone
+        draft.mark("contacts", contact.id, match="none")
+        for code in ("contact_ambiguous", "match_proposed", "payer_taken", "link_conflict"):
+            draft.close(code, f"contacts:{contact.id}")
+
+
+_HOW: Final = {"email": "e-mail", "reference": "reference"}
+
+
+def _ambiguous(draft: Draft, contact: Contact, how: str, payers: list[str], contacts: list[str]) -> None:
+    """Several could be meant: all of them are named, and a person decides."""
+    draft.mark("contacts", contact.id, match="ambiguous")
+    draft.close("match_proposed", f"contacts:{contact.id}")
+    draft.open(
+        "contact_ambiguous",
+        f"contacts:{contact.id}",
+        name=contact.id,
+        how=_HOW[how],
+        contacts=_named(contacts),
+        payers=_named(payers),
+    )
+
+
+def _named(keys: list[str]) -> str:
+    return ", ".join(keys) + (" and others" if len(keys) >= SHARING else "")
+
+
+def _unlink(draft: Draft, contact: Contact) -> Contact:
+    """A link that rests on what others have as well is none: nothing more is collected by it until a person has said who is who."""
+    draft.mark("payers", contact.payer, contact="")
+    draft.mark("contacts", contact.id, payer="", match="none", match_by="")
+    row: Contact = draft.state.contacts[contact.id]
+    return row
 
 
 def _taken(state: State, payer: str, contact: str) -> bool:
@@ -256,11 +334,12 @@ def _link(draft: Draft, contact: Contact, payer: str, how: str) -> None:
     about = f"contacts:{contact.id}"
     if _taken(draft.state, payer, contact.id):
         draft.mark("contacts", contact.id, match="ambiguous")
-        draft.open("contact_ambiguous", about, name=contact.id, count="1", how="linked to another contact")
+        draft.open("payer_taken", about, name=contact.id, payer=payer, other=draft.state.payers[payer].contact)
         return
     draft.mark("contacts", contact.id, payer=payer, match="linked", match_by=how)
     draft.mark("payers", payer, contact=contact.id)
-    for code in ("contact_ambiguous", "match_proposed", "link_conflict"):
+    draft.leave(UNMATCHED, contact.id)
+    for code in ("contact_ambiguous", "payer_taken", "match_proposed", "link_conflict"):
         draft.close(code, about)
 
 
@@ -270,21 +349,36 @@ def _read_payer(draft: Draft, payer: str) -> None:
         draft.command(f"payers:{payer}", purpose, commands.ReadPayer(payer), priority=commands.PRIORITY_READ)
 
 
-def _waiting_currencies(state: State, contact: Contact) -> list[str]:
-    rows = (state.invoices.get(key) for key in contact.waiting)
-    return sorted({row.currency for row in rows if row is not None and row.stage == "waiting"})
+def wait(draft: Draft, contact: str, invoice: Invoice) -> None:
+    """An invoice waits for a mandate of its contact, in its currency; it is woken when there is one."""
+    draft.join(f"waiting:{contact}:{invoice.currency}", invoice.id)
+    row = draft.state.contacts.get(contact)
+    held = row.waiting_currencies if row is not None else ()
+    if invoice.currency not in held:
+        draft.mark("contacts", contact, waiting_currencies=tuple(sorted((*held, invoice.currency))))
+
+
+def _waiting_currencies(draft: Draft, contact: Contact) -> list[str]:
+    """The currencies in which an invoice still waits; those that have been paid meanwhile, or moved, leave their list on the way."""
+    found = []
+    for currency in contact.waiting_currencies:
+        name = f"waiting:{contact.id}:{currency}"
+        for key in lists.oldest(draft.state, name, SHARING):
+            row = draft.state.invoices.get(key)
+            if row is not None and (row.stage, row.contact, row.currency) == ("waiting", contact.id, currency):
+                found.append(currency)
+                break
+            draft.leave(name, key)
+    if len(found) < len(contact.waiting_currencies):
+        rest = tuple(one for one in contact.waiting_currencies if lists.first(draft.state, f"waiting:{contact.id}:{one}"))
+        draft.mark("contacts", contact.id, waiting_currencies=rest)
+    return found
 
 
 def _wake(draft: Draft, contact: Contact, currency: str) -> None:
-    rest = []
-    for key in contact.waiting:
-        row = draft.state.invoices.get(key)
-        if row is not None and row.stage == "waiting":
-            if row.currency == currency:
-                draft.touch("invoices", key)
-            else:
-                rest.append(key)
-    draft.mark("contacts", contact.id, waiting=tuple(rest))
+    row = draft.state.contacts[contact.id]
+    draft.mark("contacts", contact.id, waiting_currencies=tuple(one for one in row.waiting_currencies if one != currency))
+    draft.wake(f"waiting:{contact.id}:{currency}")
     draft.close("needs_mandate", f"contacts:{contact.id}")
 
 
@@ -292,7 +386,8 @@ def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
     request = draft.state.billing_requests.get(contact.billing_request)
     invited = draft.attempts(f"invite:{contact.id}:{currency}") > 0
     over = request is not None and request.status in {"cancelled", "failed"}
-    if draft.state.own.gate != "open" or contact.match in {"ambiguous", "proposed"} or (invited and not over):
+    undecided = contact.match in {"ambiguous", "proposed"} or not judged(draft.state)
+    if draft.state.own.gate != "open" or undecided or (invited and not over):
         return
     if draft.state.policy.invite == "auto" and not over:
         _invite(draft, contact, currency)
@@ -314,7 +409,7 @@ def _invite(draft: Draft, contact: Contact, currency: str) -> None:
         purpose,
         commands.CreateBillingRequest(contact.id, currency, CURRENCY_SCHEME[currency], contact.payer),
         priority=commands.PRIORITY_MONEY,
-        key=ids.idempotency_key(draft.state.connection, purpose, attempt),
+        key=ids.idempotency_key(draft.state.own.environment, draft.state.own.organization_id, purpose, attempt),
     )
 
 
@@ -350,7 +445,8 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
         if request is None or not request.contact:
             draft.mark("billing_requests", outcome.resource_id, contact=key)
         purpose = f"flow:{outcome.resource_id}"
-        flow_key = ids.idempotency_key(draft.state.connection, purpose, draft.attempts(purpose) + 1)
+        own = draft.state.own
+        flow_key = ids.idempotency_key(own.environment, own.organization_id, purpose, draft.attempts(purpose) + 1)
         data = commands.CreateFlow(key, outcome.resource_id)
         draft.command(about, purpose, data, priority=commands.PRIORITY_MONEY, key=flow_key)
         draft.touch("billing_requests", outcome.resource_id)

@@ -1,13 +1,14 @@
 """What one event made us decide: immutable, one record, taken as it stands by every later rebuild."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from domain.commands import Command
 
 #: Version of the rules, written into each decision. Raised with every change of what is decided for the same facts.
-RULES_VERSION: Final = 1
+#: 1: version 0.1.0. 2: bounded decisions, matching once both sides are read, ceilings, keys from what the APIs call us.
+RULES_VERSION: Final = 2
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,7 +56,15 @@ class Mark(msgspec.Struct, frozen=True):
 
     kind: str
     key: str
-    changes: dict[str, str | int | bool | list[str] | None]
+    changes: dict[str, str | int | bool | list[str] | dict[str, list[int]] | None]
+
+
+class ListChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change of a list (`domain.lists`): a key joins at its end, or leaves it; or a walk begins that ends with its present last key."""
+
+    list: str
+    key: str = ""
+    act: Literal["join", "leave", "walk"] = "join"
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -67,12 +76,14 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that `event` made us decide. Empty lists are left out on the wire."""
+    """All that `event` made us decide. Empty lists are left out on the wire, and so is version 1 of the rules, which is what a record
+    without it means for ever.
+    """
 
     event: str
     connection: str
     at: str
-    rules: int = RULES_VERSION
+    rules: int = 1
     policy: int = 0
     commands: list[Command] = []
     resends: list[str] = []
@@ -81,11 +92,20 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: list[str] = []
     timers: list[Timer] = []
     marks: list[Mark] = []
+    lists: list[ListChange] = []
     publications: list[Publication] = []
 
     @property
     def empty(self) -> bool:
         """Whether nothing was decided: then no record is written."""
         return not (
-            self.commands or self.resends or self.entries or self.opened or self.closed or self.timers or self.marks or self.publications
+            self.commands
+            or self.resends
+            or self.entries
+            or self.opened
+            or self.closed
+            or self.timers
+            or self.marks
+            or self.lists
+            or self.publications
         )

@@ -36,8 +36,14 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "Remove the cause, then replay it: `zoho-gocardless parked replay {id}`.",
     ),
     "contact_ambiguous": Kind(
-        "{name} could be any of {count} payers at GoCardless ({how}); nothing was linked.",
-        "Approve one: `zoho-gocardless decide match {name} --payer ID`.",
+        "Contacts {contacts} and payers {payers} at GoCardless have the same {how}: who {name} is cannot be told, and nothing is collected "
+        "from it by that.",
+        "Approve the right payer: `zoho-gocardless decide match {name} --payer ID`. Or correct the {how} on one side.",
+    ),
+    "day_over_limit": Kind(
+        "Debits in {currency_code} on {day} reached the day's ceiling ({limit}); further ones are held.",
+        "Look whether that many are right. Then let the day pass: `zoho-gocardless decide day {day} --currency {currency_code}`, or raise "
+        "rules.max_day_count and rules.max_day and approve the policy.",
     ),
     "debit_failed": Kind(
         "The debit for {number} failed: {reason}.",
@@ -45,7 +51,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
     ),
     "debit_over_limit": Kind(
         "{number} is above the largest debit allowed without a person's approval.",
-        "Approve it: `zoho-gocardless decide invoice {number} --retry`, or raise the limit in the policy.",
+        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_debit and approve the policy: then it is "
+        "looked at again.",
     ),
     "debit_refused": Kind(
         "GoCardless refused the debit for {number}: {reason}.",
@@ -59,6 +66,10 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "A delivery could not be read at {where}: {reason}. It is kept whole.",
         "Look at it with `zoho-gocardless events`, then `zoho-gocardless parked replay {id}` after an upgrade.",
     ),
+    "due_before_start": Kind(
+        "{number} fell due on {day}, before {start}, the day from which collection was accepted; it is held.",
+        "Collect it: `zoho-gocardless decide invoice {number} --retry`. Or leave it: `zoho-gocardless decide invoice {number} --ignore`.",
+    ),
     "duplicate_found": Kind(
         "More than one record answers to {command}; {got} was taken.",
         "Compare them on the API's side, and remove what is too many.",
@@ -66,6 +77,10 @@ CATALOGUE: Final[dict[str, Kind]] = {
     "excess": Kind(
         "{payment} collected more than {number} was still owing; the rest is the customer's credit in Zoho.",
         "Apply the credit to another invoice, or refund it.",
+    ),
+    "facts_left_out": Kind(
+        "GoCardless has told more than {count} facts of {payment}; further ones are kept in the log and change nothing.",
+        "Compare the payment with GoCardless's dashboard, and report this.",
     ),
     "fee_refund": Kind(
         "Payout {payout} brought back more fees than it charged.",
@@ -94,6 +109,15 @@ CATALOGUE: Final[dict[str, Kind]] = {
     "not_understood": Kind(
         "Facts of type {type} are kept but not understood by this version.",
         "Upgrade; they are decided again by a version that knows them.",
+    ),
+    "payer_over_limit": Kind(
+        "{number} would take more than {limit} from payer {payer} in a month; it is held.",
+        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_payer_month and approve the policy: then it is "
+        "looked at again.",
+    ),
+    "payer_taken": Kind(
+        "{name} belongs to payer {payer} by what is stored, and so does contact {other}, which is linked to it; {name} was not linked.",
+        "Correct the stored link on one side, or approve another payer: `zoho-gocardless decide match {name} --payer ID`.",
     ),
     "payout_breach": Kind(
         "Payout {payout} does not foot: its items sum to {got}, its amount is {wanted}.",

@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from domain import codec, ids, ledger
-from domain.commands import AnyCommandData, Command
-from domain.decisions import Decision, Entry, Line, Mark, Opened, Publication, Timer
+from domain import ceilings, codec, ids, ledger, lists
+from domain.commands import AnyCommandData, Command, CreatePayment
+from domain.decisions import RULES_VERSION, Decision, Entry, Line, ListChange, Mark, Opened, Publication, Timer
 from domain.discrepancies import describe
 from domain.envelope import Event
 from domain.state import KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
@@ -21,6 +21,13 @@ from domain.state import KINDS, CommandRow, DiscrepancyRow, Purpose, State, Time
 #: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut short. Higher: a
 #: rule that keeps waking itself would hold up its partition for longer before it is stopped and its connection set aside.
 MAX_TOUCHES: Final = 20_000
+
+#: Keys of a list that are woken by one event; the rest follow in further ones. Lower: more events on a day with many debits. Higher: a
+#: decision grows by about a kilobyte for each, and everybody on the partition waits for it.
+WAKE_AT_ONCE: Final = 100
+
+#: What is woken of a list, by the first part of its name.
+WOKEN: Final[dict[str, str]] = {"viewing": "invoices", "waiting": "invoices", "unmatched": "contacts"}
 
 
 class Draft:
@@ -30,6 +37,7 @@ class Draft:
         "_closed",
         "_commands",
         "_entries",
+        "_lists",
         "_marks",
         "_opened",
         "_publications",
@@ -54,6 +62,7 @@ class Draft:
         self._closed: list[str] = []
         self._timers: list[Timer] = []
         self._marks: list[Mark] = []
+        self._lists: list[ListChange] = []
         self._publications: list[Publication] = []
         self._work: deque[tuple[str, str]] = deque()
         self._waiting: set[tuple[str, str]] = set()
@@ -81,7 +90,7 @@ class Draft:
 
     # --- what can be decided ---
 
-    def mark(self, kind: str, key: str, **changes: str | int | bool | tuple[str, ...]) -> None:
+    def mark(self, kind: str, key: str, **changes: Any) -> None:
         """Change fields of a row; nothing is recorded when they hold these values already."""
         mapping = self.state.mapping(kind)
         row = mapping.get(key)
@@ -89,7 +98,7 @@ class Draft:
         if row is not None and not wanted:
             return
         _change(mapping, row, kind, key, wanted)
-        self._marks.append(Mark(kind, key, {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()}))
+        self._marks.append(Mark(kind, key, {name: _recordable(value) for name, value in wanted.items()}))
 
     def command(
         self,
@@ -101,14 +110,17 @@ class Draft:
         key: str = "",
         not_after: str = "",
         look_up_first: bool = False,
+        attempt: int | None = None,
     ) -> Command:
-        """Ask for one call. Its attempt counts the commands recorded before for the same purpose; one event asks once for a purpose."""
+        """Ask for one call; one event asks once for a purpose. Its attempt counts the commands recorded before for the same purpose, unless
+        the caller knows better.
+        """
         command_id = ids.command_id(self.event.id, purpose)
         for asked in self._commands:
             if asked.id == command_id:
                 return asked
-        attempt = self.attempts(purpose) + 1
-        command = Command(command_id, about, purpose, data, priority, attempt, key, not_after, look_up_first)
+        number = self.attempts(purpose) + 1 if attempt is None else attempt
+        command = Command(command_id, about, purpose, data, priority, number, key, not_after, look_up_first)
         _apply_command(self.state, command, self.event.id, self.at)
         self._commands.append(command)
         return command
@@ -117,6 +129,51 @@ class Draft:
         """How many commands have been recorded for a purpose."""
         row = self.state.purposes.get(purpose)
         return row.count if row else 0
+
+    # --- lists ---
+
+    def join(self, name: str, key: str) -> None:
+        """Put a key at the end of a list, unless it is in it."""
+        self._change_list(ListChange(name, key))
+
+    def leave(self, name: str, key: str) -> None:
+        """Take a key out of a list, if it is in it."""
+        self._change_list(ListChange(name, key, "leave"))
+
+    def wake(self, name: str) -> None:
+        """Whatever waits in a list looks again, and is in it no longer; as many at once as one decision may hold (`wake_next`)."""
+        self._change_list(ListChange(name, act="walk"))
+        self.touch("lists", name)
+
+    def wake_next(self, name: str) -> None:
+        """The next keys of a walk over a list; it goes on in a further event while there are more. What joins meanwhile waits for the next
+        walk.
+        """
+        kind = WOKEN[name.partition(":")[0]]
+        for _ in range(WAKE_AT_ONCE):
+            row = self.state.lists.get(name)
+            if row is None or not row.until:
+                return
+            self.leave(name, row.first)
+            self.touch(kind, row.first)
+        row = self.state.lists.get(name)
+        if row is not None and row.until:
+            self.go_on("lists", name)
+
+    def _change_list(self, change: ListChange) -> None:
+        if _apply_list(self.state, change):
+            self._lists.append(change)
+
+    def go_on(self, kind: str, key: str) -> None:
+        """The rule of this row goes on in a further event, which comes at once: this decision holds as much as one may.
+
+        The event is a due time, so that it lies in the log like every other; its number makes it one that has not been before.
+        """
+        number = self.state.own.continued + 1
+        self.mark("connections", self.state.connection, continued=number)
+        self.timer(f"more:{number}", self.at, f"{kind}:{key}")
+
+    # --- calls, entries, discrepancies, times, publications ---
 
     def resend(self, command_id: str) -> None:
         """Send a parked command again, as it is, after a look-up."""
@@ -182,6 +239,7 @@ class Draft:
             event=self.event.id,
             connection=self.state.connection,
             at=self.at,
+            rules=RULES_VERSION,
             policy=self.state.policy.version,
             commands=self._commands,
             resends=self._resends,
@@ -190,6 +248,7 @@ class Draft:
             closed=self._closed,
             timers=self._timers,
             marks=self._marks,
+            lists=self._lists,
             publications=self._publications,
         )
 
@@ -205,6 +264,8 @@ def apply(state: State, decision: Decision) -> None:
     """Fold a recorded decision into the state, exactly as making it did."""
     for mark in decision.marks:
         _apply_mark(state, mark)
+    for change in decision.lists:
+        _apply_list(state, change)
     for command in decision.commands:
         _apply_command(state, command, decision.event, decision.at)
     for command_id in decision.resends:
@@ -219,10 +280,48 @@ def apply(state: State, decision: Decision) -> None:
         _apply_timer(state, timer)
 
 
+def _recordable(value: Any) -> Any:
+    """A row's value as a mark holds it: what JSON gives back."""
+    if isinstance(value, dict):
+        return {name: _recordable(one) for name, one in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _as_in_row(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_in_row(one) for name, one in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _apply_mark(state: State, mark: Mark) -> None:
     mapping = state.mapping(mark.kind)
-    changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mark.changes.items()}
+    changes = {name: _as_in_row(value) for name, value in mark.changes.items()}
+    changes = _without_lists(state, mark, changes)
     _change(mapping, mapping.get(mark.key), mark.kind, mark.key, changes)
+
+
+def _without_lists(state: State, mark: Mark, changes: dict[str, Any]) -> dict[str, Any]:
+    """Version 0.1.0 kept two lists in rows, and recorded them whole: what it recorded becomes rows of those lists."""
+    if mark.kind == "mandates" and "viewing" in changes:
+        lists.become(state, f"viewing:{mark.key}", changes.pop("viewing"))
+    elif mark.kind == "contacts" and "waiting" in changes:
+        by_currency: dict[str, list[str]] = {}
+        for key in changes.pop("waiting"):
+            invoice = state.invoices.get(key)
+            if invoice is not None:
+                by_currency.setdefault(invoice.currency, []).append(key)
+        held = state.contacts.get(mark.key)
+        for currency in sorted({*by_currency, *(held.waiting_currencies if held is not None else ())}):
+            lists.become(state, f"waiting:{mark.key}:{currency}", tuple(by_currency.get(currency, ())))
+        changes["waiting_currencies"] = tuple(sorted(by_currency))
+    return changes
+
+
+def _apply_list(state: State, change: ListChange) -> bool:
+    if change.act == "walk":
+        return lists.begin_walk(state, change.list)
+    act = lists.add if change.act == "join" else lists.remove
+    return act(state, change.list, change.key)
 
 
 def _change(mapping: MutableMapping[str, Any], row: Any, kind: str, key: str, changes: Mapping[str, Any]) -> None:
@@ -230,7 +329,10 @@ def _change(mapping: MutableMapping[str, Any], row: Any, kind: str, key: str, ch
 
 
 def _apply_command(state: State, command: Command, event_id: str, at: str) -> None:
-    state.purposes[command.purpose] = Purpose(command.purpose, command.attempt)
+    held = state.purposes.get(command.purpose)
+    state.purposes[command.purpose] = Purpose(command.purpose, held.count + 1 if held is not None else 1)
+    if isinstance(command.data, CreatePayment):
+        ceilings.count(state, command.data, at, 1)
     state.commands[command.id] = CommandRow(
         command.id,
         type=command.type,
@@ -241,6 +343,7 @@ def _apply_command(state: State, command: Command, event_id: str, at: str) -> No
         currency=getattr(command.data, "currency", ""),
         event=event_id,
         asked_at=at,
+        mandate=command.data.mandate if isinstance(command.data, CreatePayment) else "",
     )
 
 

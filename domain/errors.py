@@ -5,6 +5,7 @@ DomainError
 ├── AmountError              an amount that does not fit its currency exactly, is negative where it must not be, or is out of bounds
 ├── UnknownCurrencyError     not an ISO 4217 code that we know the minor unit of
 ├── UndecodableEventError    bytes that are not an event of ours
+├── OversizeDecisionError    a decision larger than one may be (a rule without a bound; sets its connection aside)
 └── LedgerError              an entry whose debits and credits differ (an invariant; stops the connection)
 ```
 Each is terminal: the same input fails the same way again.
@@ -30,6 +31,10 @@ class UnknownCurrencyError(DomainError):
 
 class UndecodableEventError(DomainError):
     """Bytes on the events topic that do not decode as an envelope."""
+
+
+class OversizeDecisionError(DomainError):
+    """One event made a rule decide more than one record may hold."""
 
 
 class LedgerError(DomainError):

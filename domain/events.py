@@ -301,11 +301,18 @@ class ConnectionChecked(Data, frozen=True):
 
 
 class GateOpened(Data, frozen=True):
-    """A person accepted what the check found: collection may begin. `accepted` are the codes of the "decide" findings."""
+    """A person accepted what the check found: collection may begin. `accepted` are the codes of the "decide" findings.
+
+    `collect_from`: what fell due before this day waits for a person, "" changes nothing. `first_count`, `first_minor`: how many debits, and
+    what sum, per currency, the list has that the person was shown as what would be collected first; None: no list was shown.
+    """
 
     by: str
     accepted: list[str] = []
     note: str = ""
+    collect_from: str = ""
+    first_count: dict[str, int] | None = None
+    first_minor: dict[str, int] | None = None
 
 
 class GateClosed(Data, frozen=True):
@@ -362,6 +369,21 @@ class TimeAccepted(Data, frozen=True):
     until: str
 
 
+class DayAccepted(Data, frozen=True):
+    """A person lets all debits of a day pass in one currency, which the day's ceiling had held."""
+
+    by: str
+    day: str
+    currency: str
+
+
+class HeadReached(Data, frozen=True):
+    """A list of an API was read to its end, at `as_of`: `kind` is the poll's, "gocardless.customers". Told until it is known."""
+
+    kind: str
+    as_of: str
+
+
 class DueReached(Data, frozen=True):
     """A decided due time was reached. `timer` names it, `at` is the decided instant."""
 
@@ -415,7 +437,9 @@ TYPES: Final[dict[str, type[Data]]] = {
     "operator.replay_requested": ReplayRequested,
     "operator.discrepancy_closed": DiscrepancyClosed,
     "operator.time_accepted": TimeAccepted,
+    "operator.day_accepted": DayAccepted,
     "policy.set": PolicySet,
+    "poll.head_reached": HeadReached,
     "clock.due_reached": DueReached,
     "clock.day_began": DayBegan,
     "delivery.parked": DeliveryParked,

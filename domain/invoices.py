@@ -9,12 +9,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import commands, connections, events, ids, mandates, times
-from domain.customers import CHARGEABLE, MAX_WAITING, usable_mandate
+from domain import ceilings, commands, connections, customers, events, ids, mandates, money, times
+from domain.customers import CHARGEABLE, usable_mandate
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.policy import Policy
-from domain.state import CommandRow, Contact, Invoice, State
+from domain.state import CommandRow, Contact, Invoice, Mandate, Payment, State
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -29,7 +29,15 @@ DEAD: Final = frozenset({"failed", "cancelled", "customer_approval_denied", "cha
 _MANDATE_REASONS: Final = frozenset({"mandate_is_inactive", "mandate_replaced", "bank_account_disabled", "resource_not_found"})
 
 #: What a debit's end leaves open until a person answers it, or nothing is owing any more.
-_ANSWERED: Final = ("debit_failed", "debit_reversed", "debit_over_limit", "debit_refused", "command_parked")
+_ANSWERED: Final = (
+    "debit_failed",
+    "debit_reversed",
+    "debit_over_limit",
+    "payer_over_limit",
+    "due_before_start",
+    "debit_refused",
+    "command_parked",
+)
 
 #: How long a debit waits for its views before they are asked for again. Lower than an hour: a throttled API would be asked again while
 #: the first request still waits. Higher: a lost answer delays a debit by that much.
@@ -97,7 +105,7 @@ def evolve_listed(state: State, event: Event) -> Touched:
             continue
         if data.as_of > row.as_of:
             state.invoices[key] = replace(row, as_of=data.as_of)
-        if row.stage in {"none", "waiting", "viewing"}:
+        if row.stage in {"none", "waiting", "viewing"} or (row.stage == "hold" and row.reason in ceilings.REASONS):
             touched.append(("invoices", key))
     own = state.own
     if data.complete and data.scope == "open" and data.as_of > own.open_listed_at:
@@ -159,6 +167,8 @@ def obstacle(state: State, invoice: Invoice) -> str:
         return "contact_unknown"
     if contact.status != "active":
         return "contact_inactive"
+    if customers.doubtful(state, contact):
+        return "payer_in_doubt"
     if usable_mandate(state, contact, invoice.currency) is None:
         return "no_mandate"
     return ""
@@ -194,6 +204,11 @@ def decide(draft: Draft, key: str) -> None:
         taken_back = payment is not None and payment.reversed > 0  # nothing is owing until Zoho has un-applied it: that settles nothing
         if not collectable(invoice) and invoice.balance_minor == 0 and not taken_back:
             _rest(draft, invoice, "settled")
+        elif invoice.stage == "hold" and invoice.reason in ceilings.REASONS:
+            if collectable(invoice):
+                _held(draft, invoice)
+            else:
+                _rest(draft, invoice, "not_open")
         return
     if invoice.stage in {"collecting", "collected", "ignored"}:
         return
@@ -209,7 +224,52 @@ def decide(draft: Draft, key: str) -> None:
     else:
         draft.close("collected_elsewhere", f"invoices:{key}")
         draft.close("account_missing", f"invoices:{key}")
-        _advance(draft, invoice)
+        if ceilings.before_start(draft.state, invoice):
+            _hold(draft, invoice, "due_before_start")
+        else:
+            _advance(draft, invoice)
+
+
+def _hold(draft: Draft, invoice: Invoice, ceiling: ceilings.Ceiling) -> None:
+    """A ceiling holds it until a person answers, or raises the ceiling."""
+    about, state = f"invoices:{invoice.id}", draft.state
+    _cancel_timers(draft, invoice)
+    draft.mark("invoices", invoice.id, stage="hold", reason=ceiling, since=draft.at)
+    if ceiling == "over_day":
+        key = ceilings.day_key(times.local_day(draft.at, state.own.time_zone), invoice.currency)
+        most, sum_minor = ceilings.of_day(state, key, invoice.currency)
+        limits = [f"{most} debits"] if most != ceilings.NONE else []
+        limits += [money.format_minor(sum_minor, invoice.currency)] if sum_minor != ceilings.NONE else []
+        day = key.partition(":")[0]
+        facts = {"day": day, "limit": " or ".join(limits), "currency_code": invoice.currency}
+        draft.open("day_over_limit", f"debit_days:{key}", amount_minor=0, currency=invoice.currency, **facts)
+        return
+    facts = {"number": invoice.number}
+    code = "debit_over_limit"
+    if ceiling == "due_before_start":
+        code = "due_before_start"
+        facts |= {"day": invoice.due_date, "start": state.own.collect_from}
+    elif ceiling == "over_payer_month":
+        code = "payer_over_limit"
+        limit = money.format_minor(state.policy.max_payer_month_minor[invoice.currency], invoice.currency)
+        facts |= {"payer": state.contacts[invoice.contact].payer, "limit": f"{limit} {invoice.currency}"}
+    draft.open(code, about, amount_minor=invoice.balance_minor, currency=invoice.currency, **facts)
+
+
+def _held(draft: Draft, invoice: Invoice) -> None:
+    """It goes on when the ceiling that held it would let it pass now, as of when it was held; a day that a person accepted counts as its
+    approval.
+    """
+    state = draft.state
+    if obstacle(state, invoice):
+        return
+    if ceilings.exceeded(state, invoice, state.contacts[invoice.contact].payer, invoice.since):
+        return
+    approved_minor = invoice.balance_minor if ceilings.accepted(state, invoice) else invoice.approved_minor
+    for code in ("due_before_start", "debit_over_limit", "payer_over_limit"):
+        draft.close(code, f"invoices:{invoice.id}")
+    draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=approved_minor)
+    _advance(draft, draft.state.invoices[invoice.id])
 
 
 def _rest(draft: Draft, invoice: Invoice, reason: str) -> None:
@@ -233,11 +293,10 @@ def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
         draft.open("collected_elsewhere", about, number=invoice.number)
     elif hindrance == "account_missing":
         draft.open("account_missing", about, what=f"clearing in {invoice.currency}", number=invoice.number)
-    elif hindrance in {"contact_unknown", "no_mandate"}:
+    elif hindrance in {"contact_unknown", "no_mandate", "payer_in_doubt"}:
+        customers.wait(draft, invoice.contact, invoice)
         contact = draft.state.contacts.get(invoice.contact) or Contact(invoice.contact)
-        if invoice.id not in contact.waiting and len(contact.waiting) < MAX_WAITING:
-            draft.mark("contacts", contact.id, waiting=(*contact.waiting, invoice.id))
-        if hindrance == "no_mandate":
+        if hindrance != "contact_unknown":
             draft.touch("contacts", contact.id)
         elif draft.attempts(f"read_contact:{contact.id}") == 0:
             data = commands.ReadContact(contact.id)
@@ -280,9 +339,8 @@ def _view(draft: Draft, invoice: Invoice) -> None:
     retry = f"view:{invoice.id}"
     if invoice.as_of >= invoice.due_at and mandate.payments_read_at >= invoice.due_at:
         draft.cancel_timer(retry)
-        if invoice.id in mandate.viewing:
-            draft.mark("mandates", mandate.id, viewing=tuple(one for one in mandate.viewing if one != invoice.id))
-        _debit(draft, invoice, mandate.id)
+        draft.leave(f"viewing:{mandate.id}", invoice.id)
+        _debit(draft, invoice, mandate)
         return
     overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
     if overdue:
@@ -298,33 +356,31 @@ def _view(draft: Draft, invoice: Invoice) -> None:
         draft.timer(retry, times.add_seconds(draft.at, VIEW_RETRY_S), f"invoices:{invoice.id}")
 
 
-def _debit(draft: Draft, invoice: Invoice, mandate: str) -> None:
+def _debit(draft: Draft, invoice: Invoice, mandate: Mandate) -> None:
     about = f"invoices:{invoice.id}"
-    policy = draft.state.policy
-    held = draft.state.payments.get(invoice.payment)
+    state, policy, own = draft.state, draft.state.policy, draft.state.own
+    held = state.payments.get(invoice.payment)
     if held is not None and held.status not in DEAD:
         draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
         return
-    if held is not None and not draft.attempts(f"debit:{invoice.id}") and invoice.approved_minor != invoice.balance_minor:
-        # A debit of an earlier life (a lost log, another installation) has failed: no new one without a person.
-        reason = held.reason or held.status
-        draft.mark("invoices", invoice.id, stage="failed", reason=reason, since=draft.at)
-        draft.open("debit_failed", about, number=invoice.number, reason=reason.replace("_", " "))
-        return
-    limit = policy.max_debit_minor.get(invoice.currency)
-    if limit is not None and invoice.balance_minor > limit and invoice.approved_minor != invoice.balance_minor:
-        draft.mark("invoices", invoice.id, stage="hold", reason="over_limit", since=draft.at)
-        draft.open("debit_over_limit", about, amount_minor=invoice.balance_minor, currency=invoice.currency, number=invoice.number)
-        return
     purpose = f"debit:{invoice.id}"
-    attempt = draft.attempts(purpose) + 1
+    if held is not None and not draft.attempts(purpose) and invoice.approved_minor != invoice.balance_minor:
+        _fail_earlier(draft, invoice, held)
+        return
+    _work_out_limits(draft, invoice.currency)
+    ceiling = ceilings.exceeded(state, invoice, mandate.payer, draft.at)
+    if ceiling:
+        _hold(draft, invoice, ceiling)
+        return
+    attempt = attempt_of(state, invoice)
     command = draft.command(
         about,
         purpose,
-        commands.CreatePayment(invoice.id, invoice.number, mandate, invoice.balance_minor, invoice.currency),
+        commands.CreatePayment(invoice.id, invoice.number, mandate.id, invoice.balance_minor, invoice.currency),
         priority=commands.PRIORITY_DEBIT,
-        key=ids.idempotency_key(draft.state.connection, purpose, attempt),
+        key=ids.idempotency_key(own.environment, own.organization_id, purpose, attempt),
         not_after=times.add_seconds(invoice.due_at, policy.view_hours * 3600),
+        attempt=attempt,
     )
     draft.mark(
         "invoices",
@@ -334,8 +390,48 @@ def _debit(draft: Draft, invoice: Invoice, mandate: str) -> None:
         since=draft.at,
         attempt=attempt,
         command=command.id,
-        mandate=mandate,
+        mandate=mandate.id,
     )
+
+
+def _fail_earlier(draft: Draft, invoice: Invoice, payment: Payment) -> None:
+    """A debit of an earlier life (a lost log, another installation) has ended without money: no new one without a person."""
+    reason = payment.reason or payment.status
+    draft.mark("invoices", invoice.id, stage="failed", reason=reason, since=draft.at)
+    draft.open("debit_failed", f"invoices:{invoice.id}", number=invoice.number, reason=reason.replace("_", " "))
+
+
+def _work_out_limits(draft: Draft, currency: str) -> None:
+    """The day's ceilings, once a day and currency: the look at the days before is long."""
+    state = draft.state
+    day = times.local_day(draft.at, state.own.time_zone)
+    key = ceilings.day_key(day, currency)
+    row = state.debit_days.get(key)
+    if row is None or not row.limited:
+        most, sum_minor = ceilings.day_limits(state, day, currency)
+        draft.mark("debit_days", key, day=day, currency=currency, limited=True, limit_count=most, limit_minor=sum_minor)
+
+
+def attempt_of(state: State, invoice: Invoice) -> int:
+    """The number of the next debit of an invoice: 1 + those that GoCardless has shown or that may have been made (rule 3).
+
+    So another installation for the same books counts as this one does, and its debit meets this one's key. One that was surely never made
+    counts none: its key is free, and GoCardless answers 409 should it have been made after all.
+    """
+    counted = state.debit_counts.get(invoice.id)
+    last = state.commands.get(invoice.command) if invoice.command else None
+    return 1 + (counted.shown if counted is not None else 0) + (1 if last is not None and _may_be_unseen(state, last) else 0)
+
+
+def surely_not_made(command: CommandRow) -> bool:
+    """Whether a debit's command ended without a debit: it was never sent, or refused, and no payment shows itself in the refusal."""
+    return command.status in {"withheld", "refused"} and not command.resource_id
+
+
+def _may_be_unseen(state: State, command: CommandRow) -> bool:
+    """Whether a debit may have been made that no read has shown yet."""
+    made = state.payments.get(command.resource_id) if command.resource_id else None
+    return not surely_not_made(command) and (made is None or not made.read)
 
 
 def decide_tie(draft: Draft, key: str) -> None:
@@ -405,6 +501,11 @@ def _debited(draft: Draft, invoice: Invoice, row: CommandRow, payment: str) -> N
         draft.open("amount_mismatch", about, api="GoCardless", number=invoice.number, got=got, wanted=wanted)
         return
     draft.mark("invoices", invoice.id, payment=payment)
+    if made is not None and made.status in DEAD and made.command != row.id and row.id == invoice.command and invoice.stage == "collecting":
+        # The key led to an earlier debit, of another installation or another life, that has ended: it counts now, so that a new one has the
+        # next key, and whether there is one is a person's to say.
+        _fail_earlier(draft, invoice, made)
+        return
     if made is None and payment:
         draft.mark("payments", payment, claim="ours", invoice=invoice.id, command=row.id)
     if invoice.stage not in {"collecting", "collected"} and (made is None or made.status not in DEAD):

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import commands, customers, events, payments, times
+from domain import commands, customers, events, lists, payments, times
 from domain.currencies import SCHEME_CURRENCY
 from domain.draft import Draft
 from domain.envelope import Event
@@ -75,9 +75,9 @@ def evolve_read(state: State, event: Event) -> Touched:
         new_mandate=data.new_mandate or held.new_mandate,
         read=True,
     )
-    payer = state.payers.get(data.customer) or Payer(data.customer)
-    if data.id not in payer.mandates:
-        state.payers[payer.id] = replace(payer, mandates=(*payer.mandates, data.id))
+    if data.customer not in state.payers:
+        state.payers[data.customer] = Payer(data.customer)
+    lists.add(state, f"mandates:{data.customer}", data.id)
     return (("mandates", data.id), *customers.add_reference(state, data.reference, data.customer))
 
 
@@ -112,14 +112,13 @@ def decide(draft: Draft, key: str) -> None:
                 data_payer = commands.ReadPayer(payer.id)
                 draft.command(f"payers:{payer.id}", purpose, data_payer, priority=commands.PRIORITY_READ)
         draft.touch("contacts", payer.contact)
-    for invoice in mandate.viewing:
-        draft.touch("invoices", invoice)
+    if isinstance(draft.event.data, events.MandatePaymentsRead) or mandate.status not in customers.CHARGEABLE:
+        draft.wake(f"viewing:{key}")
 
 
 def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> None:
     """Ask for a view of the mandate's payments no older than `since`; the invoice is woken when it is there."""
-    if invoice not in mandate.viewing:
-        draft.mark("mandates", mandate.id, viewing=(*mandate.viewing, invoice))
+    draft.join(f"viewing:{mandate.id}", invoice)
     if mandate.payments_asked_at >= since:
         return
     draft.mark("mandates", mandate.id, payments_asked_at=draft.at)

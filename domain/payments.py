@@ -17,7 +17,7 @@ from domain import bookings, commands, events
 from domain.collection import collected, failed, lost
 from domain.draft import Draft
 from domain.envelope import Event
-from domain.state import CommandRow, Payment, PaymentFact, State
+from domain.state import CommandRow, DebitCount, Payment, PaymentFact, State
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -38,6 +38,10 @@ ACTIONS: Final[dict[str, tuple[int, str]]] = {
     "chargeback_settled": (9, ""),
     "surcharge_fee_debited": (9, ""),
 }
+#: Facts that are kept of one payment. GoCardless tells of some ten, and of a few more with each retry. Lower: a payment with a long history
+#: is cut short. Higher: a row grows, and is written whole with each.
+MAX_FACTS: Final = 200
+
 _CONFIRMS: Final = frozenset({"confirmed", "chargeback_cancelled", "paid_out"})
 _REVERSES: Final = frozenset({"failed", "charged_back", "cancelled"})
 
@@ -63,7 +67,9 @@ def evolve_event(state: State, event: Event) -> Touched:
         data.will_attempt_retry is True,
         data.links.get("payout", ""),
     )
-    held = claimed(state.payments.get(key) or Payment(key), data.resource_metadata)
+    before = state.payments.get(key)
+    held = claimed(before or Payment(key), data.resource_metadata)
+    _count_debit(state, before, held)
     return add_fact(state, held, fact)
 
 
@@ -71,6 +77,8 @@ def add_fact(state: State, payment: Payment, fact: PaymentFact) -> Touched:
     """Keep a fact once, and fold all of them again."""
     if any(known.id == fact.id for known in payment.facts):
         return ()
+    if len(payment.facts) >= MAX_FACTS:
+        return (("crowded_payments", payment.id),)
     state.payments[payment.id] = fold(replace(payment, facts=tuple(sorted((*payment.facts, fact), key=_order))))
     return (("payments", payment.id),)
 
@@ -149,11 +157,20 @@ def fold_read(state: State, data: events.PaymentRead) -> Touched:
         return ()
     state.payments[data.id] = new
     touched = [("payments", data.id)]
+    _count_debit(state, held, new)
     invoice = state.invoices.get(new.invoice)
     if invoice is not None and invoice.payment != new.id and _newer(state, invoice.payment, new):
         state.invoices[invoice.id] = replace(invoice, payment=new.id)
         touched.append(("invoices", invoice.id))
     return tuple(touched)
+
+
+def _count_debit(state: State, before: Payment | None, after: Payment) -> None:
+    """Count a debit of an invoice when it is first known as one: read, and ours."""
+    known = before is not None and before.read and before.claim == "ours"
+    if after.read and after.claim == "ours" and after.invoice and not known:
+        counted = state.debit_counts.get(after.invoice) or DebitCount(after.invoice)
+        state.debit_counts[after.invoice] = replace(counted, shown=counted.shown + 1)
 
 
 def _newer(state: State, held: str, new: Payment) -> bool:

@@ -1,15 +1,20 @@
-"""Payouts: read whole, footed to the tenth, posted as one entry; in Zoho one transfer to the bank and one fee expense.
+"""Payouts: read whole, footed to the tenth, posted; in Zoho one transfer to the bank and one fee expense.
 
 fee = Σ non-fee items - amount, so every payout foots; the rounding residue (below one minor unit) is kept and shown. Items that are not
 ours pass through suspense, each named. A payout that does not foot is held, and nothing of it is posted (design rule 12).
+
+Its items are walked a part at a time (`domain.payout_items`). A payout of more items than one decision may hold is posted in several
+entries: each takes its payments out of clearing into the payout's own open item there, and the last one moves that to the bank and fees.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from domain import commands, events, ledger, money, reconciliation, times
+from domain import commands, events, ledger, money, payout_items, reconciliation, times
 from domain.bookings import before_books, booking_date, rate
+from domain.decisions import Line
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.payments import add_fact
@@ -23,6 +28,11 @@ FEE_TYPES: Final = frozenset({"gocardless_fee", "app_fee", "surcharge_fee"})
 #: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many events of the clock.
 #: Higher: what it waited for is posted later by that much.
 _LOOK_AGAIN_S: Final = 3600
+
+_NOT_OURS: Final = "not ours"
+
+#: The name of a payout's own open item in clearing, while not all of its payments have been taken out.
+_UNDER_WAY: Final = "payout being posted"
 
 _ITEM_NAMES: Final = {
     "payment_paid_out": "paid out before it was confirmed",
@@ -73,10 +83,12 @@ def evolve_items(state: State, event: Event) -> Touched:
     """A page of a payout's items. An item that pays a payment out proves that it was confirmed."""
     data: events.PayoutItemsRead = event.data
     held = state.payouts.get(data.payout) or Payout(data.payout)
-    if held.posted:
+    if held.posted or held.walk != "counting":  # all of it is here, and added up
         return ()
     touched: list[tuple[str, str]] = []
     for position, item in enumerate(data.items, start=data.first):
+        if position < held.cursor:  # it is added up: a second page cannot change it
+            continue
         key = f"{data.payout}:{position:06d}"
         tax = item.taxes[0] if item.taxes else None
         sign = -1 if item.amount_tenths < 0 else 1
@@ -111,21 +123,39 @@ def evolve_items(state: State, event: Event) -> Touched:
 
 
 def decide(draft: Draft, key: str) -> None:
-    """Read it, wait until each of its payments is known, post it once, and see whether it is reconciled."""
+    """Read it, add it up, wait until each of its payments is known, post it once, and see whether it is reconciled."""
     payout = draft.state.payouts.get(key)
-    if payout is None or not payout.paid_at or payout.stage in {"reconciled", "held"}:
+    if payout is None or not payout.paid_at or payout.stage == "held" or (payout.stage == "reconciled" and payout.walk != "publishing"):
         return
     if payout.posted:
         reconciliation.settle(draft, payout)
-        return
-    if not payout.read or payout.status != "paid":
+    elif not payout.read or payout.status != "paid":
         _ask_read(draft, payout)
-    elif not payout.items_complete or not _whole(draft.state, payout):
-        _ask_items(draft, payout)
-    elif _claims_known(draft.state, payout):
-        _post(draft, payout)
-    else:  # most waits end with a payment that names this payout; an item of an older payment names another, so look again
-        draft.timer(f"payout:{key}", times.add_seconds(draft.at, _LOOK_AGAIN_S), f"payouts:{key}")
+    else:
+        _go_on(draft, payout)
+
+
+def _go_on(draft: Draft, payout: Payout) -> None:
+    if payout.walk == "counting":
+        walked = _count(draft, payout)
+        payout = draft.state.payouts[payout.id]
+        if walked == "goes_on":
+            return
+        if walked == "waits" or not payout.items_complete:  # the last page may come before another
+            _ask_items(draft, payout)
+            return
+        if not _foots(draft, payout):
+            return
+        payout = payout_items.begin(draft, payout, "awaiting")
+    if payout.walk == "awaiting":
+        walked = payout_items.walk(draft, payout, lambda row: _known(draft.state, row))
+        if walked == "waits" and f"payout:{payout.id}" not in draft.state.timers:
+            # Most waits end with a payment that names this payout; an item of an older payment names another, so look again.
+            draft.timer(f"payout:{payout.id}", times.add_seconds(draft.at, _LOOK_AGAIN_S), f"payouts:{payout.id}")
+        if walked != "done":
+            return
+        payout = payout_items.begin(draft, payout, "posting")
+    _post(draft, payout)
 
 
 def _ask_read(draft: Draft, payout: Payout) -> None:
@@ -144,22 +174,43 @@ def _ask_items(draft: Draft, payout: Payout) -> None:
         draft.command(f"payouts:{payout.id}", purpose, data, priority=commands.PRIORITY_READ)
 
 
-def _whole(state: State, payout: Payout) -> bool:
-    """Whether every page is here: the last one may come before another."""
-    return all(f"{payout.id}:{position:06d}" in state.payout_items for position in range(payout.item_count))
+def _count(draft: Draft, payout: Payout) -> payout_items.Walked:
+    """Add up the items that are here, in order."""
+    rows: list[PayoutItemRow] = []
+    walked = payout_items.walk(draft, payout, _into(rows))
+    fees = dict(payout.fees)
+    for row in rows:
+        if row.type in FEE_TYPES:
+            name = f"{row.type}|{row.tax_rate}"
+            gross_tenths, tax_tenths = fees.get(name, (0, 0))
+            fees[name] = (gross_tenths + row.amount_tenths, tax_tenths + row.tax_tenths)
+    own = [row.amount_tenths for row in rows if row.type not in FEE_TYPES]
+    draft.mark(
+        "payouts",
+        payout.id,
+        total_tenths=payout.total_tenths + sum(row.amount_tenths for row in rows),
+        gross_tenths=payout.gross_tenths + sum(own),
+        tax_tenths=payout.tax_tenths + sum(row.tax_tenths for row in rows if row.type in FEE_TYPES),
+        uneven=payout.uneven or any(amount % 10 for amount in own),
+        fees=fees,
+    )
+    return walked
 
 
-def items(state: State, payout: Payout) -> list[PayoutItemRow]:
-    """All items of a payout, in order."""
-    return [state.payout_items[f"{payout.id}:{position:06d}"] for position in range(payout.item_count)]
+def _into(rows: list[PayoutItemRow]) -> Callable[[PayoutItemRow], bool]:
+    """A step that gathers each item and goes on."""
+
+    def gather(row: PayoutItemRow) -> bool:
+        rows.append(row)
+        return True
+
+    return gather
 
 
-def _claims_known(state: State, payout: Payout) -> bool:
-    for item in items(state, payout):
-        payment = state.payments.get(item.payment)
-        if payment is not None and (payment.claim == "unknown" or (payment.claim == "ours" and payment.booked < payment.confirmed)):
-            return False
-    return True
+def _known(state: State, item: PayoutItemRow) -> bool:
+    """Whether an item's payment is known, and booked as far as it is confirmed."""
+    payment = state.payments.get(item.payment)
+    return payment is None or not (payment.claim == "unknown" or (payment.claim == "ours" and payment.booked < payment.confirmed))
 
 
 def _hold(draft: Draft, payout: Payout, code: str, reason: str, **facts: str) -> None:
@@ -175,48 +226,87 @@ def _hold(draft: Draft, payout: Payout, code: str, reason: str, **facts: str) ->
     )
 
 
-def _post(draft: Draft, payout: Payout) -> None:
-    state = draft.state
+def _foots(draft: Draft, payout: Payout) -> bool:
+    """Whether its items sum to its amount, to less than a minor unit; else it is held."""
     if payout.payout_type == "partner":
         _hold(draft, payout, "payout_unsupported", "revenue share of a partner")
-        return
+        return False
     if payout.fx_currency and payout.fx_currency != payout.currency:
         _hold(draft, payout, "payout_unsupported", "paid in another currency than collected")
-        return
-    rows = items(state, payout)
-    total = sum(row.amount_tenths for row in rows)
-    gross = sum(row.amount_tenths for row in rows if row.type not in FEE_TYPES)
-    residue = payout.amount_minor * 10 - total
-    if abs(residue) >= 10 or any(row.amount_tenths % 10 for row in rows if row.type not in FEE_TYPES):
-        facts = {"got": f"{total} tenths", "wanted": f"{payout.amount_minor} {payout.currency}"}
+        return False
+    if abs(_residue_tenths(payout)) >= 10 or payout.uneven:
+        facts = {"got": f"{payout.total_tenths} tenths", "wanted": f"{payout.amount_minor} {payout.currency}"}
         _hold(draft, payout, "payout_breach", "does_not_foot", **facts)
-        return
-    fee = gross // 10 - payout.amount_minor
-    vat = money.minor_from_tenths(-sum(row.tax_tenths for row in rows if row.type in FEE_TYPES))
+        return False
+    return True
+
+
+def _residue_tenths(payout: Payout) -> int:
+    return payout.amount_minor * 10 - payout.total_tenths
+
+
+class _Accounts(NamedTuple):
+    """Where a payout is posted: Zoho's clearing and bank account, and the entry date."""
+
+    clearing: str
+    bank: str
+    date: str
+
+
+def _accounts(draft: Draft, payout: Payout) -> _Accounts | None:
+    """None while one is not mapped, which a person is told."""
+    state = draft.state
     bank = state.policy.accounts.bank.get(payout.bank_account)
     clearing = state.policy.accounts.clearing.get(payout.currency)
     if bank is None or clearing is None or rate(state, payout.currency) is None:
         what = f"bank account {payout.bank_account}" if bank is None else f"clearing or the exchange rate of {payout.currency}"
         draft.open("account_missing", f"payouts:{payout.id}", what=what, number=payout.id)
-        return
+        return None
     draft.close("account_missing", f"payouts:{payout.id}")
     arrival = payout.arrival_date or times.local_day(payout.paid_at, state.own.time_zone)
-    date = booking_date(state, times.local_instant(arrival, 12, state.own.time_zone))
-    foreign = _entries(draft, payout, rows, date, fee, vat)
+    return _Accounts(clearing, bank, booking_date(state, times.local_instant(arrival, 12, state.own.time_zone)))
+
+
+def _post(draft: Draft, payout: Payout) -> None:
+    """Take the next items out of clearing; with the last ones, post the payout as a whole and ask Zoho for its records."""
+    accounts = _accounts(draft, payout)
+    if accounts is None:
+        return
+    rows: list[PayoutItemRow] = []
+    walked = payout_items.walk(draft, payout, _into(rows))
+    lines = _item_lines(draft, payout, rows, accounts.date)
+    moved_minor = -sum(line.amount_minor for line in lines)
+    if walked != "done":
+        lines.append(ledger.debit(ledger.CLEARING, moved_minor, payout.currency, item=payout.id, name=_UNDER_WAY))
+        draft.entry(accounts.date, f"{payout.id} paid, in part", f"payouts:{payout.id}", lines)
+        draft.mark("payouts", payout.id, moved_minor=payout.moved_minor + moved_minor)
+        return
+    gross_minor = payout.gross_tenths // 10
+    fee_minor = gross_minor - payout.amount_minor
+    vat_minor = money.minor_from_tenths(-payout.tax_tenths)
+    whole = [
+        ledger.debit(ledger.BANK, payout.amount_minor, payout.currency),
+        ledger.debit(ledger.FEES, fee_minor - vat_minor, payout.currency),
+        ledger.debit(ledger.INPUT_VAT, vat_minor, payout.currency),
+        *lines,
+        ledger.credit(ledger.CLEARING, payout.moved_minor, payout.currency, item=payout.id, name=_UNDER_WAY),
+    ]
+    draft.entry(accounts.date, f"{payout.id} paid", f"payouts:{payout.id}", whole)
     draft.mark(
         "payouts",
         payout.id,
         stage="posting",
         posted=True,
-        gross_minor=gross // 10,
-        fee_minor=fee,
-        vat_minor=vat,
-        residue_tenths=residue,
+        gross_minor=gross_minor,
+        fee_minor=fee_minor,
+        vat_minor=vat_minor,
+        residue_tenths=_residue_tenths(payout),
+        moved_minor=gross_minor,
     )
     payout = draft.state.payouts[payout.id]
-    _ask_transfer(draft, payout, clearing, bank, date)
-    _ask_expense(draft, payout, rows, clearing, date)
-    _ask_suspense(draft, payout, clearing, foreign, date)
+    _ask_transfer(draft, payout, accounts)
+    _ask_expense(draft, payout, accounts)
+    _ask_suspense(draft, payout, accounts)
     reconciliation.settle(draft, draft.state.payouts[payout.id])
 
 
@@ -225,34 +315,31 @@ def _ours(state: State, row: PayoutItemRow) -> bool:
     return payment is not None and payment.claim == "ours" and row.type in _ITEM_NAMES
 
 
-def _entries(draft: Draft, payout: Payout, rows: list[PayoutItemRow], date: str, fee: int, vat: int) -> list[PayoutItemRow]:
-    """The payout's entry, and one that carries foreign items from suspense; returns the foreign items."""
+def _item_lines(draft: Draft, payout: Payout, rows: list[PayoutItemRow], date: str) -> list[Line]:
+    """What takes these items out of clearing; each foreign one comes from suspense by an entry of its own first."""
     currency = payout.currency
-    foreign = [row for row in rows if row.type not in FEE_TYPES and not _ours(draft.state, row)]
-    for row in foreign:
-        amount = row.amount_tenths // 10
-        draft.entry(
-            date,
-            f"{payout.id} item {row.position}: {row.type.replace('_', ' ')}, not ours",
-            f"payouts:{payout.id}",
-            [
-                ledger.debit(ledger.CLEARING, amount, currency, item=row.id, name="not ours"),
-                ledger.credit(ledger.SUSPENSE, amount, currency),
-            ],
-        )
-    lines = [
-        ledger.debit(ledger.BANK, payout.amount_minor, currency),
-        ledger.debit(ledger.FEES, fee - vat, currency),
-        ledger.debit(ledger.INPUT_VAT, vat, currency),
-    ]
+    lines: list[Line] = []
+    foreign: list[int] = []
     for row in rows:
-        if row.type not in FEE_TYPES:
-            item, name = (row.payment, _ITEM_NAMES[row.type]) if _ours(draft.state, row) else (row.id, "not ours")
-            if _opening(draft.state, item):
-                item, name = "opening", "opening"
-            lines.append(ledger.credit(ledger.CLEARING, row.amount_tenths // 10, currency, item=item, name=name))
-    draft.entry(date, f"{payout.id} paid", f"payouts:{payout.id}", lines)
-    return foreign
+        if row.type in FEE_TYPES:
+            continue
+        amount = row.amount_tenths // 10
+        item, name = (row.payment, _ITEM_NAMES[row.type]) if _ours(draft.state, row) else (row.id, _NOT_OURS)
+        if name == _NOT_OURS:
+            foreign.append(amount)
+            draft.entry(
+                date,
+                f"{payout.id} item {row.position}: {row.type.replace('_', ' ')}, not ours",
+                f"payouts:{payout.id}",
+                [ledger.debit(ledger.CLEARING, amount, currency, item=item, name=name), ledger.credit(ledger.SUSPENSE, amount, currency)],
+            )
+        elif _opening(draft.state, item):
+            item, name = "opening", "opening"
+        lines.append(ledger.credit(ledger.CLEARING, amount, currency, item=item, name=name))
+    if foreign:
+        count, sum_minor = payout.foreign_count + len(foreign), payout.foreign_minor + sum(foreign)
+        draft.mark("payouts", payout.id, foreign_count=count, foreign_minor=sum_minor)
+    return lines
 
 
 def _opening(state: State, payment: str) -> bool:
@@ -262,18 +349,18 @@ def _opening(state: State, payment: str) -> bool:
     return booking is not None and booking.amount_minor == 0 and bool(first) and before_books(state, first)
 
 
-def _ask_transfer(draft: Draft, payout: Payout, clearing: str, bank: str, date: str) -> None:
+def _ask_transfer(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     if payout.amount_minor <= 0:
         return
     command = draft.command(
         f"payouts:{payout.id}",
         f"transfer:{payout.id}",
         commands.CreateTransfer(
-            from_account=clearing,
-            to_account=bank,
+            from_account=accounts.clearing,
+            to_account=accounts.bank,
             amount_minor=payout.amount_minor,
             currency=payout.currency,
-            date=date,
+            date=accounts.date,
             reference=payout.reference or payout.id,
             marker=payout.id,
             description="GoCardless payout",
@@ -286,10 +373,10 @@ def _ask_transfer(draft: Draft, payout: Payout, clearing: str, bank: str, date: 
     draft.mark("payouts", payout.id, transfer_command=command.id)
 
 
-def _ask_expense(draft: Draft, payout: Payout, rows: list[PayoutItemRow], clearing: str, date: str) -> None:
+def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     if payout.fee_minor < 0:
         draft.open("fee_refund", f"payouts:{payout.id}", amount_minor=-payout.fee_minor, currency=payout.currency, payout=payout.id)
-    accounts = draft.state.policy.accounts
+    named = draft.state.policy.accounts
     if payout.fee_minor <= 0 or not draft.state.policy.fee_expense:
         return
     value = f"{draft.state.own.environment}:{payout.id}"
@@ -297,16 +384,16 @@ def _ask_expense(draft: Draft, payout: Payout, rows: list[PayoutItemRow], cleari
         f"payouts:{payout.id}",
         f"expense:{payout.id}",
         commands.CreateExpense(
-            account=accounts.fees,
-            paid_through=clearing,
+            account=named.fees,
+            paid_through=accounts.clearing,
             amount_minor=payout.fee_minor,
             currency=payout.currency,
-            date=date,
+            date=accounts.date,
             reference=payout.id,
             unique_field=draft.state.policy.unique_field,
             unique_value=value,
-            lines=fee_lines(rows, payout.fee_minor, accounts.tax),
-            vendor=accounts.vendor,
+            lines=fee_lines(payout, named.tax),
+            vendor=named.vendor,
             exchange_rate=rate(draft.state, payout.currency) or "",
             description=f"GoCardless fees of {payout.id}",
         ),
@@ -316,34 +403,29 @@ def _ask_expense(draft: Draft, payout: Payout, rows: list[PayoutItemRow], cleari
     draft.mark("payouts", payout.id, expense_command=command.id)
 
 
-def fee_lines(rows: list[PayoutItemRow], fee_minor: int, taxes: dict[str, str]) -> list[commands.ExpenseLine]:
+def fee_lines(payout: Payout, taxes: dict[str, str]) -> list[commands.ExpenseLine]:
     """One line per fee type and tax rate, tax included; the rounding penny goes on a line without tax. They sum to the fee."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
-        if row.type in FEE_TYPES:
-            sums = groups.setdefault((row.type, row.tax_rate), [0, 0])
-            sums[0] -= row.amount_tenths
-            sums[1] -= row.tax_tenths
-    lines = [
-        commands.ExpenseLine(kind.replace("_", " "), money.minor_from_tenths(gross), taxes.get(tax_rate, ""), money.minor_from_tenths(tax))
-        for (kind, tax_rate), (gross, tax) in sorted(groups.items())
-        if money.minor_from_tenths(gross)
-    ]
-    rest = fee_minor - sum(line.amount_minor for line in lines)
+    lines = []
+    for name, (gross_tenths, tax_tenths) in sorted(payout.fees.items()):
+        kind, _, tax_rate = name.partition("|")
+        if amount_minor := money.minor_from_tenths(-gross_tenths):
+            tax_minor = money.minor_from_tenths(-tax_tenths)
+            lines.append(commands.ExpenseLine(kind.replace("_", " "), amount_minor, taxes.get(tax_rate, ""), tax_minor))
+    rest = payout.fee_minor - sum(line.amount_minor for line in lines)
     return [*lines, commands.ExpenseLine("rounding", rest)] if rest else lines
 
 
-def _ask_suspense(draft: Draft, payout: Payout, clearing: str, foreign: list[PayoutItemRow], date: str) -> None:
-    if not foreign:
+def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
+    if not payout.foreign_count:
         return
-    net = sum(row.amount_tenths for row in foreign) // 10
+    net = payout.foreign_minor
     draft.open(
         "foreign_items",
         f"payouts:{payout.id}",
         amount_minor=net,
         currency=payout.currency,
         payout=payout.id,
-        count=str(len(foreign)),
+        count=str(payout.foreign_count),
     )
     suspense = draft.state.policy.accounts.suspense.get(payout.currency)
     if suspense is None:
@@ -352,7 +434,7 @@ def _ask_suspense(draft: Draft, payout: Payout, clearing: str, foreign: list[Pay
         return
     if net == 0:
         return
-    source, target = (suspense, clearing) if net > 0 else (clearing, suspense)
+    source, target = (suspense, accounts.clearing) if net > 0 else (accounts.clearing, suspense)
     command = draft.command(
         f"payouts:{payout.id}",
         f"foreign:{payout.id}",
@@ -361,7 +443,7 @@ def _ask_suspense(draft: Draft, payout: Payout, clearing: str, foreign: list[Pay
             to_account=target,
             amount_minor=abs(net),
             currency=payout.currency,
-            date=date,
+            date=accounts.date,
             reference=payout.id,
             marker=f"{payout.id}:foreign",
             description="GoCardless payout items that are not ours",

@@ -23,7 +23,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of a connection's rules.
 
     `send_hour` is the organisation's local hour at which the day's debits are sent. `send_days_before_due` 0 sends on the due date;
-    GoCardless then charges on the scheme's first possible day. `max_debit_minor` per currency: a larger debit waits for a person.
+    GoCardless then charges on the scheme's first possible day. `max_debit_minor` per currency: a larger debit waits for a person;
+    `max_payer_month_minor` likewise what is debited from one payer in a month, `max_day_count` and `max_day_minor` what is debited in a day
+    (where they are silent, three times the largest day of the last 60 days: `domain.ceilings`).
     `unique_field` is the api name of the custom field "no duplicates" in Zoho's payments and expenses. `books_from` and
     `closed_through` are days of the organisation ("" = none).
     """
@@ -37,6 +39,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     send_hour: int = 6
     view_hours: int = 6
     max_debit_minor: dict[str, int] = {}
+    max_payer_month_minor: dict[str, int] = {}
+    max_day_count: dict[str, int] = {}
+    max_day_minor: dict[str, int] = {}
     unique_field: str = "cf_gocardless_key"
     payer_link_field: str = "cf_gocardless_customer"
     books_from: str = ""

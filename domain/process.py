@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import bookings, connections, customers, events, invoices, mandates, payments, payouts, publications
+from domain import bookings, ceilings, connections, customers, events, invoices, mandates, payments, payouts, publications
 from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, UnknownData
@@ -55,6 +55,9 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
         message=data.message,
         ended_at=event.learned_at,
     )
+    before, after = (invoices.surely_not_made(row) for row in (held, state.commands[held.id]))
+    if held.type == "gocardless.create_payment" and before != after:
+        ceilings.recount(state, held, -1 if after else 1)
     return (("outcomes", data.command),)
 
 
@@ -102,7 +105,9 @@ _EVOLVE: Final[dict[str, Callable[[State, Event], Touched]]] = {
     "operator.replay_requested": _evolve_replay,
     "operator.discrepancy_closed": _evolve_closed,
     "operator.time_accepted": connections.evolve_time,
+    "operator.day_accepted": connections.evolve_day_accepted,
     "policy.set": connections.evolve_policy,
+    "poll.head_reached": connections.evolve_head,
     "clock.due_reached": invoices.evolve_due,
     "clock.day_began": connections.evolve_day,
     "delivery.parked": _evolve_parked,
@@ -201,6 +206,14 @@ def _decide_parked(draft: Draft, key: str) -> None:
     draft.open("delivery_parked", f"deliveries:{key}", where=data.where or "the whole", reason=data.reason, id=key)
 
 
+def _decide_list(draft: Draft, key: str) -> None:
+    draft.wake_next(key)
+
+
+def _decide_crowded(draft: Draft, key: str) -> None:
+    draft.open("facts_left_out", f"payments:{key}", payment=key, count=str(payments.MAX_FACTS))
+
+
 def _decide_unknown(draft: Draft, key: str) -> None:
     draft.open("not_understood", f"types:{key}", type=key)
 
@@ -215,6 +228,8 @@ _DECIDE: Final[dict[str, Callable[[Draft, str], None]]] = {
     "invoice_ties": invoices.decide_tie,
     "payments": payments.decide,
     "payouts": payouts.decide,
+    "lists": _decide_list,
+    "crowded_payments": _decide_crowded,
     "outcomes": _decide_outcome,
     "conflicts": _decide_conflict,
     "replays": _decide_replay,

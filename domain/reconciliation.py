@@ -1,12 +1,14 @@
 """Reconciled: when a payout, and each payment in it, is in Zoho as a whole; and what the clearing balance is made of."""
 
-from domain import publications
+from domain import payout_items, publications
 from domain.draft import Draft
-from domain.state import OpenItem, Payout, State
+from domain.state import OpenItem, Payout, PayoutItemRow, State
 
 
 def settle(draft: Draft, payout: Payout) -> None:
-    """A payout is reconciled when its transfer, its expense and every booking of its payments have their Zoho ids."""
+    """A payout is reconciled when its transfer, its expense and every booking of its payments have their Zoho ids; then it is published,
+    and each of its payments after it.
+    """
     asked = (
         (payout.transfer_command, payout.transfer),
         (payout.expense_command, payout.expense),
@@ -14,26 +16,32 @@ def settle(draft: Draft, payout: Payout) -> None:
     )
     if any(command and not resource for command, resource in asked):
         return
-    payments = _payments(draft.state, payout)
-    for key in payments:
-        row = draft.state.payments[key]
-        booking = draft.state.bookings.get(f"{key}:{row.booked}")
-        if booking is not None and booking.stage in {"asked", "refused"}:
+    if payout.walk not in {"recording", "publishing"}:
+        payout = payout_items.begin(draft, payout, "recording")
+    if payout.walk == "recording":
+        if payout_items.walk(draft, payout, lambda row: _recorded(draft.state, row)) != "done":
             return
-    draft.mark("payouts", payout.id, stage="reconciled")
-    publications.payout(draft, draft.state.payouts[payout.id])
-    for key in payments:
-        publications.payment(draft, draft.state.payments[key])
+        payout = payout_items.begin(draft, payout, "publishing")
+        draft.mark("payouts", payout.id, stage="reconciled")
+        publications.payout(draft, draft.state.payouts[payout.id])
+    if payout_items.walk(draft, payout, lambda row: _publish(draft, row)) == "done":
+        payout_items.begin(draft, payout, "")
 
 
-def _payments(state: State, payout: Payout) -> list[str]:
-    found: dict[str, None] = {}
-    for position in range(payout.item_count):
-        key = state.payout_items[f"{payout.id}:{position:06d}"].payment
-        row = state.payments.get(key)
-        if row is not None and row.claim == "ours":
-            found[key] = None
-    return list(found)
+def _recorded(state: State, item: PayoutItemRow) -> bool:
+    """Whether Zoho has what the ledger has of an item's payment."""
+    row = state.payments.get(item.payment)
+    if row is None or row.claim != "ours":
+        return True
+    booking = state.bookings.get(f"{row.id}:{row.booked}")
+    return booking is None or booking.stage not in {"asked", "refused"}
+
+
+def _publish(draft: Draft, item: PayoutItemRow) -> bool:
+    row = draft.state.payments.get(item.payment)
+    if row is not None and row.claim == "ours":
+        publications.payment(draft, row)
+    return True
 
 
 def clearing_items(state: State, currency: str) -> list[OpenItem]:

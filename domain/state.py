@@ -22,7 +22,10 @@ class ConnectionRow(Row, frozen=True):
     """The connection itself: one row, id = the connection's id.
 
     `gate` "closed" until a person opened it. `open_listed_at`: all open invoices were read no earlier than this. `sweep_asked_at`: when
-    a read of them was last asked for; later than `open_listed_at` while it has not come back.
+    a read of them was last asked for; later than `open_listed_at` while it has not come back. `heads`: list of an API → when it was first
+    read to its end. `collect_from`: what fell due before this day waits for a person. `accepted_at`: when a person accepted a list of what
+    would be collected first, `accepted_count` and `accepted_minor` are that list, per currency. `continued`: how often a rule went on in a
+    further event.
     """
 
     environment: str = ""
@@ -42,11 +45,18 @@ class ConnectionRow(Row, frozen=True):
     today: str = ""
     time_accepted: str = ""
     opening_posted: bool = False
+    heads: dict[str, str] = {}
+    collect_from: str = ""
+    accepted_at: str = ""
+    accepted_count: dict[str, int] = {}
+    accepted_minor: dict[str, int] = {}
+    continued: int = 0
 
 
 class Contact(Row, frozen=True):
     """A customer in Zoho. `match`: "none", "ambiguous", "proposed", "linked", "invited". `payer_link`: the payer that Zoho's custom field
-    names; `claimed_by`: the payer whose metadata names this contact. `waiting`: invoices that wait for a mandate.
+    names; `claimed_by`: the payer whose metadata names this contact. `waiting_currencies`: those in which invoices wait for a mandate (the
+    invoices are the list "waiting:<id>:<currency>").
     """
 
     name: str = ""
@@ -62,17 +72,16 @@ class Contact(Row, frozen=True):
     match: str = "none"
     match_by: str = ""
     billing_request: str = ""
-    waiting: tuple[str, ...] = ()
+    waiting_currencies: tuple[str, ...] = ()
 
 
 class Payer(Row, frozen=True):
-    """A customer at GoCardless. `contact` is the Zoho contact it is linked to; `mandates` all it has had, oldest first."""
+    """A customer at GoCardless. `contact` is the Zoho contact it is linked to; all mandates it has had are the list "mandates:<id>"."""
 
     email: str = ""
     name: str = ""
     link: str = ""
     contact: str = ""
-    mandates: tuple[str, ...] = ()
 
 
 class BillingRequest(Row, frozen=True):
@@ -86,16 +95,26 @@ class BillingRequest(Row, frozen=True):
     expires_at: str = ""
 
 
-class Handle(Row, frozen=True):
-    """Who shares an email or a reference: id is "email:<lower case>", "reference:<text>", or "payer:<id>" for who names that payer."""
+class ListRow(Row, frozen=True):
+    """The ends of a list of any length (`domain.lists`); a list that is empty has no row. `until`: where a walk over it that goes on in a
+    further event ends, empty while there is none.
+    """
 
-    contacts: tuple[str, ...] = ()
-    payers: tuple[str, ...] = ()
+    first: str = ""
+    last: str = ""
+    until: str = ""
+
+
+class Element(Row, frozen=True):
+    """A key in a list: id is "<list>|<key>"; `before` and `after` are its neighbours, empty at the ends."""
+
+    before: str = ""
+    after: str = ""
 
 
 class Mandate(Row, frozen=True):
-    """A mandate. `payments_read_at`: its payments were read no earlier than this; `payments_asked_at`: that was asked for; `viewing`:
-    invoices whose debit waits for it.
+    """A mandate. `payments_read_at`: its payments were read no earlier than this; `payments_asked_at`: that was asked for. Invoices whose
+    debit waits for it are the list "viewing:<id>".
     """
 
     status: str = ""
@@ -107,7 +126,6 @@ class Mandate(Row, frozen=True):
     new_mandate: str = ""
     payments_read_at: str = ""
     payments_asked_at: str = ""
-    viewing: tuple[str, ...] = ()
     read: bool = False
     read_asked: bool = False
 
@@ -204,7 +222,14 @@ class Booking(Row, frozen=True):
 
 
 class Payout(Row, frozen=True):
-    """A payout. `stage`: "seen" (being read), "posting" (in the ledger, Zoho asked), "reconciled", "held" (a person must look)."""
+    """A payout. `stage`: "seen" (being read), "posting" (in the ledger, Zoho asked), "reconciled", "held" (a person must look).
+
+    Its items are walked one after the other, and as many at once as one decision may hold: `walk` says for what ("counting", "awaiting",
+    "posting", "recording", "publishing", "" when all is done), `cursor` is the position of the next. `gross_tenths`, `total_tenths`,
+    `tax_tenths`: sums of the items counted so far; `uneven`: one that is no fee has a part of a minor unit; `fees`: "<type>|<tax rate>" →
+    [sum, tax in it], tenths. `moved_minor`: what of it has been taken from its payments in the ledger; `foreign_count`, `foreign_minor`:
+    items that are not ours.
+    """
 
     status: str = ""
     amount_minor: int = 0
@@ -233,6 +258,16 @@ class Payout(Row, frozen=True):
     transfer: str = ""
     suspense_command: str = ""
     suspense_transfer: str = ""
+    walk: str = "counting"
+    cursor: int = 0
+    total_tenths: int = 0
+    gross_tenths: int = 0
+    tax_tenths: int = 0
+    uneven: bool = False
+    fees: dict[str, tuple[int, int]] = {}
+    moved_minor: int = 0
+    foreign_count: int = 0
+    foreign_minor: int = 0
 
 
 class PayoutItemRow(Row, frozen=True):
@@ -289,7 +324,7 @@ class TimerRow(Row, frozen=True):
 
 
 class CommandRow(Row, frozen=True):
-    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked"."""
+    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked". `mandate`: the one a debit is for."""
 
     type: str = ""
     purpose: str = ""
@@ -304,6 +339,7 @@ class CommandRow(Row, frozen=True):
     event: str = ""
     asked_at: str = ""
     ended_at: str = ""
+    mandate: str = ""
 
 
 class Purpose(Row, frozen=True):
@@ -312,13 +348,46 @@ class Purpose(Row, frozen=True):
     count: int = 0
 
 
+class DebitCount(Row, frozen=True):
+    """How many debits of an invoice GoCardless has shown, whatever became of them; id is the invoice's."""
+
+    shown: int = 0
+
+
+class DebitDay(Row, frozen=True):
+    """Debits decided on a day of the organisation in one currency: id "2026-03-02:GBP"; those that were not made after all are not in it.
+
+    `limited`: the day's ceiling is worked out; `limit_count`, `limit_minor`: what it is, -1 for none. `accepted`: a person let all of the
+    day pass.
+    """
+
+    day: str = ""
+    currency: str = ""
+    count: int = 0
+    amount_minor: int = 0
+    limited: bool = False
+    limit_count: int = -1
+    limit_minor: int = -1
+    accepted: bool = False
+
+
+class PayerMonth(Row, frozen=True):
+    """What was debited from a payer in a month of the organisation in one currency: id "2026-03:CU…:GBP", as `DebitDay`."""
+
+    payer: str = ""
+    month: str = ""
+    currency: str = ""
+    amount_minor: int = 0
+
+
 #: Every kind of row: the mapping's name, and the shape of its rows. The store makes a table of each.
 KINDS: Final[dict[str, type[Row]]] = {
     "connections": ConnectionRow,
     "contacts": Contact,
     "payers": Payer,
     "billing_requests": BillingRequest,
-    "handles": Handle,
+    "lists": ListRow,
+    "elements": Element,
     "mandates": Mandate,
     "invoices": Invoice,
     "payments": Payment,
@@ -331,7 +400,14 @@ KINDS: Final[dict[str, type[Row]]] = {
     "timers": TimerRow,
     "commands": CommandRow,
     "purposes": Purpose,
+    "debit_counts": DebitCount,
+    "debit_days": DebitDay,
+    "payer_months": PayerMonth,
 }
+
+
+#: What holds before a person has set a policy: the most careful of each choice.
+_NO_POLICY: Final = Policy(version=0, match_by_email="ask", invite="ask")
 
 
 class State:
@@ -345,11 +421,15 @@ class State:
         "connection",
         "connections",
         "contacts",
+        "debit_counts",
+        "debit_days",
         "discrepancies",
-        "handles",
+        "elements",
         "invoices",
+        "lists",
         "mandates",
         "open_items",
+        "payer_months",
         "payers",
         "payments",
         "payout_items",
@@ -362,7 +442,8 @@ class State:
     contacts: MutableMapping[str, Contact]
     payers: MutableMapping[str, Payer]
     billing_requests: MutableMapping[str, BillingRequest]
-    handles: MutableMapping[str, Handle]
+    lists: MutableMapping[str, ListRow]
+    elements: MutableMapping[str, Element]
     mandates: MutableMapping[str, Mandate]
     invoices: MutableMapping[str, Invoice]
     payments: MutableMapping[str, Payment]
@@ -375,6 +456,9 @@ class State:
     timers: MutableMapping[str, TimerRow]
     commands: MutableMapping[str, CommandRow]
     purposes: MutableMapping[str, Purpose]
+    debit_counts: MutableMapping[str, DebitCount]
+    debit_days: MutableMapping[str, DebitDay]
+    payer_months: MutableMapping[str, PayerMonth]
 
     def __init__(self, connection: str, mappings: dict[str, MutableMapping[str, Any]] | None = None) -> None:
         self.connection = connection
@@ -388,8 +472,8 @@ class State:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force; version 0 (nothing mapped, nothing collected) before one is set."""
-        return self.own.policy or Policy(version=0)
+        """The policy in force; version 0 (nothing mapped, nothing collected, nobody matched by e-mail) before one is set."""
+        return self.own.policy or _NO_POLICY
 
     def mapping(self, kind: str) -> MutableMapping[str, Any]:
         """The mapping of a kind of rows."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from domain import bookings, customers, invoices
+from domain import bookings, ceilings, customers, invoices, lists, payout_items, times
 from domain.discrepancies import CATALOGUE
 from domain.money import format_minor
 from domain.payments import turns
@@ -38,7 +38,19 @@ OBSTACLES: Final[dict[str, tuple[str, str]]] = {
     "account_missing": ("no clearing account is mapped for its currency", "Map the account in the settings, and approve the new policy."),
     "contact_unknown": ("its customer has not been read from Zoho yet", ""),
     "contact_inactive": ("its customer is not active in Zoho", "Make the contact active in Zoho, or void the invoice."),
+    "payer_in_doubt": (
+        "its customer shares its address or reference with another contact or payer, so it is not certain whom to debit",
+        "Approve the right payer: `zoho-gocardless decide match CONTACT --payer ID`.",
+    ),
     "no_mandate": ("its customer has no usable mandate in its currency", ""),
+}
+
+#: Why a ceiling holds an invoice, in words.
+CEILINGS: Final[dict[str, str]] = {
+    "due_before_start": "it fell due before the day from which collection was accepted",
+    "over_limit": "it is above the largest single debit allowed",
+    "over_payer_month": "it would exceed what may be debited from its payer in a month",
+    "over_day": "the debits of the day it was due on had reached the day's ceiling",
 }
 
 _PAYMENT_STATUS: Final = {
@@ -97,7 +109,10 @@ def invoice(state: State, key: str) -> Why | None:
         return None
     about = f"invoices:{key}"
     words, until = _invoice_words(state, row)
-    todo = _todo(state, about, f"contacts:{row.contact}", f"payments:{row.payment}")
+    abouts = [about, f"contacts:{row.contact}", f"payments:{row.payment}"]
+    if row.stage == "hold" and row.reason == "over_day":
+        abouts.append(f"debit_days:{ceilings.day_key(times.local_day(row.since, state.own.time_zone), row.currency)}")
+    todo = _todo(state, *abouts)
     hindrance = invoices.obstacle(state, row)
     if not todo and row.stage in {"none", "waiting", "scheduled", "viewing"} and hindrance in OBSTACLES and OBSTACLES[hindrance][1]:
         todo = (OBSTACLES[hindrance][1],)
@@ -123,7 +138,10 @@ def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
         case "failed":
             return f"Not collected: the debit failed ({_plain(row.reason)}).", ""
         case "hold":
-            return f"On hold ({_plain(row.reason)}): nothing more is collected for it until a person releases it.", ""
+            return (
+                f"On hold ({CEILINGS.get(row.reason, _plain(row.reason))}): nothing more is collected for it until a person releases it.",
+                "",
+            )
         case "ignored":
             return "Left alone: a person has said so.", ""
     if hindrance == "not_open":
@@ -259,13 +277,10 @@ def _command(row: CommandRow | None) -> str:
 
 
 def _unsettled(state: State, row: Payout) -> str:
-    found: dict[str, None] = {}
-    for position in range(row.item_count):
-        item = state.payout_items.get(f"{row.id}:{position:06d}")
-        held = state.payments.get(item.payment) if item is not None else None
-        if held is not None and (held.claim == "unknown" or (held.claim == "ours" and held.booked < held.confirmed)):
-            found[held.id] = None
-    return ", ".join(found) or "they are looked at again soon"
+    """The item that a payout waits for."""
+    item = payout_items.item(state, row, row.cursor)
+    held = state.payments.get(item.payment) if item is not None else None
+    return f"{held.id}, item {row.cursor + 1} of {row.item_count}" if held is not None else "they are looked at again soon"
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------------------
@@ -291,14 +306,25 @@ def _contact_words(state: State, row: Contact) -> str:
     request = state.billing_requests.get(row.billing_request)
     if request is not None:
         words.append(f"Its invitation {request.id} is {_plain(request.status) or 'made'}.")
-    payer = state.payers.get(row.payer)
-    known = [state.mandates.get(one) for one in payer.mandates] if payer is not None else []
+    known = [state.mandates.get(one) for one in reversed(lists.newest(state, f"mandates:{row.payer}", customers.MANDATES))]
     listed = ", ".join(f"{one.id} {_plain(one.status)} in {one.currency or 'an unknown currency'}" for one in known if one is not None)
     words.append(f"Mandates: {listed}." if listed else "It has no mandate that we know.")
-    waiting = [key for key in row.waiting if (held := state.invoices.get(key)) is not None and held.stage == "waiting"]
-    if waiting:
-        words.append(f"{len(waiting)} invoices wait for a mandate.")
+    if waiting := _waiting(state, row):
+        words.append(f"{waiting} wait for a mandate.")
     return " ".join(words)
+
+
+#: Invoices that are counted one by one. Higher: whoever asks waits for as many reads.
+_COUNTED: Final = 1_000
+
+
+def _waiting(state: State, row: Contact) -> str:
+    """How many invoices wait for a mandate, in words; "" for none."""
+    keys = [key for currency in row.waiting_currencies for key in lists.oldest(state, f"waiting:{row.id}:{currency}", _COUNTED + 1)]
+    waiting = [key for key in keys if (held := state.invoices.get(key)) is not None and held.stage == "waiting"]
+    if len(waiting) > _COUNTED:
+        return f"More than {_COUNTED} invoices"
+    return f"{len(waiting)} invoices" if waiting else ""
 
 
 #: The questions that can be asked, by kind.

@@ -33,7 +33,7 @@ from projections.bell import NAMES
 from projections.errors import StoreFenced
 from projections.lookups import among, chunks
 from projections.mappings import RowSource, StateOverRows, take_back
-from projections.named import rows_named
+from projections.named import ROUNDS, rows_behind, rows_named
 from projections.rows import CODECS
 from projections.store import Store
 from projections.tables import STATE, event_ids, ledger_entries, ledger_lines, outbox, positions, quarantine
@@ -88,9 +88,19 @@ class Facts:
         self.due = False
         """Whether anything is due at once, without being published first."""
 
-    def add(self, digest: bytes, place: tuple[int, int], event: Event, decision: Decision | None, *, recorded: bool = False) -> None:
-        """What one event and its decision leave behind. `place` is (partition, offset) of the event. A decision that is `recorded` in
-        the log already is not published again, and its commands may have been sent.
+    def add(
+        self,
+        digest: bytes,
+        place: tuple[int, int],
+        event: Event,
+        decision: Decision | None,
+        *,
+        encoded: bytes = b"",
+        recorded: bool = False,
+    ) -> None:
+        """What one event and its decision leave behind. `place` is (partition, offset) of the event; `encoded` the decision as it goes
+        into the log, where the caller has it. A decision that is `recorded` in the log already is not published again, and its commands
+        may have been sent.
         """
         partition, offset = place
         self.ids.append((digest, offset))
@@ -102,7 +112,7 @@ class Facts:
         if decision.event != event.id or decision.connection != connection:
             raise ValueError(f"the decision of event {decision.event} was handed over with event {event.id}")
         if not recorded:
-            self.outbox.append((partition, offset, event.id, connection, encode_decision(decision)))
+            self.outbox.append((partition, offset, event.id, connection, encoded or encode_decision(decision)))
         elif decision.commands or decision.resends:
             self.due = True
         if decision.entries:
@@ -273,6 +283,21 @@ class Batch:
         for connection, kinds in wanted.items():
             for kind, keys in kinds.items():
                 self.preload(connection, kind, keys)
+        for _ in range(ROUNDS):
+            if not self._read_behind(events):
+                break
+
+    def _read_behind(self, events: Sequence[Event]) -> bool:
+        """Read the rows that those read so far lead to. False: all of them were in memory."""
+        wanted: dict[tuple[str, str], dict[str, None]] = {}
+        for event in events:
+            over = self._over(event.connection)
+            for kind, key in rows_behind(event, over.peek):
+                if not over.holds(kind, key):
+                    wanted.setdefault((event.connection, kind), {})[key] = None
+        for (connection, kind), keys in wanted.items():
+            self.preload(connection, kind, keys)
+        return bool(wanted)
 
     def preload(self, connection: str, kind: str, keys: Iterable[str]) -> None:
         """Read rows at once that the rules will ask for."""
@@ -293,8 +318,8 @@ class Batch:
 
     # --- deciding ---
 
-    def record(self, offset: int, event: Event, decision: Decision | None = None, *, recorded: bool = False) -> None:
-        """Keep what this event changed, and what was decided. An empty decision leaves only the event's id.
+    def record(self, offset: int, event: Event, decision: Decision | None = None, *, encoded: bytes = b"", recorded: bool = False) -> None:
+        """Keep what this event changed, and what was decided. An empty decision leaves only the event's id. `encoded`: as in `Facts.add`.
 
         `recorded`: the decision was read from the log (a store that was restored catches up): it is not published again, and its
         commands count as unknown.
@@ -304,7 +329,7 @@ class Batch:
         digest = self._digest(event)
         if digest in self._processed:
             raise ValueError(f"event {event.id} was recorded before")
-        self._facts.add(digest, (self._own.partition, offset), event, decision, recorded=recorded)
+        self._facts.add(digest, (self._own.partition, offset), event, decision, encoded=encoded, recorded=recorded)
         self._looked_up.add(digest)
         self._processed.add(digest)
         self._own.source.undo.clear()

@@ -203,6 +203,15 @@ class RowMapping(MutableMapping[str, Any]):
             found = self._source.many(self._kind, self._connection, missing)
             self._recent.update((key, found.get(key)) for key in missing)
 
+    def holds(self, key: str) -> bool:
+        """Whether it is in memory what this key's row is."""
+        return key in self._recent or key in self._old
+
+    def peek(self, key: str) -> Row | None:
+        """The row, where it is in memory; None where it is not, or where there is none."""
+        row: Row | None = self._recent.get(key, _UNREAD)
+        return self._old.get(key) if row is _UNREAD else row
+
     def differences(self) -> tuple[list[Row], list[str]]:
         """What differs from the database: rows to write, keys to delete."""
         write: list[Row] = []
@@ -275,6 +284,14 @@ class StateOverRows:
     def preload(self, kind: str, keys: Iterable[str]) -> None:
         """Read rows that events name, in one go per kind."""
         self.mappings[kind].preload(keys)
+
+    def peek(self, kind: str, key: str) -> Row | None:
+        """A row, where it is in memory."""
+        return self.mappings[kind].peek(key)
+
+    def holds(self, kind: str, key: str) -> bool:
+        """Whether it is in memory what a row is."""
+        return self.mappings[kind].holds(key)
 
     @property
     def cached(self) -> int:

@@ -2,6 +2,9 @@
 
 A hint only: a row that is not named here is read when it is asked for, one by one. So rows that the rules look for in vain are named as
 well (is there a booking of this payment yet?): on a server each such question is a round trip, and every second event would ask one.
+
+`rows_named` are those that the event itself names; `rows_behind` those that the rows read so far lead to, the mandate of an invoice's
+contact, say. They are asked for in rounds, as long as a round finds more (`ROUNDS`).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +14,13 @@ from domain import events
 from domain.envelope import Event
 
 Named = Iterator[tuple[str, str]]
+
+#: What a row is, where it has been read; None where it has not, or is not there.
+Peek = Callable[[str, str], Any]
+
+#: Rounds of reading what was read leads to: invoice, contact, the list of its payer's mandates, the mandate and who waits for it. Lower:
+#: the last of them are read one by one. Higher: nothing.
+ROUNDS: Final = 3
 
 _LINKS: Final = {
     "payment": "payments",
@@ -22,8 +32,9 @@ _LINKS: Final = {
 }
 
 
-#: What confirms a payment, and so asks for its first booking.
+#: What confirms a payment, and so asks for its first booking; and what takes it back.
 _BOOKED_BY: Final = {"confirmed", "paid_out"}
+_UNBOOKED_BY: Final = {"failed", "charged_back"}
 
 
 def _gc(data: events.GcEvent) -> Named:
@@ -34,6 +45,9 @@ def _gc(data: events.GcEvent) -> Named:
     if payment and data.action in _BOOKED_BY:
         yield "bookings", f"{payment}:1"
         yield "purposes", f"post:{payment}:1"
+    if payment and data.action in _UNBOOKED_BY:
+        yield "bookings", f"{payment}:1"
+        yield "purposes", f"unapply:{payment}:1"
     if payout and not payment:
         yield "purposes", f"read_payout:{payout}"
 
@@ -42,6 +56,8 @@ def _payment(data: events.PaymentRead) -> Named:
     yield "payments", data.id
     yield "mandates", data.mandate
     yield "open_items", f"{data.currency}:{data.id}"
+    if invoice := data.metadata.get("zoho_invoice_id"):
+        yield "debit_counts", invoice
 
 
 def _mandate_payments(data: events.MandatePaymentsRead) -> Named:
@@ -54,13 +70,25 @@ def _mandate(data: events.MandateRead) -> Named:
     yield "mandates", data.id
     yield "payers", data.customer
     yield "purposes", f"view_mandate:{data.id}"
+    yield "lists", f"mandates:{data.customer}"
+    yield "elements", f"mandates:{data.customer}|{data.id}"
 
 
 def _payer(data: events.PayerRead) -> Named:
     yield "payers", data.id
-    yield "handles", f"payer:{data.id}"
+    yield "lists", f"contacts:payer:{data.id}"
     if data.email:
-        yield "handles", f"email:{data.email.lower()}"
+        yield from _shares("payers", f"email:{data.email.strip().lower()}", data.id)
+
+
+def _shared(handle: str) -> Named:
+    yield "lists", f"contacts:{handle}"
+    yield "lists", f"payers:{handle}"
+
+
+def _shares(side: str, handle: str, key: str) -> Named:
+    yield from _shared(handle)
+    yield "elements", f"{side}:{handle}|{key}"
 
 
 def _payout(data: events.PayoutRead) -> Named:
@@ -90,8 +118,11 @@ def _listed(data: events.InvoicesListed) -> Named:
 def _contact(data: events.ContactFacts) -> Named:
     yield "contacts", data.id
     yield "payers", data.payer_link
+    yield "elements", f"unmatched|{data.id}"
     if data.email:
-        yield "handles", f"email:{data.email.lower()}"
+        yield from _shares("contacts", f"email:{data.email.strip().lower()}", data.id)
+    if data.reference:
+        yield from _shares("contacts", f"reference:{data.reference}", data.id)
 
 
 def _outcome(data: events.Outcome) -> Named:
@@ -131,5 +162,77 @@ def rows_named(event: Event) -> Named:
     name = _NAMED.get(type(event.data))
     if name is not None:
         for kind, key in name(event.data):
+            if key:
+                yield kind, key
+
+
+def _behind_invoice(key: str, at: str, peek: Peek) -> Named:
+    """What a look at an invoice leads to: its contact, the payer's newest mandate, and what the ceilings count."""
+    invoice = peek("invoices", key)
+    if invoice is None:
+        return
+    yield "contacts", invoice.contact
+    yield "debit_counts", key
+    yield "commands", invoice.command
+    yield "payments", invoice.payment
+    contact = peek("contacts", invoice.contact)
+    if contact is None or not contact.payer:
+        return
+    payer = contact.payer
+    yield "payers", payer
+    yield "payer_months", f"{at[:7]}:{payer}:{invoice.currency}"
+    if contact.match_by == "email":
+        yield from _shares("payers", f"email:{contact.email}", payer)
+    yield "lists", f"mandates:{payer}"
+    mandates = peek("lists", f"mandates:{payer}")
+    if mandates is not None:
+        yield "mandates", mandates.last
+        yield "elements", f"mandates:{payer}|{mandates.last}"
+        yield "lists", f"viewing:{mandates.last}"
+        yield "elements", f"viewing:{mandates.last}|{key}"
+
+
+def _behind_due(event: Event, peek: Peek) -> Named:
+    about, _, key = event.data.timer.partition(":")
+    if about in {"debit", "view"}:
+        yield from _behind_invoice(key, event.learned_at, peek)
+
+
+def _behind_listed(event: Event, peek: Peek) -> Named:
+    for key in event.data.ids:
+        yield from _behind_invoice(key, event.learned_at, peek)
+
+
+def _behind_view(event: Event, peek: Peek) -> Named:
+    name = f"viewing:{event.data.mandate}"
+    yield "lists", name
+    waiting = peek("lists", name)
+    if waiting is not None:
+        yield "elements", f"{name}|{waiting.first}"
+        yield "invoices", waiting.first
+        yield from _behind_invoice(waiting.first, event.learned_at, peek)
+
+
+def _behind_payer(event: Event, peek: Peek) -> Named:
+    if event.data.email:
+        sharing = peek("lists", f"contacts:email:{event.data.email.strip().lower()}")
+        if sharing is not None:
+            yield "contacts", sharing.first
+            yield "elements", f"unmatched|{sharing.first}"
+
+
+_BEHIND: Final[dict[type, Callable[[Event, Peek], Named]]] = {
+    events.DueReached: _behind_due,
+    events.InvoicesListed: _behind_listed,
+    events.MandatePaymentsRead: _behind_view,
+    events.PayerRead: _behind_payer,
+}
+
+
+def rows_behind(event: Event, peek: Peek) -> Named:
+    """(kind, key) of each row that what `peek` shows leads to; keys may repeat."""
+    name = _BEHIND.get(type(event.data))
+    if name is not None:
+        for kind, key in name(event, peek):
             if key:
                 yield kind, key

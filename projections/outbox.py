@@ -71,6 +71,12 @@ class Outbox:
         if held is None or held < offset:
             connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
 
+    def oversize(self, limit_bytes: int) -> bool:
+        """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then stood for good."""
+        query = sa.select(sa.literal(1)).where(sa.func.length(outbox.c.decision) > limit_bytes).limit(1)
+        with self._store.read() as reader:
+            return reader.execute(query).scalar() is not None
+
     def last_published(self, partition: int) -> int | None:
         """The highest event offset whose decision was published; None before the first."""
         with self._store.read() as reader:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
+from domain.invoices import OPEN
 from domain.state import (
     Balance,
     Booking,
@@ -88,6 +89,18 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(counts.items())) or "none"
 
 
+class Owing(msgspec.Struct, frozen=True):
+    """Invoices that would be collected, in one currency: `early`, those that fell due before the day that was asked about. `oldest`: the
+    earliest due date among them.
+    """
+
+    currency: str
+    early: bool
+    count: int
+    amount_minor: int
+    oldest: str
+
+
 class Month(msgspec.Struct, frozen=True):
     """A month in one currency, minor units. Invoices by invoice date, the rest by entry date. `collected`: confirmed less taken back;
     `clearing`: the movement; `clearing_end`: the balance at the end of the month.
@@ -131,6 +144,48 @@ class Queries:
         table = STATE["connections"]
         with self._store.read() as reader:
             return _rows(reader, "connections", sa.select(table).order_by(table.c.connection))
+
+    def sharing(self, connections: Iterable[str]) -> dict[str, str]:
+        """Of these connections, those whose creditor or organisation another of them collects for as well: each with that one's name.
+
+        Their gates are open; whichever was first, one of them would debit what the other does (rule 20).
+        """
+        c = STATE["connections"].c
+        query = sa.select(c.connection, c.environment, c.creditor, c.organization_id).where(c.gate == "open").order_by(c.connection)
+        chosen = set(connections)
+        holders: dict[tuple[str, str, str], list[str]] = {}
+        with self._store.read() as reader:
+            for name, environment, creditor, organization in reader.execute(query):
+                if name in chosen:
+                    holders.setdefault(("creditor", environment, creditor), []).append(name)
+                    holders.setdefault(("organisation", environment, organization), []).append(name)
+        found: dict[str, str] = {}
+        for (what, _, key), names in holders.items():
+            for name in names if key and len(names) > 1 else ():
+                others = ", ".join(one for one in names if one != name)
+                found.setdefault(
+                    name,
+                    f"{what} {key} is also that of connection {others}: nothing is sent for either. Take one of them out of the settings, "
+                    "and start again",
+                )
+        return found
+
+    def owing(self, connection: str, day: str) -> list[Owing]:
+        """What is sent, owing and not under way yet, by currency and by whether it fell due before `day`."""
+        c = STATE["invoices"].c
+        early = (c.due_date < sa.literal(day)).label("early")
+        query = (
+            sa.select(c.currency, early, sa.func.count(), sa.func.sum(c.balance_minor), sa.func.min(c.due_date))
+            .where(c.connection == connection, c.status.in_(sorted(OPEN)), c.balance_minor > 0)
+            .where(c.stage.not_in(("collecting", "collected", "ignored", "failed")))
+            .group_by(c.currency, sa.literal_column("early"))
+            .order_by(c.currency, sa.literal_column("early"))
+        )
+        with self._store.read() as reader:
+            return [
+                Owing(currency, bool(before), int(count), int(total), oldest)
+                for currency, before, count, total, oldest in reader.execute(query)
+            ]
 
     def status(self, connection: str) -> Status:
         """How a connection stands; an unknown one has an empty row and no counts."""

@@ -32,6 +32,7 @@ from adapters.zoho.oauth import TokenSource
 from adapters.zoho.regions import simulator
 from projections.bell import Bell, open_bell
 from projections.errors import StoreError
+from projections.outbox import Outbox
 from projections.store import open_store
 from streams.app import HandlerSpec, Worker
 from streams.engines import log_of
@@ -40,6 +41,7 @@ from streams.log import TopicPartition
 from streams.metrics import Metrics
 from streams.opened import group_of
 from streams.pulse import Pulse
+from streams.replay import rebuild
 from streams.settings import Connection, Settings, SettingsError
 from streams.settle import Settle
 from streams.stages import gateway
@@ -188,7 +190,18 @@ class Program:
             return gocardless_send(session, self.credentials, name, connection)
         return zoho_send(session, self.credentials, name, connection, self.clock.now)
 
+    def _heal_outbox(self) -> None:
+        """A decision that the log refuses was never published, so it is no fact yet: the store is made anew from what is, and what comes
+        after is decided again, by rules whose decisions have a bound.
+        """
+        if Outbox(self.store).oversize(self.log.limits.record_bytes):
+            self.shop.journal.warning("store.rebuilding", why="a decision of an earlier version is too large for the log")
+            with self.log.hold_group(group_of(self.settings)):
+                done = rebuild(self.log, self.shop.topics, self.store, self.clock.now())
+            self.shop.journal.warning("store.rebuilt", events=done.events, derived=done.derived)
+
     async def _start_worker(self) -> None:
+        self._heal_outbox()
         topics, group = self.shop.topics, group_of(self.settings)
         translate, core, relay, clock = Translate(self.shop, group), Core(self.shop), Relay(self.shop), ClockStage(self.shop)
         self.shop.owns = core.owns

@@ -26,12 +26,12 @@ from domain.errors import DomainError
 from domain.events import ConnectionChecked, Finding, GateOpened, PolicySet
 from domain.policy import Accounts, Policy
 from projections.polls import Polls
-from projections.queries import Queries
+from projections.queries import Owing, Queries
 from projections.store import Store
 from streams.assemble import APIS, gocardless_send, zoho_send
 from streams.check_reads import NAMES, Findings, Reader, Row, Rows
 from streams.keys import Credentials
-from streams.settings import Connection, Settings
+from streams.settings import Settings
 from streams.stages.desk import Api, Send
 from streams.stages.poller import KINDS
 
@@ -43,10 +43,17 @@ _UNDER_WAY: Final = ("pending_customer_approval", "pending_submission", "submitt
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the check found, and the policy that the settings ask for (None: it is in force already, or something stops it)."""
+    """What the check found, and the policy that the settings ask for (None: it is in force already, or something stops it).
+
+    `collect_from`: what fell due before this day stays held, "" where that is settled already. `first_count` and `first_minor`: what would
+    be collected first, per currency; None where collection has begun.
+    """
 
     event: ConnectionChecked
     policy: Policy | None
+    collect_from: str = ""
+    first_count: dict[str, int] | None = None
+    first_minor: dict[str, int] | None = None
 
     @property
     def stops(self) -> list[Finding]:
@@ -68,12 +75,31 @@ class _Creditor(msgspec.Struct, frozen=True):
     banks: dict[str, str] | None = None
 
 
+class _First(msgspec.Struct, frozen=True):
+    """What would be collected first, as `Checked` has it."""
+
+    collect_from: str = ""
+    count: dict[str, int] | None = None
+    minor: dict[str, int] | None = None
+
+
 class _Check:
     def __init__(
-        self, name: str, connection: Connection, store: Store, sends: Mapping[Api, Send], unheard: Iterable[Api], now: str
+        self,
+        name: str,
+        settings: Settings,
+        store: Store,
+        sends: Mapping[Api, Send],
+        unheard: Iterable[Api],
+        now: str,
+        collect_from: str,
     ) -> None:
+        connection = settings.connections[name]
         self._name = name
+        self._others = settings.connections.keys() - {name}
         self._connection = connection
+        self._collect_from = collect_from
+        self._queries = Queries(store)
         self._rules = connection.rules
         self._store = store
         self._unheard = unheard
@@ -93,18 +119,20 @@ class _Check:
             text = f"No webhook secret of {NAMES[api]} is entered: what happens there is noticed by polls only, hours later."
             self._find(f"no_webhooks_{api}", "decide", text)
         self._import()
+        zone = str(organization.get("time_zone") or "UTC")
+        first = self._first_collection(zone) if organization else _First()
         policy = self._policy(accounts)
         event = ConnectionChecked(
             findings=self._findings.all,
             organization_id=self._connection.zoho.organization_id,
             base_currency=str(organization.get("currency_code", "")),
-            time_zone=str(organization.get("time_zone") or "UTC"),
+            time_zone=zone,
             creditor=creditor.id,
             environment=self._connection.environment,
             rates=rates,
             creditor_bank_accounts=creditor.banks or {},
         )
-        return Checked(event, policy)
+        return Checked(event, policy, first.collect_from, first.count, first.minor)
 
     # --- the two sides ---
 
@@ -142,11 +170,19 @@ class _Check:
             if status != "successful":
                 name = row.get("name")
                 self._find("verification", "decide", f"GoCardless has not verified {name} ({status}): it pays nothing out until it has.")
+        self._single(str(rows[0].get("id", "")))
         banks = {str(row["id"]): str(row.get("currency", "")) for row in accounts if row.get("enabled", True)}
         paid = ", ".join(sorted(set(banks.values()))) or "no currency yet"
         self._find("creditor", "ok", f"GoCardless: {rows[0].get('name')}, payouts in {paid}.")
         first = rows[0]
         return _Creditor(str(first.get("id", "")), str(first.get("country_code") or ""), str(first.get("fx_payout_currency") or ""), banks)
+
+    def _single(self, creditor: str) -> None:
+        """A creditor stands in one connection: in two, each would debit the same people (rule 20)."""
+        for row in self._queries.connections():
+            if row.id in self._others and (row.environment, row.creditor) == (self._connection.environment, creditor):
+                text = f"Creditor {creditor} is that of connection {row.id} already; both would collect from the same people. Keep one."
+                self._find("creditor_taken", "stop", text)
 
     async def _rates(self, base: str) -> dict[str, str]:
         rows = await self._read.zoho("/settings/currencies")
@@ -335,8 +371,36 @@ class _Check:
             text = f"Not yet read to the end: {', '.join(unread)}. Keep `run` going, then check again."
             self._find("import", "stop", text, len(unread))
             return
-        count = sum(Queries(self._store).status(self._name).invoices.values())
+        count = sum(self._queries.status(self._name).invoices.values())
         self._find("import", "ok", f"Both sides are read; {count} invoices are known.", count)
+
+    # --- what would be collected first ---
+
+    def _first_collection(self, zone: str) -> _First:
+        """Count, sum and oldest of what is owing; before the first approval, what of it would be held, and what that makes the first days'
+        ceiling.
+        """
+        own = self._queries.status(self._name).connection
+        begun = own.gate == "open" or own.opening_posted
+        if begun and not self._collect_from:
+            rows = self._queries.owing(self._name, own.collect_from)
+            self._find("first_collection", "ok", f"Owing and not under way: {_in_words(rows)}.", sum(one.count for one in rows))
+            return _First()
+        try:
+            day = self._collect_from or times.local_day(self._now, zone)
+        except DomainError:
+            return _First()  # the time zone is a finding of its own
+        rows = self._queries.owing(self._name, day)
+        due, old = [one for one in rows if not one.early], [one for one in rows if one.early]
+        text = f"Collected on their due dates once this is approved: {_in_words(due)}."
+        if old:
+            text += f" Held, since they fell due before {day}: {_in_words(old)}; accept an earlier day with --collect-from DAY."
+        named = self._rules.max_day.keys() | self._rules.max_day_count.keys()
+        silent = sorted(self._rules.clearing.keys() - {one.currency for one in due} - named)
+        if silent:
+            text += f" Nothing falls due in {', '.join(silent)}: the first debits there wait for you, unless rules.max_day names a ceiling."
+        self._find("first_collection", "decide", text, sum(one.count for one in rows))
+        return _First(day, {one.currency: one.count for one in due}, {one.currency: one.amount_minor for one in due})
 
     # --- the policy ---
 
@@ -348,7 +412,7 @@ class _Check:
                 times.day(day or "2000-01-01")
             except DomainError as error:
                 self._find(what, "stop", f"rules.{what}: {error}.")
-        held = Queries(self._store).status(self._name).connection.policy
+        held = self._queries.status(self._name).connection.policy
         wanted = Policy(
             version=(held.version if held else 0) + 1,
             accounts=accounts,
@@ -356,7 +420,10 @@ class _Check:
             invite=rules.invite,
             send_days_before_due=rules.send_days_before_due,
             send_hour=rules.send_hour,
-            max_debit_minor=self._minor(rules.max_debit, "max_debit"),
+            max_debit_minor=self._most(rules.max_debit, "max_debit"),
+            max_payer_month_minor=self._most(rules.max_payer_month, "max_payer_month"),
+            max_day_minor=self._most(rules.max_day, "max_day"),
+            max_day_count=dict(sorted(rules.max_day_count.items())),
             opening_clearing_minor=self._minor(rules.opening_clearing, "opening_clearing"),
             unique_field=self._connection.unique_field,
             payer_link_field=self._connection.payer_link_field,
@@ -374,6 +441,13 @@ class _Check:
         self._find("policy", "decide", f"Policy {wanted.version} of the settings comes into force: {what}.")
         return wanted
 
+    def _most(self, given: dict[str, str], name: str) -> dict[str, int]:
+        """A ceiling per currency; below zero it would hold everything for ever, which no one means."""
+        found = self._minor(given, name)
+        for currency in sorted(one for one, amount in found.items() if amount < 0):
+            self._find(f"{name}_{currency}", "stop", f"rules.{name}.{currency}: a ceiling is not below zero.")
+        return found
+
     def _minor(self, given: dict[str, str], name: str) -> dict[str, int]:
         found = {}
         for currency, text in sorted(given.items()):
@@ -384,6 +458,15 @@ class _Check:
             except DomainError as error:
                 self._find(f"{name}_{currency}", "stop", f"rules.{name}.{currency}: {error}.")
         return found
+
+
+def _in_words(rows: list[Owing]) -> str:
+    """12 invoices of 3,400.00 GBP (oldest due 2026-03-01), and so on, by currency."""
+    parts = [
+        f"{one.count} invoices of {money.format_minor(one.amount_minor, one.currency)} {one.currency} (oldest due {one.oldest})"
+        for one in rows
+    ]
+    return ", ".join(parts) or "none"
 
 
 def _code(*parts: str) -> str:
@@ -421,8 +504,13 @@ def _sender(make: Callable[[], Send]) -> Send:
     return refuse
 
 
-async def check(settings: Settings, name: str, store: Store, credentials: Credentials, now: Callable[[], str]) -> Checked:
-    """Run the check of one connection. Only reads; nothing is appended. What the APIs refuse is a finding, never an exception."""
+async def check(
+    settings: Settings, name: str, store: Store, credentials: Credentials, now: Callable[[], str], collect_from: str = ""
+) -> Checked:
+    """Run the check of one connection. Only reads; nothing is appended. What the APIs refuse is a finding, never an exception.
+
+    `collect_from`: the day from which an approval is to collect what fell due; "": the organisation's today, at the first approval.
+    """
     connection = settings.connections[name]
     async with open_session() as session:
         sends: dict[Api, Send] = {
@@ -430,7 +518,7 @@ async def check(settings: Settings, name: str, store: Store, credentials: Creden
             "zoho": _sender(lambda: zoho_send(session, credentials, name, connection, now)),
         }
         unheard = [api for api in APIS if not credentials.webhook_secrets(name, api)]
-        return await _Check(name, connection, store, sends, unheard, now()).run()
+        return await _Check(name, settings, store, sends, unheard, now(), collect_from).run()
 
 
 def checked_event(name: str, checked: Checked, now: str) -> Event:
@@ -445,6 +533,6 @@ def approval_events(name: str, checked: Checked, by: str, accepted: list[str], n
         found.append(
             Event(f"op-{ids.digest(name, 'policy', now)}", "policy.set", name, now, now, "operator", PolicySet(by, checked.policy))
         )
-    gate = GateOpened(by, accepted, note)
+    gate = GateOpened(by, accepted, note, checked.collect_from, checked.first_count, checked.first_minor)
     found.append(Event(f"op-{ids.digest(name, 'gate', now)}", "operator.gate_opened", name, now, now, "operator", gate))
     return found

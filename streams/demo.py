@@ -253,6 +253,7 @@ vendor = "GoCardless"
 tax = {{ GB_VAT_1 = "{month.VAT}" }}
 match_by_email = "auto"
 invite = "auto"
+max_day = {{ GBP = "1000000.00", EUR = "1000000.00" }}
 """
     tomllib.loads(text)
     (folder / "settings.toml").write_text(text)

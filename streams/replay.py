@@ -16,6 +16,7 @@ from domain import codec, process
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
+from projections.outbox import Outbox
 from projections.rebuild import Difference, Rebuild, compare
 from projections.standstills import Standstills
 from projections.store import Store, open_store
@@ -158,9 +159,12 @@ def rebuild(
     now: str,
     *,
     until: Mapping[int, int] | None = None,
+    decided: Mapping[int, int] | None = None,
     progress: Progress = no_progress,
 ) -> Rebuilt:
     """All projections anew from the log; nothing is sent. `until`: partition → the offset before which to stop; else up to the end.
+    `decided`: partition → the offset up to which everything is known to have been decided, and published: where an event there has no
+    record, it decided nothing, even beyond the last record of all.
 
     The store is bound to this log, whichever it was bound to before. `progress` is told how many records were handled.
 
@@ -178,6 +182,7 @@ def rebuild(
             decisions = Decisions(log, topics, partition)
             if decisions.last >= 0:
                 published[partition] = decisions.last
+            decisions.last = max(decisions.last, decided.get(partition, -1) if decided is not None else -1)
             stop = until.get(partition, 0) if until is not None else None
             places[partition] = 0
             for chunk in events_of(log, topics, partition, 0, stop, tally):
@@ -213,6 +218,7 @@ def _fold(running: Rebuild, partition: int, chunk: list[tuple[int, Event]], deci
         if offset > last:
             try:
                 made = process.step(state, event)
+                codec.encode_decision(made)  # raises on one that no record could hold
             except Exception as fault:  # noqa: BLE001 - as in the running program: a rule that raises sets its connection aside
                 running.freeze(connection, partition, offset, event.id, f"{type(fault).__name__} at {event.type}")
                 tally.set_aside += 1
@@ -270,7 +276,10 @@ def _verify(log: Log, topics: Topics, left: Store, now: str, folder: Path, limit
         with right.write() as connection:
             for row in Standstills(left).set_aside():
                 connection.exec_driver_sql(right.upsert(quarantine), msgspec.structs.astuple(row))
-        done = rebuild(log, topics, right, now, until=positions_of(left, topics), progress=progress)
+        until = positions_of(left, topics)
+        unpublished = Outbox(left).backlog()
+        decided = {partition: offset - 1 for partition, offset in until.items() if partition not in unpublished}
+        done = rebuild(log, topics, right, now, until=until, decided=decided, progress=progress)
         differences = compare(left, right, limit)
         with right.read() as reader:
             counts = {table.name: reader.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in PROJECTIONS}

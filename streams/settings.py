@@ -57,6 +57,9 @@ class Rules(_Table, frozen=True):
     send_days_before_due: int = 0
     send_hour: int = 6
     max_debit: dict[str, str] = {}
+    max_payer_month: dict[str, str] = {}
+    max_day: dict[str, str] = {}
+    max_day_count: dict[str, int] = {}
     books_from: str = ""
     closed_through: str = ""
     opening_clearing: dict[str, str] = {}
@@ -193,7 +196,21 @@ def decode(tree: dict[str, Any], where: str) -> Settings:
         if not 0 <= rules.send_hour <= 23 or not 0 <= rules.send_days_before_due <= 60:
             raise SettingsError(f"{where}: connections.{name}.rules: send_hour is within 0 to 23, send_days_before_due within 0 to 60")
     _check_numbers(settings, where)
+    _refuse_shared(settings, where)
     return settings
+
+
+def _refuse_shared(settings: Settings, where: str) -> None:
+    """An organisation that stood in two connections would have each invoice debited twice (rule 20)."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, connection in settings.connections.items():
+        organization = connection.zoho.organization_id.strip()
+        other = seen.setdefault((connection.environment, organization), name)
+        if other != name:
+            raise SettingsError(
+                f"{where}: connections.{name}.zoho.organization_id: {organization} is that of connections.{other} as well; each would "
+                "collect the same invoices. Keep one of the two"
+            )
 
 
 def _check_numbers(settings: Settings, where: str) -> None:

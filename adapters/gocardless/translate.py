@@ -28,10 +28,10 @@ _SOURCES: Final = {"webhook": "webhook", "page": "poll", "answer": "answer"}
 
 def translate(meta: DeliveryMeta, body: bytes) -> Translation:
     """What a delivery says. Never raises, whatever the bytes are."""
-    if meta.same_as:
-        return Translation([], [])
     found = _Found(meta)
-    if meta.kind == "webhook":
+    if meta.same_as:
+        pass
+    elif meta.kind == "webhook":
         _webhook(found, body)
     elif meta.kind == "page" and meta.page is not None:
         _page(found, meta.page, body)
@@ -39,6 +39,8 @@ def translate(meta: DeliveryMeta, body: bytes) -> Translation:
         _answer(found, meta.call, body)
     else:
         found.park("", "the delivery does not say what it is")
+    if meta.page is not None and meta.page.tell_head:
+        found.observed("poll.head_reached", meta.page.kind, events.HeadReached(meta.page.kind, meta.page.as_of), "")
     return found.translation()
 
 

@@ -19,7 +19,7 @@ from adapters.zoho.webhook import is_form
 from domain import commands as c
 from domain.envelope import Event
 from domain.errors import DomainError
-from domain.events import CurrenciesRead, InvoiceGone, InvoicesListed, Outcome
+from domain.events import CurrenciesRead, HeadReached, InvoiceGone, InvoicesListed, Outcome
 from domain.ids import digest, observation_id, outcome_id
 
 #: Names of the two custom fields, unless the connection's policy says otherwise.
@@ -67,6 +67,8 @@ def translate(
         reading.answer(meta.call, body)
     elif meta.page is not None:
         reading.page(meta.page, body)
+        if meta.page.tell_head:
+            reading.head(meta.page)
     else:
         reading.webhook(body)
     return Translation(reading.events, reading.parked)
@@ -120,6 +122,9 @@ class _Reading:
                 self._invoices(_SCOPES[page.kind], raws, page.as_of, page.page, complete=page.complete, fresh=page.fresh)
         except DomainError as error:
             self._park("page", error)
+
+    def head(self, page: PageInfo) -> None:
+        self._seen("poll.head_reached", page.kind, self.meta.received_at, HeadReached(page.kind, page.as_of))
 
     def answer(self, call: CallInfo, body: bytes) -> None:
         asked = Call(cast("Literal['GET', 'POST', 'PUT', 'DELETE']", call.method), call.path, call.query)

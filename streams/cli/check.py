@@ -1,7 +1,6 @@
 """`check`: what a person must know before anything is collected, and the approval that opens the gate."""
 
 import getpass
-from typing import Final
 
 import click
 from rich.console import Console
@@ -9,11 +8,9 @@ from rich.console import Console
 from domain.events import Finding
 from streams import check as checks
 from streams.cli.codes import OK, PERSON, Undecided
-from streams.cli.frame import Command, Reply, Session, table
+from streams.cli.frame import Command, Reply, Session, day_of, table
 from streams.keys import Credentials, open_vault
 from streams.operate import Operator, Told, operating
-
-_WHEN: Final = {True: "The gate is open.", False: "The running program has not taken it in yet.", None: "It holds once the program runs."}
 
 
 @click.command(cls=Command)
@@ -21,22 +18,24 @@ _WHEN: Final = {True: "The gate is open.", False: "The running program has not t
 @click.option("--approve", is_flag=True, help="Put the policy into force and open the gate.")
 @click.option("--by", default=getpass.getuser, show_default="your user name", help="Who approves; it is recorded.")
 @click.option("--accept", multiple=True, metavar="CODE", help="Accept what the check wants decided; once for each.")
+@click.option("--collect-from", default="", metavar="DAY", callback=day_of, help="Collect what fell due from this day on (YYYY-MM-DD).")
 @click.option("--note", default="", help="Why, in your words; it is recorded.")
-def check(session: Session, name: str, approve: bool, by: str, accept: tuple[str, ...], note: str) -> Reply:
-    """Check the connection NAME: credentials, accounts, custom fields, what else collects, what has been read.
+def check(session: Session, name: str, approve: bool, by: str, accept: tuple[str, ...], collect_from: str, note: str) -> Reply:
+    """Check the connection NAME: credentials, accounts, custom fields, what else collects, what has been read, what is collected first.
 
     It only reads, and leaves its findings as an event. With --approve, and when nothing stops it and each decision is accepted, the policy
-    of the settings comes into force and collection may begin.
+    of the settings comes into force and collection may begin. What fell due before the day of the first approval (or --collect-from) stays
+    held until it is accepted by itself.
     """
     name = session.connection(name)
-    return session.run(_check(session, name, approve=approve, by=by, accept=list(accept), note=note))
+    return session.run(_check(session, name, approve=approve, by=by, accept=list(accept), collect_from=collect_from, note=note))
 
 
-async def _check(session: Session, name: str, *, approve: bool, by: str, accept: list[str], note: str) -> Reply:
+async def _check(session: Session, name: str, *, approve: bool, by: str, accept: list[str], collect_from: str, note: str) -> Reply:
     async with operating(session.settings) as operator:
         credentials = Credentials(operator.store, open_vault(session.settings.keys))
         with session.progress("reading both APIs"):
-            checked = await checks.check(session.settings, name, operator.store, credentials, operator.clock.now)
+            checked = await checks.check(session.settings, name, operator.store, credentials, operator.clock.now, collect_from)
         now = operator.clock.now()
         acts = [checks.checked_event(name, checked, now)]
         refusal = _refusal(checked, accept) if approve else ""

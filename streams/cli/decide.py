@@ -8,9 +8,10 @@ import click
 
 from domain import events, times
 from domain import why as reasons
+from domain.ceilings import day_key
 from domain.times import TimeError
 from streams.cli.codes import NotFound
-from streams.cli.frame import Command, Group, Reply, Session, text
+from streams.cli.frame import Command, Group, Reply, Session, day_of, text
 from streams.operate import Operator, Told, operating
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -112,6 +113,26 @@ def discrepancy(session: Session, discrepancy: str, note: str, by: str, connecti
         data = events.DiscrepancyClosed(by, discrepancy, note)
         told = await operator.act(operator.event(name, "operator.discrepancy_closed", data), refusal="it is closed already")
         return f"discrepancies:{discrepancy}", told, ""
+
+    return _decided(session, connection, act)
+
+
+@decide.command(cls=Command)
+@click.argument("day", metavar="DAY", callback=day_of)
+@click.option("--currency", required=True, metavar="CODE", help="In which currency, as in GBP.")
+@_signed
+def day(session: Session, day: str, currency: str, by: str, connection: str | None) -> Reply:
+    """Let all debits of a DAY pass (YYYY-MM-DD) that its ceiling holds, in one currency: they are collected at the next send hours."""
+
+    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+        key = day_key(day, currency)
+        if operator.queries.row("debit_days", name, key) is None:
+            raise NotFound(
+                f"nothing was debited in {currency[:8]!r} on {day} in {name}", "the store", "`zoho-gocardless status` names the day"
+            )
+        data = events.DayAccepted(by, day, currency)
+        told = await operator.act(operator.event(name, "operator.day_accepted", data), refusal="the day was accepted already")
+        return f"debit_days:{key}", told, ""
 
     return _decided(session, connection, act)
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from domain import times
 from streams.cli.codes import INTERRUPTED, USAGE, NotFound
 from streams.engines import log_of
 from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
@@ -60,6 +61,14 @@ def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
     for row in rows:
         found.add_row(*row)
     return found
+
+
+def day_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Read an option or argument that is a day; "" stays as it is."""
+    try:
+        return times.day(value).isoformat() if value else ""
+    except times.TimeError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def envelope(command: str, data: Any, error: Any = None) -> str:

@@ -77,6 +77,7 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
     standstills = Standstills(operator.store)
     aside = [one for one in standstills.set_aside() if one.connection == name]
     needs = [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
+    needs += [why for one, why in operator.queries.sharing(session.settings.connections).items() if one == name]
     if own.gate != "open":
         needs.append(f"the gate is closed: run `zoho-gocardless check {name}`" if own.checked_at else _first_steps(name, found))
     if opened:

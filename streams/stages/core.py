@@ -106,12 +106,13 @@ class Core:
         state = writing.state(event.connection)
         try:
             decision: Decision = process.step(state, event)
+            encoded = b"" if decision.empty else codec.encode_decision(decision)  # raises on one that no record could hold
         except StoreError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever a rule raises sets its connection aside, and nothing else
             self._set_aside(writing, offset, event, fault)
             return None
-        writing.record(offset, event, None if decision.empty else decision)
+        writing.record(offset, event, None if decision.empty else decision, encoded=encoded)
         return decision
 
     def _restep(self, writing: StoreBatch, offset: int, event: Event, decision: Decision | None) -> None:

@@ -25,6 +25,7 @@ from domain.times import add_seconds
 from projections.errors import LeaseLost
 from projections.mappings import read_state
 from projections.polls import Polls
+from projections.queries import Queries
 from projections.queue import Queue, Queued
 from streams import failpoints
 from streams.records import delivery_record
@@ -64,6 +65,7 @@ class Executor:
         self._calls = calls
         self._draw = draw
         self._queue = Queue(shop.store)
+        self._queries = Queries(shop.store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
 
@@ -78,9 +80,10 @@ class Executor:
             raise self._failed
         now = self._shop.clock.now()
         waits = [add_seconds(now, _LOOK_S)] if any(desk.has_fellows for desk in self._desks.values()) else []
+        sharing = self._queries.sharing(self._desks) if len(self._desks) > 1 else {}
         for connection in self._with_work(now):
             desk = self._desks.get(connection)
-            if desk is None:
+            if desk is None or connection in sharing:  # what stands still for that says so in `/ready` and `status`
                 continue
             waits.extend(self._start(desk, now) if desk.hold() else [desk.retry_at])
         due = self._queue.next_due(self._api, now)

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from projections import depths
 from projections.errors import StoreError
+from projections.queries import Queries
 from projections.standstills import CatchUp, SetAside, Standstills
 from streams.app import Worker
 from streams.log import LogError, TopicPartition
@@ -100,7 +101,7 @@ class Health:
         if self._role == "gateway":
             return []
         try:
-            set_aside, catch_ups = await self._standstills.ask()
+            set_aside, catch_ups, sharing = await self._standstills.ask()
         except (StoreError, TimeoutError) as error:
             self._shop.metrics.store_failed(error)
             return [f"the store cannot be read ({type(error).__name__})"]
@@ -109,11 +110,13 @@ class Health:
             found += [f"connection {one.connection} is set aside" for one in set_aside]
         if self._role in ("executor", "all"):
             found += [f"{one.connection}/{one.api} catches up ({one.reason})" for one in catch_ups]
+            found += [f"{name}: {why}" for name, why in sharing.items()]
         return found
 
-    def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp]]:
+    def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], dict[str, str]]:
         standstills = Standstills(self._shop.store)
-        return standstills.set_aside(), standstills.catch_ups()
+        sharing = Queries(self._shop.store).sharing(self._shop.connections)
+        return standstills.set_aside(), standstills.catch_ups(), sharing
 
     async def _log(self) -> list[str]:
         """Whether the log answers, and takes what is appended."""

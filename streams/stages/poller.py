@@ -18,10 +18,13 @@ from adapters.http import uptime_s
 from adapters.verdicts import Answer
 from adapters.zoho import pages as zoho
 from domain import commands, ids
+from domain.customers import HEADS
+from domain.state import ConnectionRow
 from domain.times import add_seconds
 from projections.batch import processed
 from projections.errors import LeaseLost
 from projections.polls import Poll, Polls
+from projections.queries import Queries
 from projections.standstills import Standstills
 from streams import failpoints
 from streams.records import delivery_record
@@ -53,6 +56,7 @@ class Poller:
         self._every = {kind: int(getattr(polling, kind.replace(".", "_") + "_s")) for kind in KINDS[api]}
         self._polls = Polls(shop.store)
         self._standstills = Standstills(shop.store)
+        self._queries = Queries(shop.store)
 
     @property
     def name(self) -> str:
@@ -110,7 +114,9 @@ class Poller:
                 return self._again(poll, add_seconds(self._shop.clock.now(), int(wait_s)))
             failpoints.hit("poller.after_call")
             following = module.next_page(poll.kind, call, answer, poll.cursor)
-            seen = await self._keep(desk, poll, answer, PageInfo(poll.kind, page, as_of, following is None, answer.status))
+            tell_head = following is None and self._is_news(poll)
+            info = PageInfo(poll.kind, page, as_of, following is None, answer.status, tell_head=tell_head)
+            seen = await self._keep(desk, poll, answer, info)
             if following is None:
                 break
             call, page = following, page + 1
@@ -119,6 +125,13 @@ class Poller:
         failpoints.hit("poller.after_save")
         self._shop.metrics.polls.labels(poll.kind).inc()
         return done
+
+    def _is_news(self, poll: Poll) -> bool:
+        """Whether the rules have yet to be told that this list was read to its end: who is unique is judged only then."""
+        if poll.kind not in HEADS:
+            return False
+        own = self._queries.row("connections", poll.connection, poll.connection)
+        return not isinstance(own, ConnectionRow) or poll.kind not in own.heads
 
     def _again(self, poll: Poll, due_at: str) -> Poll:
         later = msgspec.structs.replace(poll, due_at=due_at)

@@ -10,7 +10,12 @@ from domain.connections import refusal
 from domain.events import GateOpened
 from streams import keys
 
-ALWAYS = {"unique_field_customerpayments": "decide", "unique_field_expenses": "decide", "policy": "decide"}
+ALWAYS = {
+    "unique_field_customerpayments": "decide",
+    "unique_field_expenses": "decide",
+    "first_collection": "decide",
+    "policy": "decide",
+}
 
 
 def account(name: str, **more: Any) -> dict[str, Any]:
@@ -225,7 +230,7 @@ async def test_an_inactive_account_is_not_found(office):
 async def test_a_field_that_a_list_shows_needs_no_decision(ready, monkeypatch):
     for spec in (endpoints_money.PAYMENTS, endpoints_money.EXPENSES):
         monkeypatch.setitem(spec.context, "custom_fields", [{"api_name": "cf_gocardless_key", "label": "GoCardless key"}])
-    assert set(await ready.found()) == {"policy"}
+    assert set(await ready.found()) == {"policy", "first_collection"}
 
 
 async def test_many_accounts_are_read_to_the_last_page(office):

@@ -8,10 +8,14 @@ import pytest
 from projections import migrate
 from projections.store import open_store
 
+#: This program's version of the schema, and the one after it.
+PRESENT = migrate.HEAD
+NEWER = f"{int(PRESENT) + 1:04d}"
+
 NEXT = '''"""Nothing but a number."""
 
-revision = "0002"
-down_revision = "0001"
+revision = "{newer}"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -24,9 +28,9 @@ def newer_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def begin() -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0002_nothing_but_a_number.py").write_text(NEXT)
+        (folder / "versions" / f"{NEWER}_nothing_but_a_number.py").write_text(NEXT.format(newer=NEWER, head=PRESENT))
         monkeypatch.setattr(migrate, "FOLDER", folder)
-        monkeypatch.setattr(migrate, "HEAD", "0002")
+        monkeypatch.setattr(migrate, "HEAD", NEWER)
 
     return begin
 
@@ -56,7 +60,7 @@ def test_an_older_schema_is_refused_by_every_command_and_upgraded_by_this_one(on
         assert "`zoho-gocardless store upgrade`" in refused["remedy"]
         assert refused["retriable"] is False
     told = on_postgresql.cli("store", "upgrade").stdout
-    assert "from version 0001 to 0002" in told
+    assert f"from version {PRESENT} to {NEWER}" in told
     assert "start it again" in told
     assert "nothing was changed" in on_postgresql.cli("store", "upgrade").stdout
     with open_store(postgres_url) as store:
@@ -68,7 +72,7 @@ def test_a_sqlite_store_is_upgraded_by_itself(installation, newer_program) -> No
     newer_program()
     installation.put_secret("gocardless.token", b"value")
     told = installation.cli("store", "upgrade").stdout
-    assert "version 0002" in told
+    assert f"version {NEWER}" in told
     assert "upgraded by itself" in told
 
 

@@ -100,14 +100,15 @@ async def test_a_month_that_changes_versions_ends_as_one_that_does_not(earlier, 
 
 
 def named(found: Any) -> dict[str, Any]:
-    """An ending with its debits called by their invoices: a debit's id comes from its idempotency key, which a version may make otherwise.
-    Of the public records only what they say of money counts.
+    """An ending with its debits called by their invoices, and mandates by the first of them: at the simulator an id comes from the
+    idempotency key, which a version may make otherwise. Of the public records only what they say of money counts.
     """
     times = Counter()
     names = {}
-    for key, payment in found["gocardless"]["payments"].items():
+    for key, payment in sorted(found["gocardless"]["payments"].items(), key=lambda one: one[1][-1]):
         times[payment[-1]] += 1
         names[key] = f"debit {times[payment[-1]]} of {payment[-1]}"
+        names.setdefault(payment[3]["mandate"], f"mandate of {payment[-1]}")
     pattern = re.compile("|".join(names))
 
     def renamed(value):

@@ -26,7 +26,6 @@ async def ends(program):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.xfail(strict=True, reason="a decision grows with the number of invoices")
 async def test_what_stood_under_the_earlier_version_is_debited_once_by_this_one(earlier, compat, tmp_path):
     async with compat.lived_in(earlier, due_day.PLAN, tmp_path, due_day.owe, NUMBER) as (world, before):
         with contextlib.suppress(DemoError):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from domain import codec, commands, events, ids, process
+from domain import codec, commands, customers, events, ids, process
 from domain.commands import Command
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -151,12 +151,19 @@ class Company:
             self.outcome(command, resource=answers[command.type]())
 
     def answer_all(self, limit: int = 1000) -> None:
-        """Answer until nothing is asked."""
+        """Answer until nothing is asked, and let rules that have more to do go on."""
         for _ in range(limit):
+            self.go_on()
             if not self.pending:
                 return
             self.answer(self.pending.pop(0))
         raise AssertionError("the rules keep asking")
+
+    def go_on(self) -> None:
+        """The further events that rules asked for, which the clock tells at once."""
+        while more := sorted((row.id, row.at) for row in self.state.timers.values() if row.id.startswith("more:") and row.at <= self.now):
+            timer, at = more[0]
+            self.tell("clock.due_reached", events.DueReached(timer, at), id_=ids.clock_id("c1", timer, at))
 
     def _read(self, command: Command) -> None:
         type_, field = READS[command.type]
@@ -254,9 +261,15 @@ class Company:
     def open_gate(self, policy: Policy = POLICY) -> None:
         """The check has run, a policy is set, and a person has opened the gate."""
         self.check()
+        self.read_to_heads()
         self.tell("policy.set", events.PolicySet("finance", policy))
         self.tell("operator.gate_opened", events.GateOpened("finance"))
         self.answer_all()
+
+    def read_to_heads(self) -> None:
+        """Both sides have been read to their heads."""
+        for kind in customers.HEADS:
+            self.tell("poll.head_reached", events.HeadReached(kind, self.now))
 
     def check(self, *findings: events.Finding, **changes: Any) -> Decision:
         """The first-run check."""
@@ -384,11 +397,11 @@ class Company:
             assert items == self.clearing(currency)
 
     def check_commands(self) -> None:
-        """No command id twice; no idempotency key of GoCardless for two different calls."""
+        """No command id twice; no idempotency key of GoCardless for two purposes, nor for two attempts at one."""
         sent = [command for _, decision in self.log for command in decision.commands]
         assert len({command.id for command in sent}) == len(sent)
         keyed = [command for command in sent if command.type in {"gocardless.create_payment", "gocardless.create_billing_request"}]
-        assert len({command.key for command in keyed}) == len(keyed)
+        assert len({command.key for command in keyed}) == len({(command.purpose, command.attempt) for command in keyed})
 
     def check_replay(self) -> None:
         """Over the wire and back: deciding afresh gives the same bytes, and the recorded decisions give the same rows."""

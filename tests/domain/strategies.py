@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from domain import events
+from domain.customers import HEADS
 from domain.policy import Accounts, Policy
 
 # --- values ----------------------------------------------------------------------------------------------------------------------
@@ -276,14 +277,23 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
         st.sampled_from(["sandbox", "live", ""]),
         rates,
     ),
-    "operator.gate_opened": st.builds(events.GateOpened, words, st.lists(words, max_size=2)),
+    "operator.gate_opened": st.builds(
+        events.GateOpened,
+        words,
+        st.lists(words, max_size=2),
+        collect_from=st.sampled_from(["", "2026-03-02", "2026-03-05"]),
+        first_count=st.sampled_from([None, {}, {"GBP": 1}]),
+        first_minor=st.sampled_from([None, {}, {"GBP": 12_000}]),
+    ),
     "operator.gate_closed": st.builds(events.GateClosed, words),
     "operator.match_approved": st.builds(events.MatchApproved, words, contacts, maybe(payers), st.booleans()),
     "operator.invoice_released": st.builds(events.InvoiceReleased, words, invoices, st.sampled_from(["retry", "retry", "ignore", "x"])),
     "operator.replay_requested": st.builds(events.ReplayRequested, words, commands),
     "operator.discrepancy_closed": st.builds(events.DiscrepancyClosed, words, commands),
     "operator.time_accepted": st.builds(events.TimeAccepted, words, instants),
+    "operator.day_accepted": st.builds(events.DayAccepted, words, days, currencies),
     "policy.set": st.builds(events.PolicySet, words, policies),
+    "poll.head_reached": st.builds(events.HeadReached, st.sampled_from([*HEADS, "x"]), instants),
     "clock.due_reached": st.builds(events.DueReached, commands, instants),
     "clock.day_began": st.builds(events.DayBegan, days),
     "delivery.parked": st.builds(events.DeliveryParked, words, words, st.integers(0, 3), st.integers(0, 3), words, words),
@@ -299,6 +309,8 @@ GROUPS: list[list[str]] = [
     ["payouts", "gocardless.payout_read", "gocardless.payout_items_read", "gocardless.payment_read", "payments"],
     ["payments", "gocardless.payment_read", "operator.invoice_released", "zoho.customer_payment_read", "zoho.invoice_read"],
     ["zoho.contact_seen", "zoho.contact_read", "gocardless.payer_read", "gocardless.mandate_read", "operator.match_approved"],
+    ["zoho.contact_seen", "gocardless.payer_read", "poll.head_reached", "policy.set", "zoho.invoice_seen"],
+    ["operator.gate_opened", "operator.day_accepted", "operator.invoice_released", "zoho.invoice_seen", "zoho.invoices_listed"],
     ["billing_requests", "gocardless.billing_request_read", "gocardless.flow_read", "zoho.contact_notified", "zoho.invoice_seen"],
     ["mandates", "gocardless.mandate_read", "gocardless.mandate_payments_read", "zoho.invoice_seen", "operator.gate_closed"],
     ["zoho.invoice_seen", "zoho.invoice_notified", "zoho.invoices_listed", "zoho.invoice_gone", "operator.invoice_released"],

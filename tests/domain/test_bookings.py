@@ -82,6 +82,7 @@ def test_a_foreign_currency_states_its_rate_and_waits_for_one_that_is_not_known(
 
 def test_an_unmapped_account_or_rate_holds_the_booking_until_it_is_there(company, policy):
     company.check(rates={})
+    company.read_to_heads()
     company.tell("policy.set", events.PolicySet("finance", policy))
     company.tell("operator.gate_opened", events.GateOpened("finance"))
     company.answer_all()

@@ -5,11 +5,12 @@ import pytest
 from domain_strategies import DATA, gc_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain import codec, events
-from domain.decisions import Decision
+from domain.decisions import RULES_VERSION, Decision, Mark
 from domain.envelope import Event, UnknownData
-from domain.errors import UndecodableEventError
+from domain.errors import OversizeDecisionError, UndecodableEventError
 
 
 def event(type_, data, **more):
@@ -117,3 +118,15 @@ def test_a_decision_comes_back_and_an_empty_one_is_short(company):
 def test_bytes_that_are_no_decision_are_refused(value):
     with pytest.raises(UndecodableEventError):
         codec.decode_decision(value)
+
+
+def test_a_decision_larger_than_one_may_be_is_refused_before_it_is_kept():
+    marks = [Mark("contacts", f"c-{number}", {"name": "x" * 1_000}) for number in range(2_200)]
+    with pytest.raises(OversizeDecisionError, match="exceeds 2097152"):
+        codec.encode_decision(Decision("e-1", "c1", "2026-03-02T09:00:00.000Z", marks=marks))
+
+
+def test_a_record_without_a_version_of_the_rules_is_of_version_1_for_ever():
+    old = codec.decode_decision(b'{"event":"e-1","connection":"c1","at":"2026-03-02T09:00:00.000Z"}')
+    assert old.rules == 1
+    assert b'"rules":2' in codec.encode_decision(replace(old, rules=RULES_VERSION))

@@ -23,10 +23,10 @@ def rebuilt(decision, before=()):
 def test_a_mark_that_changes_nothing_is_not_recorded():
     state = State("c1")
     one = made(state)
-    one.mark("contacts", "c-1", name="A", waiting=("1",))
-    one.mark("contacts", "c-1", name="A", waiting=("1",))
-    one.mark("contacts", "c-1", name="B", waiting=("1",))
-    assert [mark.changes for mark in one.decision().marks] == [{"name": "A", "waiting": ["1"]}, {"name": "B"}]
+    one.mark("contacts", "c-1", name="A", waiting_currencies=("GBP",))
+    one.mark("contacts", "c-1", name="A", waiting_currencies=("GBP",))
+    one.mark("contacts", "c-1", name="B", waiting_currencies=("GBP",))
+    assert [mark.changes for mark in one.decision().marks] == [{"name": "A", "waiting_currencies": ["GBP"]}, {"name": "B"}]
     assert rebuilt(one.decision()) == list(state.rows())
 
 

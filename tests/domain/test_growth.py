@@ -39,7 +39,6 @@ def growth(few: list[int], many: list[int]) -> dict[str, float]:
     return {"the costliest event": max(many) / max(few), "for each invoice": (sum(many) / MANY) / (sum(few) / FEW)}
 
 
-@pytest.mark.xfail(strict=True, reason="one event does all that it leads to, and lists lie in rows")
 @pytest.mark.parametrize("name", WALKS)
 def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)
@@ -48,7 +47,6 @@ def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, na
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="one event decides all that it leads to, and lists lie in rows")
 @pytest.mark.parametrize("name", WALKS)
 def test_the_bytes_that_an_event_decides_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)

@@ -18,7 +18,7 @@ parts = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x1f")
         (ids.command_id("EV1", "debit:460"), "cm-09913e9cd18a98a358db8fe808ec69d2"),
         (ids.clock_id("c1", "debit:460", "2026-03-03T06:00:00.000Z"), "ck-1f48c5703628bbe3cde2d8c231aabdab"),
         (ids.entry_id("EV1", 0), "le-97a74c97ef82b316e03892a3bade689a"),
-        (ids.idempotency_key("c1", "debit:460", 1), "zg01-b1b1bc9649c6b74732346441325ff732"),
+        (ids.idempotency_key("live", "700", "debit:460", 1), "zg01-804c8209bca1482b62b39fd9681d4d77"),
     ],
 )
 def test_the_vectors_never_change(made, written):
@@ -30,15 +30,16 @@ def test_where_one_part_ends_matters(left, right):
     assert (ids.digest(*left) == ids.digest(*right)) == (left == right)
 
 
-def test_attempts_and_connections_have_keys_of_their_own():
-    keys = {ids.idempotency_key(connection, "debit:1", attempt) for connection in ("c1", "c2") for attempt in range(1, 120)}
-    assert len(keys) == 2 * 119
+def test_attempts_organisations_and_environments_have_keys_of_their_own():
+    places = [(environment, organization) for environment in ("live", "sandbox") for organization in ("1", "2")]
+    keys = {ids.idempotency_key(*place, "debit:1", attempt) for place in places for attempt in range(1, 120)}
+    assert len(keys) == 4 * 119
 
 
 def test_a_key_is_short_enough_for_gocardless():
-    assert len(ids.idempotency_key("c" * 200, "p" * 200, 1)) == 37
-    assert len(ids.idempotency_key("c", "p", 10_000)) <= 64
-    assert ids.idempotency_key("c", "p", 1).isascii()
+    assert len(ids.idempotency_key("e" * 200, "o" * 200, "p" * 200, 1)) == 37
+    assert len(ids.idempotency_key("e", "o", "p", 10_000)) <= 64
+    assert ids.idempotency_key("e", "o", "p", 1).isascii()
 
 
 def test_calls_and_answers_of_a_command_have_outcomes_of_their_own():

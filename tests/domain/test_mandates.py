@@ -2,7 +2,7 @@ from itertools import permutations
 
 import pytest
 
-from domain import events
+from domain import events, lists
 from domain.customers import usable_mandate
 
 AT = {"created": "2026-03-01T09:00:00.000Z", "submitted": "2026-03-02T09:00:00.000Z", "active": "2026-03-03T09:00:00.000Z"}
@@ -41,7 +41,7 @@ def test_a_mandate_that_is_read_has_its_payer_read_too(company):
     assert read.data.payer == "CU1"
     company.mandate("MD2", "CU1", status="active")
     assert len(company.asked("gocardless.read_payer")) == 1
-    assert company.state.payers["CU1"].mandates == ("MD1", "MD2")
+    assert lists.newest(company.state, "mandates:CU1", 9) == ["MD2", "MD1"]
 
 
 def test_a_replaced_mandate_hands_over_to_the_new_one(company):
@@ -57,6 +57,7 @@ def test_a_replaced_mandate_hands_over_to_the_new_one(company):
 
 
 def test_an_active_mandate_stands_before_a_newer_one_that_is_not(company):
+    company.open_gate()
     company.customer()
     company.mandate("MD2", status="pending_submission")
     contact = company.state.contacts["c-1"]
@@ -95,7 +96,7 @@ def test_the_view_of_payments_is_fresh_only_after_the_last_page_and_asked_once_f
     assert not company.asked("gocardless.create_payment")
     company.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead("MD1", company.now, [], complete=True))
     assert {one.data.invoice for one in company.asked("gocardless.create_payment")} == {"1", "2"}
-    assert company.state.mandates["MD1"].viewing == ()
+    assert "viewing:MD1" not in company.state.lists
 
 
 def test_a_view_that_was_refused_is_asked_for_again(company):

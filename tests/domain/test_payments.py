@@ -2,7 +2,7 @@ from itertools import permutations
 
 import pytest
 
-from domain import events
+from domain import events, payments
 from domain.payments import turns
 
 T = {number: f"2026-03-{number:02d}T09:00:00.000Z" for number in range(1, 29)}
@@ -225,3 +225,13 @@ def test_the_late_end_of_an_older_attempt_does_not_speak_for_the_invoice(company
     company.reach("2026-03-05T12:00:00.000Z")
     company.pay(first, "failed", T[6], cause="other", id_="EV-again")
     assert stage(company) == ("collecting", "")
+
+
+def test_a_payment_with_a_history_without_end_is_cut_short_and_told(company):
+    payment = company.collect()
+    for number in range(payments.MAX_FACTS + 20):
+        company.pay(payment, "resubmission_requested", f"2026-03-06T{number // 60:02d}:{number % 60:02d}:00.000Z")
+    assert len(company.state.payments[payment].facts) == payments.MAX_FACTS
+    text = company.state.discrepancies[f"facts_left_out:payments:{payment}"].text
+    assert text.startswith(f"GoCardless has told more than {payments.MAX_FACTS} facts of {payment}")
+    company.check_replay()

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import events, payouts
-from domain.state import PayoutItemRow
+from domain.state import Payout
 
 PAID = "2026-03-09T09:30:00.000Z"
 
@@ -355,25 +355,9 @@ def test_a_read_of_a_payout_that_is_refused_is_shown(company):
     assert company.open_codes() == {"read_refused"}
 
 
-def rows(*triples):
-    return [
-        PayoutItemRow(f"PO1:{number:06d}", type=type_, amount_tenths=tenths, tax_tenths=tax, tax_rate=rate)
-        for number, (type_, tenths, tax, rate) in enumerate(triples)
-    ]
-
-
 def test_fee_lines_are_grouped_by_type_and_rate_and_sum_to_the_fee():
-    found = payouts.fee_lines(
-        rows(
-            ("gocardless_fee", -1_005, -168, "GB"),
-            ("gocardless_fee", -1_005, -168, "GB"),
-            ("gocardless_fee", -333, 0, ""),
-            ("surcharge_fee", -500, 0, ""),
-            ("payment_paid_out", 99_999, 0, ""),
-        ),
-        285,
-        {"GB": "tax-20"},
-    )
+    fees = {"gocardless_fee|GB": (-2_010, -336), "gocardless_fee|": (-333, 0), "surcharge_fee|": (-500, 0)}
+    found = payouts.fee_lines(Payout("PO1", fee_minor=285, fees=fees), {"GB": "tax-20"})
     assert [(line.description, line.amount_minor, line.tax, line.tax_minor) for line in found] == [
         ("gocardless fee", 33, "", 0),
         ("gocardless fee", 201, "tax-20", 34),

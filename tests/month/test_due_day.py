@@ -16,7 +16,6 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.xfail(strict=True, reason="a decision grows with the number of invoices")
 @pytest.mark.parametrize("late", due_day.LATE)
 @pytest.mark.parametrize("number", NUMBERS)
 async def test_each_of_many_invoices_due_on_one_day_is_debited_once(tmp_path, number, late):

@@ -97,7 +97,7 @@ def test_what_events_name_are_rows(make) -> None:
     named = {(event.type, kind): key for event in filled for kind, key in rows_named(event)}
     assert {kind for _, kind in named} <= set(KINDS)
     assert named["gocardless.payout_items_read", "payout_items"] == "PO1:000001"
-    assert named["zoho.contact_read", "handles"] == "email:pay@acme.example"
+    assert named["zoho.contact_read", "lists"] == "payers:email:pay@acme.example"
     assert named["command.outcome", "commands"] == "cm-1"
     assert all(key for key in named.values())
 

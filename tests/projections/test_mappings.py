@@ -68,7 +68,7 @@ def test_a_row_that_cannot_be_decoded_is_corrupt(store: Store, make) -> None:
         batch.record(0, make.event(0))
         batch.commit(1)
     with store.write() as connection:
-        connection.exec_driver_sql("UPDATE contacts SET waiting = '{'")
+        connection.exec_driver_sql("UPDATE contacts SET waiting_currencies = '{'")
     own.clear()
     with own.batch(1) as batch, pytest.raises(StoreCorrupt, match="a row of contacts"):
         batch.state("acme").contacts.get("c")

@@ -13,13 +13,17 @@ from projections.batch import take
 from projections.errors import StoreError, StoreFenced, StoreOutdated, StoreVersion
 from projections.store import open_store, upgrade_store
 
+#: This program's version of the schema, and the one after it.
+PRESENT = migrate.HEAD
+NEWER = f"{int(PRESENT) + 1:04d}"
+
 NEXT = '''"""A column more."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -32,12 +36,14 @@ def upgrade() -> None:
 def newer_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """This program, one version of the schema later; `then`: what else its migration does."""
 
+    head, revision = migrate.HEAD, NEWER
+
     def begin(then: str = "") -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0002_a_column_more.py").write_text(NEXT.format(then=then))
+        (folder / "versions" / f"{revision}_a_column_more.py").write_text(NEXT.format(then=then, head=head, revision=revision))
         monkeypatch.setattr(migrate, "FOLDER", folder)
-        monkeypatch.setattr(migrate, "HEAD", "0002")
+        monkeypatch.setattr(migrate, "HEAD", revision)
 
     return begin
 
@@ -90,12 +96,12 @@ def test_an_older_schema_on_a_server_is_upgraded_by_a_person(postgres_url: str, 
         newer_program()
         with pytest.raises(StoreOutdated, match="`zoho-gocardless store upgrade`") as caught:
             open_store(postgres_url)
-        assert ("0001" in caught.value.what, "0002" in caught.value.what) == (True, True)
+        assert (PRESENT in caught.value.what, NEWER in caught.value.what) == (True, True)
         with own.batch(0) as batch:
             batch.record(0, make.event(0))
             batch.commit(1)
         done = upgrade_store(postgres_url)
-        assert done == ("postgresql", "0001", "0002", True)
+        assert done == ("postgresql", PRESENT, NEWER, True)
         with own.batch(1) as batch:
             batch.record(1, make.event(1))
             with pytest.raises(StoreFenced):
@@ -106,7 +112,7 @@ def test_an_older_schema_on_a_server_is_upgraded_by_a_person(postgres_url: str, 
     with open_store(postgres_url) as store:
         assert take(store, "core", "events", 0).position == 1
         generation = store.generation
-    assert upgrade_store(postgres_url) == ("postgresql", "0002", "0002", False)
+    assert upgrade_store(postgres_url) == ("postgresql", NEWER, NEWER, False)
     with open_store(postgres_url) as store:
         assert store.generation == generation
 
@@ -119,7 +125,7 @@ def test_an_upgrade_that_fails_changes_nothing(postgres_url: str, newer_program)
             upgrade_store(postgres_url)
         assert store.get_meta("generation") == generation
         with store.read() as reader:
-            assert migrate.version(reader, "here") == "0001"
+            assert migrate.version(reader, "here") == PRESENT
             assert "remark" not in {column["name"] for column in sa.inspect(reader).get_columns("meta")}
 
 
@@ -139,4 +145,4 @@ def test_a_newer_schema_is_not_upgraded(url: str) -> None:
 def test_an_older_sqlite_store_is_upgraded_when_it_is_opened(sqlite_url: str, newer_program) -> None:
     newer_program()
     assert "remark" in _columns(sqlite_url)
-    assert upgrade_store(sqlite_url) == ("sqlite", "0002", "0002", False)
+    assert upgrade_store(sqlite_url) == ("sqlite", NEWER, NEWER, False)

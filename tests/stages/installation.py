@@ -23,7 +23,7 @@ from domain import codec, commands, events, ids, times
 from domain.decisions import Decision, Publication, Timer
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
-from domain.state import CommandRow, ConnectionRow, Contact, Invoice, Mandate, Payer
+from domain.state import CommandRow, ConnectionRow, Contact, Element, Invoice, ListRow, Mandate, Payer
 from projections.batch import take
 from projections.queries import Queries
 from projections.queue import Queue
@@ -275,7 +275,7 @@ class Installation:
             for command in asked:
                 money = {name: getattr(command.data, name) for name in ("amount_minor", "currency") if hasattr(command.data, name)}
                 state.commands[command.id] = CommandRow(
-                    command.id, type=command.type, purpose=command.purpose, about=command.about, **money
+                    command.id, type=command.type, purpose=command.purpose, about=command.about, asked_at=self.clock.now(), **money
                 )
             writing.record(position.offset, event, decision)
             writing.commit(position.offset + 1)
@@ -306,7 +306,7 @@ class Installation:
             "debit:inv-1",
             commands.CreatePayment("inv-1", "INV-1", "MD1", 1200, "GBP"),
             commands.PRIORITY_DEBIT,
-            key=ids.idempotency_key("acme", "debit:inv-1", 1),
+            key=ids.idempotency_key("sandbox", "700", "debit:inv-1", 1),
             **more,
         )
         invoice = Invoice(
@@ -325,7 +325,9 @@ class Installation:
         rows = [
             ("connections", ConnectionRow("acme", gate="open", policy=POLICY, checked_at=NOW, time_zone="Europe/London")),
             ("contacts", Contact("c-1", status="active", payer="CU1", match="linked")),
-            ("payers", Payer("CU1", email="a@example.test", contact="c-1", mandates=("MD1",))),
+            ("payers", Payer("CU1", email="a@example.test", contact="c-1")),
+            ("lists", ListRow("mandates:CU1", first="MD1", last="MD1")),
+            ("elements", Element("mandates:CU1|MD1")),
             ("mandates", Mandate("MD1", status="active", scheme="bacs", currency="GBP", payer="CU1", read=True)),
             ("invoices", invoice),
         ]

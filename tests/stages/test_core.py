@@ -1,6 +1,7 @@
 """The core over a real store and log: each event once, whatever the batches; a rule that raises; an owner that was overtaken."""
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from domain import codec, events, process
@@ -133,6 +134,22 @@ async def test_a_rule_that_raises_sets_its_connection_aside_and_the_partition_go
     assert "a rule that does not hold" not in aside.reason
     assert company.count("set_aside") == 1
     assert [line["event"] for line in journal] == ["core.set_aside"]
+
+
+async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connection_aside_and_the_partition_goes_on(company, monkeypatch):
+    def boundless(state, event):
+        decision = STEP(state, event)
+        return replace(decision, closed=["x" * 1_000] * 3_000) if event.connection == "acme" else decision
+
+    monkeypatch.setattr(process, "step", boundless)
+    await company.shop.tell(company.seen("PM1", id_="EV1"), company.seen("PM2", "birch", "EV2"))
+    with capture_logs():
+        await company.decide()
+    (aside,) = Standstills(company.store).set_aside()
+    assert (aside.connection, aside.event) == ("acme", "EV1")
+    assert aside.reason == "OversizeDecisionError at gocardless.payments.created"
+    assert [one[0] for one in await decided(company)] == ["EV2"]
+    assert company.state("payments") == {}, "what it had changed is taken back"
 
 
 async def test_while_set_aside_no_money_moves_and_reads_go_on(company, monkeypatch):

@@ -75,7 +75,6 @@ async def costs(company, books, tally, bookings):
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="each booking, and the payout at once, walks all items of the payout")
 @pytest.mark.parametrize("bookings", MEASURED)
 @pytest.mark.parametrize("number", NUMBERS)
 async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments(new_books, make_company, tally, bookings, number):

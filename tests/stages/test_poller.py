@@ -81,9 +81,14 @@ def walk(company, script, answer):
     return make
 
 
+async def shown(company):
+    """The events that lists gave, but for what says that one was read to its end."""
+    return [event for event in await company.events() if event.type != "poll.head_reached"]
+
+
 async def types(company):
     await company.translate()
-    return [event.type for event in await company.events()]
+    return [event.type for event in await shown(company)]
 
 
 async def test_every_list_is_walked_to_its_end_and_due_again_later(company, walk):
@@ -153,6 +158,32 @@ async def test_a_page_with_nothing_new_is_kept_as_its_digest(company, walk):
     assert (await types(company)).count("gocardless.payer_read") == 1
 
 
+async def test_that_a_list_was_read_to_its_end_is_told_until_the_rules_know_it(company, walk):
+    """Also by a page that is kept as its digest, since it is equal to the last one; and of the lists on which "unique" rests only."""
+    pages = (page("customers", customer(1), after="CU1"), page("customers", customer(2)), page("mandates"), page("events"))
+    for turn in range(3):
+        walks = walk("gocardless", *pages)
+        walks.hurry()
+        await walks.turn()
+        await company.translate()
+        told = [event.data.kind for event in await company.events() if event.type == "poll.head_reached"]
+        assert told == ["gocardless.customers", "gocardless.mandates"] * min(turn + 1, 2)
+        if turn == 1:
+            await company.decide()
+        company.clock.move(86_400)
+    own = company.state("connections")["acme"]
+    assert own.heads == {"gocardless.customers": NOW, "gocardless.mandates": NOW}, "the first time counts"
+
+
+async def test_a_walk_that_does_not_come_to_its_end_tells_of_none(company, walk):
+    walks = walk(
+        "gocardless", page("customers", customer(1), after="CU1"), TransportError("reset", sent=True), page("mandates"), page("events")
+    )
+    await walks.turn()
+    await company.translate()
+    assert [event.data.kind for event in await company.events() if event.type == "poll.head_reached"] == ["gocardless.mandates"]
+
+
 async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(company, walk):
     await company.shop.append([company.webhook(orjson.dumps({"events": [gc_event(1)]}))])
     await company.translate()
@@ -160,7 +191,7 @@ async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(com
     walks = walk("gocardless", page("customers"), page("mandates"), page("events", gc_event(2), gc_event(1)))
     await walks.turn()
     await company.translate()
-    assert [event.id for event in await company.events()] == ["EV1", "EV2"]
+    assert [event.id for event in await shown(company)] == ["EV1", "EV2"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +217,7 @@ async def test_a_walk_that_is_cut_short_comes_again_soon_from_the_same_cursor(co
     await again.turn()
     assert again.poll("customers").cursor == "2026-03-02T09:01:00.000Z"
     await company.translate()
-    assert [event.data.id for event in await company.events()] == ["CU1", "CU2"], "what was delivered before the cut is not new again"
+    assert [event.data.id for event in await shown(company)] == ["CU1", "CU2"], "what was delivered before the cut is not new again"
 
 
 async def test_a_429_closes_the_api(company, walk, answer):
