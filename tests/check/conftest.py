@@ -88,6 +88,7 @@ class Office:
         self.http = http
         self.rules = dict(RULES)
         self.more: dict[str, Any] = {}
+        self.others: dict[str, Any] = {}
         self.organization = ""
         self.payers: dict[str, Any] = {}
         self.store = open_store(f"sqlite:///{folder}/store.db", now=START)
@@ -151,7 +152,7 @@ class Office:
                 "partitions": 1,
                 "gateway": {"port": 0},
                 "calls": {"deadline_s": 3.0},
-                "connections": {NAME: connection},
+                "connections": {NAME: connection, **self.others},
             },
             "test",
         )
@@ -162,8 +163,8 @@ class Office:
             if kind not in without:
                 Polls(self.store).save(Poll(NAME, kind, due_at=START, head_at=START))
 
-    async def check(self) -> checks.Checked:
-        return await checks.check(self.settings, NAME, self.store, self.credentials, lambda: START)
+    async def check(self, collect_from: str = "") -> checks.Checked:
+        return await checks.check(self.settings, NAME, self.store, self.credentials, lambda: START, collect_from)
 
     async def found(self) -> dict[str, str]:
         """Code → level of all that is not well."""
@@ -181,6 +182,15 @@ class Office:
                 decision = process.step(writing.state(NAME), event)
                 writing.record(place, event, decision)
             writing.commit(owned.position + len(told))
+
+    def keep(self, row: ConnectionRow) -> None:
+        """Another connection's row, as its own check left it."""
+        owned = take(self.store, "core", "events", 1)
+        with owned.batch(owned.position) as writing:
+            writing.state(row.id).connections[row.id] = row
+            event = Event(f"kept-{row.id}", "connection.checked", row.id, START, START, "test", None)
+            writing.record(owned.position, event)
+            writing.commit(owned.position + 1)
 
     def approve(self, checked: checks.Checked, accepted: list[str]) -> None:
         """What a person's approval leaves, worked in."""

@@ -7,8 +7,12 @@ import pytest
 from adapters.sandbox.zoho import endpoints_money
 from adapters.vault import Keyring, Vault, new_key
 from domain.connections import refusal
-from domain.events import GateOpened
+from domain.envelope import Event
+from domain.events import GateOpened, InvoiceFacts
+from domain.state import ConnectionRow
 from streams import keys
+
+NAME, START = "acme", "2026-03-02T09:00:00.000Z"
 
 ALWAYS = {
     "unique_field_customerpayments": "decide",
@@ -16,6 +20,12 @@ ALWAYS = {
     "first_collection": "decide",
     "policy": "decide",
 }
+
+
+def owing(key: str, due_date: str) -> Event:
+    """An invoice of 120.00 GBP that was sent and is due on a day."""
+    facts = InvoiceFacts(key, f"INV-{key}", "c-1", "sent", "GBP", 12_000, 12_000, "2023-01-01", due_date, START)
+    return Event(f"seen-{key}", "zoho.invoice_seen", NAME, START, START, "poll", facts)
 
 
 def account(name: str, **more: Any) -> dict[str, Any]:
@@ -347,3 +357,61 @@ async def test_an_import_that_has_not_ended_stops(office):
     assert found["import"] == "stop"
     assert "gocardless.mandates, zoho.invoices" in await office.text("import")
     assert (await office.check()).policy is None
+
+
+# --- what would be collected first (finding A2) ---
+
+
+async def test_it_lists_count_sum_and_oldest_of_what_would_be_collected_first(ready):
+    ready.decide(
+        *(owing(key, due) for key, due in (("old", "2024-06-30"), ("older", "2023-01-31"), ("next", "2026-03-09"), ("last", "2026-03-20")))
+    )
+    text = await ready.text("first_collection")
+    assert text.startswith("Collected on their due dates once this is approved: 2 invoices of 240.00 GBP (oldest due 2026-03-09).")
+    assert "Held, since they fell due before 2026-03-02: 2 invoices of 240.00 GBP (oldest due 2023-01-31)" in text
+    assert "Nothing falls due in EUR: the first debits there wait for you" in text
+    checked = await ready.check()
+    assert (checked.collect_from, checked.first_count, checked.first_minor) == ("2026-03-02", {"GBP": 2}, {"GBP": 24_000})
+
+
+async def test_an_earlier_day_may_be_accepted(ready):
+    ready.decide(owing("old", "2024-06-30"), owing("older", "2023-01-31"))
+    checked = await ready.check(collect_from="2024-01-01")
+    ready.approve(checked, [one.code for one in checked.decisions])
+    assert (ready.own.gate, ready.own.collect_from, ready.own.accepted_count) == ("open", "2024-01-01", {"GBP": 1})
+
+
+async def test_a_later_approval_changes_nothing_of_it_unless_a_day_is_named(ready):
+    first = await ready.check()
+    ready.approve(first, [one.code for one in first.decisions])
+    again = await ready.check()
+    assert (again.collect_from, again.first_count) == ("", None)
+    assert next(one.level for one in again.event.findings if one.code == "first_collection") == "ok"
+    named = await ready.check(collect_from="2025-01-01")
+    assert (named.collect_from, named.first_count) == ("2025-01-01", {})
+
+
+async def test_a_creditor_of_another_connection_stops(ready):
+    taken = ConnectionRow("birch", environment="sandbox", creditor=ready.payers["creditor"])
+    ready.keep(taken)
+    ready.others = {"birch": {"environment": "sandbox", "zoho": {"organization_id": "999"}}}
+    assert (await ready.found())["creditor_taken"] == "stop"
+    assert "is that of connection birch already" in await ready.text("creditor_taken")
+    ready.others = {}
+    assert "creditor_taken" not in await ready.found(), "a connection that was renamed is not in its own way"
+
+
+@pytest.mark.parametrize("name", ["max_debit", "max_payer_month", "max_day"])
+async def test_a_ceiling_below_zero_stops(ready, name):
+    ready.rules[name] = {"GBP": "-5"}
+    assert (await ready.found())[f"{name}_GBP"] == "stop"
+
+
+async def test_ceilings_of_the_settings_become_the_policys(ready):
+    ready.rules |= {"max_payer_month": {"GBP": "20000"}, "max_day": {"GBP": "50000.50"}, "max_day_count": {"GBP": 400}}
+    policy = (await ready.check()).policy
+    assert (policy.max_payer_month_minor, policy.max_day_minor, policy.max_day_count) == (
+        {"GBP": 2_000_000},
+        {"GBP": 5_000_050},
+        {"GBP": 400},
+    )

@@ -104,3 +104,42 @@ def test_with_several_connections_one_must_be_named(installation):
     error = installation.json("decide", "gate", "--close", code=3)
     assert "say which with --connection" in error["remedy"]
     installation.json("decide", "gate", "--close", "--connection", "c2")
+
+
+# --- ceilings ---
+
+
+@pytest.fixture
+def beyond_the_day(installation, company, events_of, policy):
+    """A day on which the ceiling lets two of three debits pass."""
+    company.open_gate(msgspec.structs.replace(policy, max_day_count={"GBP": 2}))
+    company.customer()
+    for key in ("1", "2", "3"):
+        company.invoice(key)
+    company.reach("2026-03-03T12:00:00.000Z")
+    installation.feed(events_of(company))
+
+
+def test_what_a_days_ceiling_holds_is_told_with_the_command_that_lets_it_pass_and_goes_after_it(installation, beyond_the_day):
+    (standing,) = installation.json("status", code=1)["connections"]
+    assert standing["invoices"] == {"collecting": 2, "hold": 1}
+    (told,) = standing["discrepancies"]
+    assert told["text"] == "Debits in GBP on 2026-03-03 reached the day's ceiling (2 debits); further ones are held."
+    held = installation.json("why", "invoice", "INV-3", "--brief")["why"]
+    assert held["todo"] == [told["remedy"]]
+    words = told["remedy"].split("`")[1].split()
+    data = installation.json(*words[1:], "--by", "finance")
+    assert data["about"] == "debit_days:2026-03-03:GBP"
+    assert last(installation)["data"] == {"by": "finance", "day": "2026-03-03", "currency": "GBP"}
+    installation.feed()
+    assert installation.json("status", code=0)["connections"][0]["discrepancies"] == []
+
+
+def test_a_day_is_let_pass_once_and_only_if_something_was_debited_on_it(installation, beyond_the_day):
+    assert installation.json("decide", "day", "2026-03-04", "--currency", "GBP", code=5)["code"] == "not_found"
+    assert installation.json("decide", "day", "2026-03-03", "--currency", "EUR", code=5)["code"] == "not_found"
+    assert installation.json("decide", "day", "3 March", "--currency", "GBP", code=2)["code"] == "usage"
+    installation.json("decide", "day", "2026-03-03", "--currency", "GBP")
+    installation.feed()
+    error = installation.json("decide", "day", "2026-03-03", "--currency", "GBP", code=1)
+    assert (error["code"], error["remedy"]) == ("refused", "the day was accepted already")

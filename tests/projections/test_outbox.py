@@ -65,3 +65,13 @@ def test_a_relay_of_an_older_generation_marks_nothing(store: Store, make) -> Non
     with pytest.raises(StoreFenced):
         outbox.mark_published(pending)
     assert outbox.unpublished(0, 10) == pending
+
+
+def test_a_decision_larger_than_the_log_takes_is_found(store: Store, make) -> None:
+    _decide(store, make, [0, 1, 2], 3)
+    outbox = Outbox(store)
+    size = max(len(one.value) for one in outbox.unpublished(0, 9))
+    assert not outbox.oversize(size)
+    assert outbox.oversize(size - 1)
+    outbox.mark_published(outbox.unpublished(0, 9))
+    assert not outbox.oversize(0)
