@@ -134,6 +134,12 @@ class Queue:
         attempts = command_queue.c.attempts + 1
         return self._after_call(connection, command_id, call, state="ready", due_at=due_at, last_error=error, attempts=attempts)
 
+    def goes_on(self, connection: str, command_id: str, call: int, due_at: str, *, state: str) -> bool:
+        """A walk over pages has come as far as the budget reaches, and goes on at `due_at`; no attempt is spent. `state`: "ready", or
+        "unknown" where it is a look-up.
+        """
+        return self._after_call(connection, command_id, call, state=state, due_at=due_at, last_error="")
+
     def unknown(self, connection: str, command_id: str, call: int, due_at: str, error: str) -> bool:
         """Nobody knows whether the call had an effect: look up at `due_at`. `error` without personal data."""
         attempts = command_queue.c.attempts + 1

@@ -186,6 +186,15 @@ class Desk:
         if isinstance(verdict, budgets.Go):
             self._spent = verdict.spent
 
+    def next_page(self, priority: int) -> str | None:
+        """Take a part of the budget for one more call in the place that is held: None, it may go now; else the instant to go on at."""
+        now = self._shop.clock.now()
+        verdict = budgets.may_go(LIMITS[self.api], self._spent, at=now, in_flight=self.in_flight - 1, priority=priority)
+        if isinstance(verdict, budgets.Go):
+            self._spent = verdict.spent
+            return None
+        return verdict.until or add_seconds(now, 1)
+
     def end(self) -> None:
         """The call's place is free again."""
         self.in_flight -= 1

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 from adapters import budgets
 from adapters.deliveries import CallInfo, DeliveryMeta
@@ -43,6 +43,10 @@ _MAX_FOLLOWS: Final = 250
 #: repaired it, work waits on.
 _CREDENTIALS_S: Final = 900
 
+#: Seconds for which a walk over pages that waits for its budget goes on where it was. Lower: a long list behind a small budget begins again
+#: and again, and never ends. Higher: rows that move from page to page meanwhile are missed.
+WALK_KEPT_S: Final = 900
+
 #: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a write that no key
 #: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
 _ABSENT_ONCE: Final = "absent once"
@@ -53,6 +57,15 @@ _LOOK_S: Final = 60
 
 #: The list whose rows are remembered, whichever walk showed them.
 _INVOICES: Final = "zoho.invoices"
+
+
+class _Walk(NamedTuple):
+    """A walk over pages that waits for its budget: the next call, how many it took so far, and when it began."""
+
+    step: str
+    call: Call
+    sent: int
+    as_of: str
 
 
 class Executor:
@@ -66,6 +79,7 @@ class Executor:
         self._draw = draw
         self._queue = Queue(shop.store)
         self._queries = Queries(shop.store)
+        self._walks: dict[tuple[str, str], _Walk] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
 
@@ -139,7 +153,14 @@ class Executor:
     async def _run(self, desk: Desk, before: Queued, claim: Queued, last_moment_s: float) -> None:
         with self._shop.pulse.work(self.name):
             try:
-                await _Performance(self._shop, self._queue, desk, before, claim, last_moment_s, self._calls, self._draw).play()
+                key = (desk.connection, claim.command.id)
+                performance = _Performance(
+                    self._shop, self._queue, desk, before, claim, last_moment_s, self._calls, self._draw, self._walks.pop(key, None)
+                )
+                waits = await performance.play()
+                if waits is not None:
+                    oldest = add_seconds(self._shop.clock.now(), -WALK_KEPT_S)
+                    self._walks = {one: walk for one, walk in self._walks.items() if walk.as_of > oldest} | {key: waits}
             except asyncio.CancelledError:
                 raise
             except BaseException as fault:  # noqa: BLE001 - a lost store or log must end the loop, not die in a task
@@ -162,6 +183,7 @@ class _Performance:
         last_moment_s: float,
         calls: Calls,
         draw: Callable[[], float],
+        walk: _Walk | None = None,
     ) -> None:
         self._shop = shop
         self._queue = queue
@@ -177,47 +199,58 @@ class _Performance:
         self._polls = Polls(shop.store)
         self._as_of = shop.clock.now()
         self._sent = 0
+        self._walk = walk if walk is not None and add_seconds(walk.as_of, WALK_KEPT_S) > self._as_of else None
 
-    async def play(self) -> None:
-        """Look up if need be, then send, then follow; leave the row in a state that says what is known."""
+    async def play(self) -> _Walk | None:
+        """Look up if need be, then send, then follow; leave the row in a state that says what is known. A walk that has to wait for its
+        budget is given back, to go on with.
+        """
         command = self._command
         if self._attempts >= self._calls.park_after:
             await self._conclude("parked", f"gave up after {self._attempts} tries: {self._before.last_error}"[:200])
-            return
-        step, call = self._first(command)
+            return None
+        if self._walk is not None:
+            step, call, self._sent, self._as_of = self._walk
+        else:
+            step, call = self._first(command)
         objection = self._objection(command) if step == "send" else ""
         if objection:
             await self._conclude("withheld", objection)
-            return
+            return None
         while True:
             answer, verdict = await self._once(step, call)
             if answer is None:
                 self._unanswered(verdict, step)
-                return
+                return None
             if isinstance(verdict, Retry):
                 if verdict.reason == self._perform.ABSENT:
                     objection = self._objection(command)
                     if self._search_again(objection):
-                        return
+                        return None
                     if objection:
                         await self._conclude("withheld", objection)
-                        return
+                        return None
                     step, call = "send", self._perform.send_call(command)
                     continue
                 self._later(verdict)
-                return
+                return None
             await self._deliver(answer, step, call)
             if isinstance(verdict, Done):
                 self._queue.answered(self._desk.connection, command.id, self._call_number)
                 failpoints.hit("executor.after_answered")
-                return
+                return None
             if isinstance(verdict, Unknown):
                 self._unknown(verdict.reason)
-                return
+                return None
             if self._sent > _MAX_FOLLOWS:
                 await self._conclude("parked", "the list has no end")
-                return
+                return None
             step, call = "follow", verdict.call
+            until = self._desk.next_page(command.priority)
+            if until is not None:
+                state = "unknown" if command.writes else "ready"  # a write may have had its effect already
+                self._queue.goes_on(self._desk.connection, command.id, self._call_number, until, state=state)
+                return _Walk(step, call, self._sent, self._as_of)
 
     def _first(self, command: commands.Command) -> tuple[str, Call]:
         if command.writes and (self._before.state == "unknown" or command.look_up_first):

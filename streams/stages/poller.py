@@ -6,7 +6,7 @@ cursor advances when all pages are durable, so a crash repeats a walk and never 
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,7 @@ from streams import failpoints
 from streams.records import delivery_record
 from streams.settings import Calls, Polling
 from streams.stages.desk import Api, Desk
+from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest
 from streams.stages.shop import Shop
 
@@ -45,6 +46,16 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 _OF_EVENTS: Final = "gocardless.events"
 
 
+class _Walk(NamedTuple):
+    """A walk that waits for its budget: the next call and its page, when it began, from which cursor, and the digest of the last page."""
+
+    call: object
+    page: int
+    as_of: str
+    cursor: str
+    seen: str
+
+
 class Poller:
     """The walks of one API, for every connection whose lease it holds."""
 
@@ -57,6 +68,7 @@ class Poller:
         self._polls = Polls(shop.store)
         self._standstills = Standstills(shop.store)
         self._queries = Queries(shop.store)
+        self._walks: dict[tuple[str, str], _Walk] = {}
 
     @property
     def name(self) -> str:
@@ -98,13 +110,19 @@ class Poller:
                     self._shop.pulse.wake(f"executor.{self._api}")
 
     async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
-        """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays."""
+        """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget cut it, it goes on
+        with the page that it had come to.
+        """
         module = PAGES[self._api]
-        call = module.first(poll.kind, poll.cursor)
-        page, seen = 1, poll.digest
+        walk = self._walks.pop((poll.connection, poll.kind), None)
+        if walk is not None and walk.cursor == poll.cursor and add_seconds(walk.as_of, WALK_KEPT_S) > as_of:
+            call, page, as_of, _, seen = walk
+        else:
+            call, page, seen = module.first(poll.kind, poll.cursor), 1, poll.digest
         while True:
             wait = desk.may_go(commands.PRIORITY_SWEEP)
             if wait is not None:
+                self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
                 return self._again(poll, wait or add_seconds(self._shop.clock.now(), 1))
             answer = await self._ask(desk, call)
             if answer is None or not module.is_page(poll.kind, answer):
