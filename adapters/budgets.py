@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.commands import PRIORITY_SWEEP
-from domain.times import instant, parse
+from domain.times import add_seconds, instant, parse
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
@@ -27,6 +27,11 @@ BACKOFF_CAP_S: Final = 300.0
 #: Seconds to stay away after "too many requests" that names no end (both APIs count by the minute; neither documents the block's length).
 #: Lower: the same minute is hit again. Higher: lost throughput.
 THROTTLED_S: Final = 60.0
+
+
+#: Furthest end that is believed of a day or of a closure, seconds: a little over a day. Lower than 86,400: a day would end before the API's
+#: does. Higher: a senseless header, or a row that was written while the clock was wrong, would keep an API closed for longer.
+MAX_AHEAD_S: Final = 90_000
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -94,7 +99,7 @@ class Wait(msgspec.Struct, frozen=True):
 def may_go(limits: Limits, spent: Spent, *, at: str, in_flight: int, priority: int) -> Go | Wait:
     """Whether one more call of this priority may go at the instant `at`, with `in_flight` calls of the connection under way."""
     rank = min(max(priority, 0), PRIORITY_SWEEP)
-    if at < spent.closed_until:
+    if at < spent.closed_until <= add_seconds(at, MAX_AHEAD_S):
         return Wait(spent.closed_why or "closed", spent.closed_until)
     if in_flight >= limits.at_once - limits.at_once_kept[rank]:
         return Wait("at_once", "")
@@ -119,7 +124,10 @@ def may_go(limits: Limits, spent: Spent, *, at: str, in_flight: int, priority: i
 
 
 def close(spent: Spent, until: str, why: str = "closed") -> Spent:
-    """No call before `until`: the API said so (throttled, token refused, down). A later end that is already held stays."""
+    """No call before `until`: the API said so (throttled, token refused, down). A later end that is already held stays.
+
+    An end further away than `MAX_AHEAD_S` holds nothing: `may_go` does not believe it.
+    """
     if until <= spent.closed_until:
         return spent
     return msgspec.structs.replace(spent, closed_until=until, closed_why=why)
@@ -141,10 +149,10 @@ def backoff_s(attempt: int, draw: float) -> float:
 
 def _today(limits: Limits, spent: Spent, at: str) -> Spent:
     """The state with a day that goes on. The API says where a day ends; until it does, one lasts 24 hours from its first call."""
-    if not limits.day or at < spent.day_ends:
+    if not limits.day or at < spent.day_ends <= add_seconds(at, MAX_AHEAD_S):
         return spent
     limit = spent.day_limit or limits.day
-    ends = instant(parse(at) + timedelta(seconds=_DAY_S))
+    ends = add_seconds(at, _DAY_S)
     return msgspec.structs.replace(spent, day_limit=limit, day_left=limit, day_ends=ends)
 
 

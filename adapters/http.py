@@ -21,6 +21,7 @@ import aiohttp
 from yarl import URL
 
 from adapters.errors import TransportError
+from adapters.texts import encodable
 from adapters.verdicts import Answer, Call
 
 #: Seconds to get a connection (DNS, TCP, TLS, and a free place in the pool). Lower: a slow handshake fails calls that would have worked.
@@ -181,5 +182,5 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    """Header names in lower case; of a repeated header the last counts."""
-    return {name.lower(): value for name, value in headers.items()}
+    """Header names in lower case, values that can be kept; of a repeated header the last counts."""
+    return {name.lower(): encodable(value) for name, value in headers.items()}

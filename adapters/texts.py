@@ -13,6 +13,11 @@ def clip(text: str, limit: int) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
 
 
+def encodable(text: str) -> str:
+    """A header's value as text that can be written: HTTP allows bytes in it that are no text at all."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def why(error: Exception) -> str:
     """One of `UNREADABLE` in words. The decoder's own words name fields and types; a `UnicodeDecodeError`'s could quote bytes."""
     if isinstance(error, msgspec.DecodeError):

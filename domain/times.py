@@ -11,6 +11,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.errors import DomainError
 
+#: First and last moment, and the days between them, that are believed of anything outside. Lower than a company's oldest invoice: it would
+#: never be seen. Nearer to the years 1 and 9999: days and zones added to what came in would lead out of what can be computed with.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9998, 12, 30, tzinfo=UTC)
+
 _BEYOND: Final = "beyond the years 1 to 9999"
 
 
@@ -38,6 +43,11 @@ def parse(text: str) -> datetime:
     if moment.tzinfo is None:
         raise TimeError("an instant without an offset is not accepted")
     return moment
+
+
+def is_believable(moment: datetime) -> bool:
+    """Whether an aware moment from outside lies within `EARLIEST` and `LATEST`."""
+    return EARLIEST <= moment <= LATEST
 
 
 def normalise(text: str) -> str:

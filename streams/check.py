@@ -22,7 +22,7 @@ from adapters.verdicts import Answer, Call
 from adapters.zoho import amounts
 from domain import currencies, ids, money, times
 from domain.envelope import Event
-from domain.errors import DomainError
+from domain.errors import AmountError, DomainError
 from domain.events import ConnectionChecked, Finding, GateOpened, PolicySet
 from domain.policy import Accounts, Policy
 from projections.polls import Polls
@@ -476,8 +476,8 @@ def _code(*parts: str) -> str:
 def _percent(shown: object) -> Decimal:
     """A percentage of either side; 0 where it cannot be read."""
     try:
-        return Decimal(str(shown)).normalize()
-    except InvalidOperation:
+        return amounts.decimal_of(str(shown), "percentage").normalize()
+    except AmountError:
         return Decimal(0)
 
 

@@ -38,6 +38,7 @@ class Metrics:
         self.decisions = counter("decisions", "Decisions published")
         self.set_aside = counter("set_aside", "Connections set aside because a rule raised")
         self.calls = counter("calls", "Calls to an API", "api", "result")
+        self.ignored_headers = counter("ignored_headers", "Headers of answers whose value is out of bounds", "api", "header")
         self.polls = counter("polls", "Walks over a list of an API", "kind")
         self.clock_refused = gauge("clock_refused", "1 while the clock stage refuses to go on")
 

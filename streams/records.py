@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from adapters.deliveries import META_HEADER, DeliveryMeta, decode_meta, encode_meta
+from adapters.headers import whole
 from domain import codec
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -17,6 +18,9 @@ TYPE_HEADER: Final = "type"
 #: On a decision: the offset of its event, so that the tail can be told apart without decoding.
 OFFSET_HEADER: Final = "event-offset"
 
+#: Largest offset there is. Lower: a long log could not be told to its end. Higher: no engine has one.
+MAX_OFFSET: Final = 2**63 - 1
+
 _ZERO_TEXT: Final = rb"\u0000"
 #: The escape of a zero character, and not the text "\\u0000" with its backslash escaped.
 _ZERO: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -25,6 +29,11 @@ _ZERO: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 def header(record: Record, name: str) -> bytes | None:
     """The value of a header, None when it is not there."""
     return next((value for key, value in record.headers if key == name), None)
+
+
+def event_offset(record: Record) -> int | None:
+    """Where the event of a decision is, as its header says it; None when it does not."""
+    return whole(header(record, OFFSET_HEADER) or b"", MAX_OFFSET)
 
 
 def delivery_record(topics: Topics, meta: DeliveryMeta, body: bytes) -> NewRecord:

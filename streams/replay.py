@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
+from adapters.headers import whole
 from domain import codec, process
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -23,7 +24,7 @@ from projections.store import Store, open_store
 from projections.tables import PROJECTIONS, positions, quarantine
 from streams.collector import without_collector
 from streams.log import Log, LogCorrupt, LogError, Record
-from streams.records import OFFSET_HEADER, header
+from streams.records import MAX_OFFSET, OFFSET_HEADER, event_offset
 from streams.stages.core import STAGE
 from streams.topics import Topics
 
@@ -114,11 +115,12 @@ class Decisions:
 
 def _event_offset(record: Record) -> int:
     headers = record.headers
-    value = headers[1][1] if len(headers) > 1 and headers[1][0] == OFFSET_HEADER else header(record, OFFSET_HEADER)
-    if value is None or not value.isdigit():
+    usual = len(headers) > 1 and headers[1][0] == OFFSET_HEADER
+    found = whole(headers[1][1] or b"", MAX_OFFSET) if usual else event_offset(record)
+    if found is None:
         where = f"{record.topic}[{record.partition}]@{record.offset}"
         raise LogCorrupt("a decision that does not say where its event is", where, "stop, keep the file, restore the last backup")
-    return int(value)
+    return found
 
 
 def decision_of(value: bytes, event: Event, offset: int) -> Decision:

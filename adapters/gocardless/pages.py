@@ -11,6 +11,7 @@ import msgspec
 
 from adapters.gocardless import facts, wire
 from adapters.gocardless.client import NOTE
+from adapters.headers import MAX_COUNT, whole
 from adapters.verdicts import Answer, Call
 from domain.errors import DomainError
 from domain.times import add_seconds
@@ -72,8 +73,8 @@ def following(call: Call, page: wire.Page, *, damaged: bool = False, most_pages:
 
 def note(call: Call, name: str, default: int) -> int:
     """A number that an earlier page left for this one."""
-    shown = call.query.get(name, "")
-    return int(shown) if shown.isascii() and shown.isdecimal() and len(shown) < 10 else default
+    found = whole(call.query.get(name, ""), MAX_COUNT)
+    return default if found is None else found
 
 
 def is_page(kind: str, answer: Answer) -> bool:

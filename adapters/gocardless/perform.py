@@ -15,7 +15,6 @@ anything else  Unknown for a write (it may have happened), Retry for a read
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -23,6 +22,7 @@ import msgspec
 
 from adapters.budgets import THROTTLED_S
 from adapters.gocardless import facts, pages, wire
+from adapters.headers import moment
 from adapters.verdicts import Answer, Call, Done, Follow, Retry, Unknown, Verdict
 from domain import commands, events
 from domain.commands import Command, CommandData
@@ -298,9 +298,8 @@ def _id_of(raw: bytes | msgspec.Raw) -> str:
 
 def _until_reset_s(headers: Mapping[str, str]) -> float:
     """Seconds until the window ends: `ratelimit-reset` is an HTTP date, compared with the answer's own `date`, not with our clock."""
-    try:
-        reset, now = parsedate_to_datetime(headers["ratelimit-reset"]), parsedate_to_datetime(headers["date"])
-        left_s = (reset - now).total_seconds()
-    except (KeyError, ValueError, TypeError, OverflowError):
+    reset, now = (moment(headers.get(name, "")) for name in ("ratelimit-reset", "date"))
+    if reset is None or now is None:
         return THROTTLED_S
+    left_s = (reset - now).total_seconds()
     return min(max(left_s, 1.0), _MAX_THROTTLED_S)

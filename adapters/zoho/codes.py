@@ -7,6 +7,8 @@
 import re
 from typing import Final
 
+from adapters.budgets import MAX_AHEAD_S
+from adapters.headers import seconds
 from adapters.texts import clip
 from adapters.verdicts import Answer, Done, Retry, Unknown, Verdict
 from adapters.zoho import wire
@@ -35,14 +37,10 @@ _TOKEN_WAIT_S: Final = 60.0
 #: Seconds until a user who is not in the organisation is tried again: a person must act. Lower: wasted calls. Higher: a slow recovery.
 _ORGANISATION_WAIT_S: Final = 600.0
 
-#: Longest wait believed, seconds: a little over a day. Higher: a senseless header could stop a connection for good.
-_LONGEST_WAIT_S: Final = 90_000.0
-
 #: Characters kept of a refusal's message.
 _MESSAGE_LENGTH: Final = 200
 
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|“[^”]*”|\S+@\S+")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?\Z")
 
 
 def examine(answer: Answer, *, writes: bool) -> wire.Body | Verdict:
@@ -86,10 +84,8 @@ def _refused_for_now(answer: Answer, code: int | None) -> Retry | None:
 
 
 def _seconds(answer: Answer, header: str, otherwise: float) -> float:
-    shown = answer.headers.get(header, "").strip()
-    if _SECONDS.match(shown) is None:
-        return otherwise
-    return min(max(float(shown), 1.0), _LONGEST_WAIT_S)
+    found = seconds(answer.headers.get(header, ""))
+    return otherwise if found is None else min(max(found, 1.0), MAX_AHEAD_S)
 
 
 def impersonal(message: str) -> str:

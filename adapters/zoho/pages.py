@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from adapters.headers import MAX_COUNT, whole
 from adapters.verdicts import Answer, Call
 from adapters.zoho import wire
 from domain.errors import DomainError
@@ -82,8 +83,8 @@ def page_call(call: Call, page: int) -> Call:
 
 def page_of(call: Call) -> int:
     """Which page a call asks for, from 1."""
-    shown = call.query.get("page", "1")
-    return int(shown) if shown.isdecimal() and len(shown) < 10 else 1
+    found = whole(call.query.get("page", ""), MAX_COUNT)
+    return 1 if found is None else found
 
 
 def is_page(kind: str, answer: Answer) -> bool:

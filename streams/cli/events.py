@@ -12,12 +12,13 @@ import click
 import msgspec
 from rich.console import Console
 
+from adapters.headers import whole
 from domain.times import TimeError, parse
 from streams.cli.codes import NotFound
 from streams.cli.frame import Command, Reply, Session, envelope
 from streams.log import Log, Record, TopicPartition
 from streams.opened import opened_log
-from streams.records import ID_HEADER, TYPE_HEADER, header
+from streams.records import ID_HEADER, MAX_OFFSET, TYPE_HEADER, header
 from streams.topics import TOPICS, Topics
 
 #: Records shown unless told. Higher: a screen nobody reads.
@@ -59,7 +60,7 @@ def events(session: Session, limit: int, values: bool, follow: bool, topic: str,
 
 def _check_start(start: str | None) -> None:
     """Refuse what is neither an offset nor an instant, before anything is opened."""
-    if start is not None and not start.isdecimal():
+    if start is not None and whole(start, MAX_OFFSET) is None:
         try:
             parse(start)
         except TimeError as error:
@@ -124,8 +125,9 @@ class _Walk:
         if self._start is None:
             # With a filter the last that fit may lie anywhere.
             return start if self._pattern or self._key else max(start, end - limit)
-        if self._start.isdecimal():
-            return min(max(start, int(self._start)), end)
+        offset = whole(self._start, MAX_OFFSET)
+        if offset is not None:
+            return min(max(start, offset), end)
         return await self.log.offset_at_time(tp, int(parse(self._start).timestamp() * 1000))
 
 

@@ -19,7 +19,7 @@ from domain.envelope import Event
 from domain.errors import UndecodableEventError
 from domain.money import format_minor
 from streams.log import Log, Record
-from streams.records import ID_HEADER, OFFSET_HEADER, header, read_delivery
+from streams.records import ID_HEADER, event_offset, header, read_delivery
 from streams.replay import Progress
 from streams.topics import Topics
 
@@ -102,8 +102,8 @@ class Trail:
         seen: set[int] = set()
         for record in self._walk(self._topics.decisions.name):
             value = record.value or b""
-            offset = int(header(record, OFFSET_HEADER) or -1)
-            if offset not in seen and self._named.search(value):
+            offset = event_offset(record)
+            if offset is not None and offset not in seen and self._named.search(value):
                 seen.add(offset)
                 yield offset, codec.decode_decision(value)
 

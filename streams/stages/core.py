@@ -19,7 +19,7 @@ from projections.setback import went_back
 from streams import failpoints
 from streams.collector import without_collector
 from streams.log import Batch, Record, TopicPartition
-from streams.records import OFFSET_HEADER, header
+from streams.records import event_offset
 from streams.stages.shop import Shop
 
 STAGE: Final = "core"
@@ -166,9 +166,8 @@ async def recorded_from(shop: Shop, partition: int, position: int) -> Recorded:
         ahead = False
         for records in shop.log.scan(tp.topic, partition, first, end):
             for record in reversed(records):
-                said = header(record, OFFSET_HEADER) or b""
-                offset = int(said) if said.isdigit() else -1
-                if offset >= position:
+                offset = event_offset(record)
+                if offset is not None and offset >= position:
                     found[offset] = codec.decode_decision(record.value or b"")
                     ahead = True
         if not ahead:

@@ -8,16 +8,14 @@ stopped for too long, are calls that were begun; its successor counts them as un
 time have passed since it took the lease.
 """
 
-import email.utils
 import math
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Literal
 
 import msgspec
 
-from adapters import budgets
+from adapters import budgets, headers
 from adapters.clock import SandboxClock
 from adapters.errors import CredentialError, TransportError
 from adapters.http import nothing_sent_after, uptime_s
@@ -228,13 +226,15 @@ class Desk:
 
     def _learn(self, answer: Answer) -> None:
         now = self._shop.clock.now()
-        limit, left, reset = (answer.headers.get(f"x-rate-limit-{name}", "") for name in ("limit", "remaining", "reset"))
-        if self.api == "zoho" and limit.isdigit() and left.isdigit() and reset.isdigit():
-            self._spent = budgets.learn_day(self._spent, limit=int(limit), left=int(left), ends=add_seconds(now, int(reset)))
-        said = email.utils.parsedate(answer.headers.get("date"))
+        day = headers.day_limit(answer.headers) if self.api == "zoho" else None
+        if day is not None:
+            limit, left, ends_s = day
+            self._spent = budgets.learn_day(self._spent, limit=limit, left=left, ends=add_seconds(now, ends_s))
+        said = headers.moment(answer.headers.get("date", ""))
         if said is not None:
-            moment = datetime(*said[:6], tzinfo=UTC)
-            self._shop.skews[f"{self.connection}/{self.api}"] = (moment - times.parse(now)).total_seconds()
+            self._shop.skews[f"{self.connection}/{self.api}"] = (said - times.parse(now)).total_seconds()
+        for name in headers.unreadable(answer.headers):
+            self._shop.metrics.ignored_headers.labels(self.api, name).inc()
 
 
 def _spent(row: str | None) -> budgets.Spent:

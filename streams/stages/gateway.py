@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.deliveries import DeliveryMeta
 from adapters.gocardless import webhook as gocardless
+from adapters.texts import encodable
 from adapters.vault import Secret
 from adapters.zoho import webhook as zoho
 from domain import ids
@@ -130,7 +131,7 @@ class Gateway:
             finally:
                 limit.cancel()
             connection = request.match_info["connection"]
-            headers = {name: _text(value) for name in _KEPT if (value := request.headers.get(name)) is not None}
+            headers = {name: encodable(value) for name in _KEPT if (value := request.headers.get(name)) is not None}
             secret = self._verify(request, api, connection, headers, body)
             if secret is None:
                 return self._refuse(api, "signature", 401)
@@ -162,7 +163,7 @@ class Gateway:
             kind="webhook",
             received_at=now,
             headers=headers,
-            content_type=_text(request.content_type),
+            content_type=encodable(request.content_type),
             secret=secret,
             module=request.match_info.get("module", ""),
         )
@@ -178,8 +179,3 @@ class Gateway:
         failpoints.hit("gateway.after_append")
         self._accepted[api].inc()
         return web.Response(status=204 if api == "gocardless" else 200)
-
-
-def _text(value: str) -> str:
-    """A header as text that can be kept: HTTP allows bytes in it that are no text at all."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -139,6 +139,24 @@ async def too_large_answer(bench):
 
 
 @case
+async def impossible_headers(bench):
+    company = bench.company
+    said = {
+        "date": "Mon, 31 Nov 2026 09:00:60 GMT",
+        "x_rate_limit_limit": "²",
+        "x_rate_limit_remaining": "1",
+        "x_rate_limit_reset": "9" * 20,
+    }
+    gone = {"code": 1002, "message": "Invoice does not exist."}
+    await bench.executed("zoho", company.read_invoice("inv-1"), company.answer(404, gone, **said))
+    assert (await bench.outcome()).kind == "refused"
+    ignored = {name: company.count("ignored_headers", api="zoho", header=name.replace("_", "-")) for name in said}
+    assert ignored == {"date": 1, "x_rate_limit_limit": 1, "x_rate_limit_remaining": 0, "x_rate_limit_reset": 1}
+    assert company.shop.skews == {}
+    return "ignored"
+
+
+@case
 async def html_for_a_read(bench):
     company = bench.company
     good = company.answer(200, {"payments": PAYMENT})

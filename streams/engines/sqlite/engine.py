@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from adapters.headers import MAX_COUNT, whole
 from streams.collector import without_collector
 from streams.engines.sqlite import place, rows, schema
 from streams.engines.sqlite.doorbell import Doorbell
@@ -67,10 +68,10 @@ class SqliteLog(Log):
         if parts.scheme != "sqlite" or parts.netloc or not path.startswith("/") or path == "/":
             raise ValueError("log URL: use sqlite:///absolute/path.db")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        compress = options.pop("compress_above_bytes", str(rows.COMPRESS_ABOVE_BYTES))
-        if options or not compress.isdecimal():
+        compress = whole(options.pop("compress_above_bytes", str(rows.COMPRESS_ABOVE_BYTES)), MAX_COUNT)
+        if options or compress is None:
             raise ValueError("log URL: the only option is compress_above_bytes, a number")
-        return cls(Path(path), limits=limits, compress_above_bytes=int(compress))
+        return cls(Path(path), limits=limits, compress_above_bytes=compress)
 
     @property
     def broker_url(self) -> str:

@@ -318,7 +318,8 @@ def test_throttling_closes_the_api_until_the_reset(folder: str, gc: SimpleNamesp
         ({"ratelimit-reset": "soon", "date": "Thu, 03 May 2018 16:00:00 GMT"}, 60.0),
         ({"ratelimit-reset": "Thu, 03 May 2018 16:00:00 GMT", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 1.0),
         ({"ratelimit-reset": "Thu, 03 May 2028 16:00:00 GMT", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 600.0),
-        ({"ratelimit-reset": "Thu, 03 May 2018 16:00:00 -0000", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 60.0),
+        ({"ratelimit-reset": "Thu, 03 May 2018 16:00:00 -0000", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 1.0),
+        ({"ratelimit-reset": "Thu, 03 May 99999 16:00:00 GMT", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 60.0),
     ],
 )
 def test_the_wait_is_bounded_whatever_the_headers_say(headers: dict[str, str], after_s: float, gc: SimpleNamespace) -> None:
