@@ -186,8 +186,9 @@ class _Reading:
     def _invoices(self, scope: str, raws: list[msgspec.Raw], as_of: str, page: int, *, complete: bool, fresh: list[int] | None) -> None:
         """The rows of a page of invoices, then the page itself: all it showed, changed or not."""
         ids: list[str] = []
+        wanted = None if fresh is None else frozenset(fresh)
         for position, raw in enumerate(raws):
-            new = fresh is None or position in fresh
+            new = wanted is None or position in wanted
             try:
                 self._require_ours(raw)
                 row = wire.read(raw, wire.InvoiceRow)
@@ -203,8 +204,9 @@ class _Reading:
         self._seen("zoho.invoices_listed", f"{scope}:{page}", self.meta.received_at, listed)
 
     def _contacts(self, page: PageInfo, raws: list[msgspec.Raw]) -> None:
+        wanted = None if page.fresh is None else frozenset(page.fresh)
         for position, raw in enumerate(raws):
-            if page.fresh is not None and position not in page.fresh:
+            if wanted is not None and position not in wanted:
                 continue
             try:
                 self._contact("zoho.contact_seen", raw)
