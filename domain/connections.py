@@ -111,10 +111,14 @@ def evolve_time(state: State, event: Event) -> Touched:
 
 
 def evolve_day(state: State, event: Event) -> Touched:
-    """A new day of the organisation began."""
+    """A new day of the organisation began. What is no day, or one that nowhere on earth had begun by then, changes nothing."""
     data: events.DayBegan = event.data
     own = state.own
-    return _put(state, replace(own, today=data.day)) if data.day > own.today else ()
+    try:
+        possible = times.believable_day(data.day) == data.day <= times.add_days(event.learned_at[:10], 1)
+    except times.TimeError:
+        possible = False
+    return _put(state, replace(own, today=data.day)) if possible and data.day > own.today else ()
 
 
 def decide(draft: Draft, key: str) -> None:

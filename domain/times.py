@@ -17,6 +17,7 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9998, 12, 30, tzinfo=UTC)
 
 _BEYOND: Final = "beyond the years 1 to 9999"
+_NOT_BELIEVED: Final = f"before {EARLIEST:%Y-%m-%d} or after {LATEST:%Y-%m-%d}"
 
 
 class TimeError(DomainError):
@@ -48,6 +49,22 @@ def parse(text: str) -> datetime:
 def is_believable(moment: datetime) -> bool:
     """Whether an aware moment from outside lies within `EARLIEST` and `LATEST`."""
     return EARLIEST <= moment <= LATEST
+
+
+def believable_instant(text: str) -> str:
+    """An ISO 8601 instant from outside → the one text form. Raises `TimeError`, also when it lies beyond `EARLIEST` or `LATEST`."""
+    moment = parse(text)
+    if not is_believable(moment):
+        raise TimeError(_NOT_BELIEVED)
+    return instant(moment)
+
+
+def believable_day(text: str) -> str:
+    """A day from outside, as text → "2026-03-02". Raises `TimeError`, also when it lies beyond `EARLIEST` or `LATEST`."""
+    found = day(text)
+    if not EARLIEST.date() <= found <= LATEST.date():
+        raise TimeError(_NOT_BELIEVED)
+    return found.isoformat()
 
 
 def normalise(text: str) -> str:

@@ -409,7 +409,7 @@ class _Check:
         rules = self._rules
         for what, day in (("books_from", rules.books_from), ("closed_through", rules.closed_through)):
             try:
-                times.day(day or "2000-01-01")
+                times.believable_day(day or "2000-01-01")
             except DomainError as error:
                 self._find(what, "stop", f"rules.{what}: {error}.")
         held = self._queries.status(self._name).connection.policy

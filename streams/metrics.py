@@ -40,6 +40,7 @@ class Metrics:
         self.calls = counter("calls", "Calls to an API", "api", "result")
         self.ignored_headers = counter("ignored_headers", "Headers of answers whose value is out of bounds", "api", "header")
         self.polls = counter("polls", "Walks over a list of an API", "kind")
+        self.clock_faults = counter("clock_faults", "Connections whose state the clock stage could not work with")
         self.clock_refused = gauge("clock_refused", "1 while the clock stage refuses to go on")
 
         self.info = gauge("info", "1; the labels say what runs here", "role", "version")

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -54,8 +54,8 @@ class Rules(_Table, frozen=True):
     tax: dict[str, str] = {}
     match_by_email: Literal["auto", "ask"] = "ask"
     invite: Literal["auto", "ask"] = "ask"
-    send_days_before_due: int = 0
-    send_hour: int = 6
+    send_days_before_due: Annotated[int, msgspec.Meta(ge=0, le=90)] = 0
+    send_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 6
     max_debit: dict[str, str] = {}
     max_payer_month: dict[str, str] = {}
     max_day: dict[str, str] = {}

@@ -14,7 +14,7 @@ from adapters.texts import UNREADABLE, clip, why
 from domain.currencies import exponent
 from domain.errors import AmountError, DomainError
 from domain.money import MAX_MINOR
-from domain.times import day, normalise
+from domain.times import believable_day, believable_instant
 
 S = TypeVar("S", bound="Row")
 
@@ -392,9 +392,9 @@ def _as_text(value: str | int | bool | None) -> str:
 def instant(value: str | None, what: str) -> str:
     """A time in our one form. Raises `WireError`."""
     try:
-        return normalise(value or "")
-    except DomainError:
-        raise WireError(f"{what} is missing or not an instant") from None
+        return believable_instant(value or "")
+    except DomainError as error:
+        raise WireError(f"{what} is missing or not an instant: {error}") from None
 
 
 def some_instant(value: str | None, what: str) -> str:
@@ -405,9 +405,9 @@ def some_instant(value: str | None, what: str) -> str:
 def some_day(value: str | None, what: str) -> str:
     """A day, or "" when there is none. Raises `WireError`."""
     try:
-        return day(value).isoformat() if value else ""
-    except DomainError:
-        raise WireError(f"{what} is not a day") from None
+        return believable_day(value) if value else ""
+    except DomainError as error:
+        raise WireError(f"{what} is not a day: {error}") from None
 
 
 def currency(value: str | None) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from adapters.texts import UNREADABLE, why
 from adapters.zoho import amounts
 from domain.errors import AmountError, DomainError
-from domain.times import day, normalise
+from domain.times import believable_day, believable_instant
 
 S = TypeVar("S", bound="Row")
 
@@ -311,7 +311,10 @@ def require_day(text: str, what: str) -> str:
     """A day, "2026-06-09". Raises `WireError`."""
     if _DAY.match(text) is None:
         raise WireError(f"{what} is not a day of the form YYYY-MM-DD")
-    return day(text).isoformat()
+    try:
+        return believable_day(text)
+    except DomainError as error:
+        raise WireError(f"{what}: {error}") from None
 
 
 def instant(text: str, what: str) -> str:
@@ -319,7 +322,7 @@ def instant(text: str, what: str) -> str:
     if not text:
         raise WireError(f"{what} is missing")
     try:
-        return normalise(text)
+        return believable_instant(text)
     except DomainError as error:
         raise WireError(f"{what}: {error}") from None
 

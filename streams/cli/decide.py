@@ -159,7 +159,7 @@ def gate(session: Session, close: bool, note: str, by: str, connection: str | No
 def time(session: Session, until: str, by: str, connection: str | None) -> Reply:
     """Vouch for the clock, after it jumped or disagreed with the APIs: up to this instant it may go on."""
     try:
-        moment = times.normalise(until)
+        moment = times.believable_instant(until)
     except TimeError as error:
         raise click.BadParameter(str(error), param_hint="--until") from None
 

@@ -4,6 +4,8 @@ It refuses to go on when the clock jumps by more than a bound, or disagrees with
 (design rule 13): a machine that wakes up in another year must not send a year's debits.
 """
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +22,9 @@ MAX_JUMP_DAYS: Final = 10
 
 #: Seconds by which an API's clock may differ. Lower: a slow network looks like a wrong clock. Higher: OAuth and send hours drift.
 MAX_SKEW_S: Final = 300
+
+#: Seconds until a turn is made anew when the next due time cannot be told. Lower: idle turns. Higher: due times are told later.
+_AGAIN_S: Final = 60
 
 #: Due times told in one turn. Lower: more appends in the morning. Higher: one long append holds up the rest.
 _BATCH: Final = 1_000
@@ -40,22 +45,43 @@ class ClockStage:
     async def turn(self) -> str | None:
         """Tell what is due; the next instant at which something is."""
         now = self._shop.clock.now()
-        rows = {row.id: row for row in self._queries.connections() if row.id in self._shop.connections and self._is_ours(row.id)}
-        self.refusals = {key: why for key, row in rows.items() if (why := self._refusal(row, now))}
+        before, self.refusals = self.refusals, {}
+        rows = self._rows()
+        found: list[Event] = []
+        midnights: list[str] = []
+        for key, row in rows.items():
+            with self._guard(key, before):
+                midnights.append(times.local_instant(times.add_days(times.local_day(now, row.time_zone), 1), 0, row.time_zone))
+                if why := self._refusal(row, now):
+                    self.refusals[key] = why
+                else:
+                    found += self._ticks(row, now)
+        found += self._due(rows, now, before)
+        following = self._next_timer(rows, now, before)
         self._shop.metrics.clock_refused.set(bool(self.refusals))
-        found = self._ticks(rows, now)
-        due = self._queries.due_timers(now, rows.keys() - self.refusals.keys(), _BATCH)
-        self._told &= {(connection, row.id, row.at) for connection, row in due}
-        for connection, row in due:
-            key = (connection, row.id, row.at)
-            if key not in self._told:
-                found.append(self._event(connection, "clock.due_reached", events.DueReached(row.id, row.at), row.id, row.at))
-                self._told.add(key)
         if found:
             failpoints.hit("clock.before_append")
             await self._shop.tell(*found)
             failpoints.hit("clock.after_append")
-        return self._next(rows, now)
+        return min([*midnights, *following], default=None)
+
+    @contextlib.contextmanager
+    def _guard(self, connection: str, before: Mapping[str, str]) -> Iterator[None]:
+        """Whatever a connection's own state makes us raise inside is a refusal of that connection, and stops no other."""
+        try:
+            yield
+        except Exception as fault:  # noqa: BLE001 - any fault at all: the clock of all the others must go on
+            kind = type(fault).__name__
+            why = f"what is stored of it cannot be worked with ({kind}): run `zoho-gocardless rebuild`, and report it if that does not help"
+            known = why in (before.get(connection), self.refusals.get(connection))
+            self.refusals[connection] = why
+            if not known:
+                self._shop.metrics.clock_faults.inc()
+                self._shop.journal.error("clock.connection_refused", connection=connection, error=kind)
+
+    def _rows(self) -> dict[str, ConnectionRow]:
+        """The connections of the settings that are ours to keep time for."""
+        return {row.id: row for row in self._queries.connections() if row.id in self._shop.connections and self._is_ours(row.id)}
 
     def _is_ours(self, connection: str) -> bool:
         return self._shop.owns(self._shop.log.partition_for(self._shop.topics.events.name, connection.encode()))
@@ -72,21 +98,46 @@ class ClockStage:
                 return f"the clock is {jump.days} days past the last day worked on: check it, then accept it"
         return ""
 
-    def _ticks(self, rows: dict[str, ConnectionRow], now: str) -> list[Event]:
-        found = []
-        for key, row in rows.items():
-            day = times.local_day(now, row.time_zone)
-            if row.checked_at and day > row.today and key not in self.refusals and self._days.get(key) != day:
-                found.append(self._event(key, "clock.day_began", events.DayBegan(day), "day", day))
-                self._days[key] = day
-        return found
+    def _ticks(self, row: ConnectionRow, now: str) -> list[Event]:
+        day = times.local_day(now, row.time_zone)
+        if not row.checked_at or day <= row.today or self._days.get(row.id) == day:
+            return []
+        event = self._event(row.id, "clock.day_began", events.DayBegan(day), "day", day)
+        self._days[row.id] = day
+        return [event]
+
+    def _due(self, rows: Mapping[str, ConnectionRow], now: str, before: Mapping[str, str]) -> list[Event]:
+        """What is due and was not told yet. A connection with a timer that is none is left out, so that it takes no place of another's."""
+        while True:
+            due = self._queries.due_timers(now, rows.keys() - self.refusals.keys(), _BATCH)
+            made: dict[tuple[str, str, str], Event] = {}
+            for connection, row in due:
+                with self._guard(connection, before):
+                    times.parse(row.at)
+                    data = events.DueReached(row.id, row.at)
+                    made[(connection, row.id, row.at)] = self._event(connection, "clock.due_reached", data, row.id, row.at)
+            if len(made) == len(due):
+                break
+        new = [event for key, event in made.items() if key not in self._told]
+        self._told = set(made)
+        return new
 
     def _event(self, connection: str, type_: str, data: events.Data, timer: str, at: str) -> Event:
         now = self._shop.clock.now()
         happened = at if "T" in at else now
         return Event(ids.clock_id(connection, timer, at), type_, connection, happened, now, "clock", data)
 
-    def _next(self, rows: dict[str, ConnectionRow], now: str) -> str | None:
-        midnights = [times.local_instant(times.add_days(times.local_day(now, row.time_zone), 1), 0, row.time_zone) for row in rows.values()]
-        timer = self._queries.next_timer(now)
-        return min([*midnights, timer] if timer is not None else midnights, default=None)
+    def _next_timer(self, rows: Mapping[str, ConnectionRow], now: str, before: Mapping[str, str]) -> list[str]:
+        """The next decided due time, if any; soon, when that is no instant, since it hides those after it."""
+        at = self._queries.next_timer(now)
+        if at is None:
+            return []
+        try:
+            times.parse(at)
+        except times.TimeError:
+            for connection in rows:
+                with self._guard(connection, before):
+                    for _, row in self._queries.due_timers(at, [connection], _BATCH):
+                        times.parse(row.at)
+            return [times.add_seconds(now, _AGAIN_S)]
+        return [at]

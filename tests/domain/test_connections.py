@@ -1,3 +1,4 @@
+import pytest
 from msgspec.structs import replace
 
 from domain import events
@@ -70,6 +71,16 @@ def test_a_day_never_goes_back(company):
     for day in ("2026-03-03", "2026-03-02", "2026-03-03"):
         company.tell("clock.day_began", events.DayBegan(day))
     assert company.state.own.today == "2026-03-03"
+
+
+@pytest.mark.parametrize("day", ["9999-99-99", "", "tomorrow", "20260303", "9999-12-31", "0001-01-01", "2026-03-04", "9998-12-30"])
+def test_a_day_that_is_none_or_has_begun_nowhere_yet_changes_nothing(company, day):
+    company.now = "2026-03-02T23:59:59.999Z"
+    company.tell("clock.day_began", events.DayBegan("2026-03-02"))
+    company.tell("clock.day_began", events.DayBegan(day))
+    assert company.state.own.today == "2026-03-02"
+    company.tell("clock.day_began", events.DayBegan("2026-03-03"))
+    assert company.state.own.today == "2026-03-03", "in Auckland it has begun"
 
 
 def test_the_opening_clearing_balance_is_posted_once(company, policy):

@@ -1,3 +1,4 @@
+import zoneinfo
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -51,6 +52,27 @@ def test_what_would_lie_beyond_the_years_is_refused():
     ):
         with pytest.raises(times.TimeError, match="beyond"):
             compute()
+
+
+@pytest.mark.parametrize("text", ["1969-12-31", "9998-12-31", "0001-01-01", "9999-12-31", "yesterday", ""])
+def test_a_day_from_outside_that_cannot_be_is_refused(text):
+    with pytest.raises(times.TimeError):
+        times.believable_day(text)
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "9998-12-30T00:00:00.001Z", "0001-01-01T00:00:00+23:59", "now"])
+def test_an_instant_from_outside_that_cannot_be_is_refused(text):
+    with pytest.raises(times.TimeError):
+        times.believable_instant(text)
+
+
+@pytest.mark.parametrize("text", ["1970-01-01", "2026-03-02", "9998-12-30"])
+def test_what_is_believable_can_be_computed_with_in_every_zone(text):
+    assert times.believable_day(text) == text
+    at = times.believable_instant(f"{text}T00:00:00Z")
+    for zone in sorted(zoneinfo.available_timezones()):
+        times.local_instant(times.add_days(times.local_day(at, zone), 90), 23, zone)
+        times.local_instant(times.add_days(text, -90), 0, zone)
 
 
 def test_the_first_years_sort_as_text_too():

@@ -174,6 +174,12 @@ async def bad_instant(bench):
 
 
 @case
+async def impossible_instant(bench):
+    body = {"events": [{**gc_row("EV1", payment="PM1"), "created_at": "9999-12-31T23:59:59Z"}, gc_row("EV2", payment="PM2")]}
+    return bench.parked(await bench.webhook(body), where="events[0]", others=["EV2"])
+
+
+@case
 async def nan_and_half_emoji(bench):
     good = orjson.dumps(gc_row("EV1", payment="PM1"))
     spoilt = orjson.dumps({**gc_row("EV2"), "created_at": 1}).replace(b'"created_at":1', b'"created_at":NaN,"x":"\\ud83d"')
@@ -361,6 +367,19 @@ async def zoho_bad_row_in_page(bench):
     assert listed.ids == [INVOICE["invoice_id"], "3"]
     assert sorted(bench.company.state("invoices")) == ["3", INVOICE["invoice_id"]]
     return bench.parked(found, others=[event.id for event in found if event.type != "delivery.parked"])
+
+
+@case
+async def zoho_impossible_due_date(bench):
+    ids = ["1", "2", "3"]
+    days = dict(zip(ids, ["0001-01-01", "2026-03-09", "9999-12-31"], strict=True))
+    invoices = [{**INVOICE, "invoice_id": key, "due_date": day} for key, day in days.items()]
+    body = {"code": 0, "message": "success", "invoices": invoices, "page_context": {"page": 1, "has_more_page": False}}
+    found = await bench.delivery(body, api="zoho", kind="page", page=PageInfo("zoho.invoices", 1, NOW, complete=True))
+    assert list(bench.company.state("invoices")) == ["2"]
+    assert [event.data.where for event in found if event.type == "delivery.parked"] == ["invoices[0]", "invoices[2]"]
+    assert bench.company.discrepancies() != []
+    return "parked"
 
 
 @case

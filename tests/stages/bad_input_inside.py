@@ -63,6 +63,18 @@ async def not_understood(bench, old, new):
 
 
 @case
+async def day_that_is_none(bench):
+    company = bench.company
+    await company.due("", "")
+    for day in ("9999-99-99", "9998-12-30"):
+        await company.shop.tell(company.event(events.DayBegan(day), "clock.day_began"))
+    await company.decide()
+    assert company.state("connections")["acme"].today == company.clock.now()[:10]
+    assert Standstills(company.store).set_aside() == []
+    return "ignored"
+
+
+@case
 async def newer_schema(bench):
     return await not_understood(bench, b'"schema":1', b'"schema":99')
 

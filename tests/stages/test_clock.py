@@ -1,9 +1,12 @@
 """The clock stage over a real store and log: what is due is told once, and a clock that cannot be right tells nothing."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain import events
 from streams.stages.clock import MAX_JUMP_DAYS, MAX_SKEW_S, ClockStage
+from streams.stages.health import Health
 
 NINE = "2026-03-02T09:00:00.000Z"
 TEN = "2026-03-02T10:00:00.000Z"
@@ -128,3 +131,86 @@ async def test_a_connection_that_is_not_in_the_settings_any_more_is_left_alone(c
     await company.due("debit:inv-2", NINE, "forgotten")
     await ClockStage(company.shop).turn()
     assert [event.connection for event in await company.events() if event.source == "clock"] == ["acme"]
+
+
+# --- a connection whose state cannot be worked with ---------------------------------------------------------------------------------------
+
+
+async def refused_beside_a_good_one(company, stage):
+    """birch is told its due time; acme is refused, is named, and is counted once."""
+    for _ in range(2):
+        assert await stage.turn() is not None
+    assert [event.connection for event in await company.events() if event.source == "clock"] == ["birch"]
+    assert list(stage.refusals) == ["acme"]
+    assert "zoho-gocardless rebuild" in stage.refusals["acme"]
+    assert company.count("clock_faults") == 1
+    assert company.metrics.registry.get_sample_value("zoho_gocardless_clock_refused") == 1
+    health = Health(company.shop, {"gocardless": {}, "zoho": {}}, role="worker")
+    health.started, health.clock = True, stage
+    (trouble,) = await health.troubles()
+    assert trouble.startswith("acme: ")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"today": "9999-99-99"},
+        {"today": "²"},
+        {"time_zone": "Europe/Nowhere"},
+        {"time_zone": "../../etc/passwd"},
+    ],
+)
+async def test_a_connection_whose_state_makes_the_clock_raise_is_refused_and_the_others_go_on(company, row):
+    await company.due("debit:inv-1", NINE, **row)
+    await company.due("debit:inv-2", NINE, "birch")
+    await refused_beside_a_good_one(company, ClockStage(company.shop))
+
+
+async def test_more_bad_timers_than_one_turn_tells_hold_up_no_other_connection(company, monkeypatch):
+    monkeypatch.setattr("streams.stages.clock._BATCH", 3)
+    for number in range(4):
+        await company.due(f"bad:{number}", "2026-02-30T09:00:00.000Z")
+    await company.due("debit:inv-2", NINE, "birch")
+    await refused_beside_a_good_one(company, ClockStage(company.shop))
+
+
+async def test_a_next_due_time_that_is_none_is_refused_and_does_not_end_the_loop(company):
+    await company.due("debit:inv-1", "2026-03-02T25:00:00.000Z")
+    await company.due("debit:inv-2", NINE, "birch")
+    stage = ClockStage(company.shop)
+    assert await stage.turn() == "2026-03-02T09:01:00.000Z", "soon: what it hides may be due before it"
+    await refused_beside_a_good_one(company, stage)
+
+
+async def test_once_repaired_a_connection_is_told_its_due_times_again(company):
+    await company.due("debit:inv-1", NINE, today="9999-99-99")
+    stage = ClockStage(company.shop)
+    await stage.turn()
+    assert list(stage.refusals) == ["acme"]
+    await company.due("debit:inv-1", NINE)
+    await stage.turn()
+    assert stage.refusals == {}
+    assert await told(company) == [("clock.due_reached", "debit:inv-1")]
+
+
+@given(today=st.text(max_size=12) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", fullmatch=True), zone=st.text(max_size=30))
+def test_whatever_stands_in_a_row_is_a_refusal_or_none_and_never_an_error(today, zone):
+    """The stage's own judgement of a row, without a store."""
+    from types import SimpleNamespace
+
+    from domain.state import ConnectionRow
+
+    row = ConnectionRow("acme", time_zone=zone, checked_at=NINE, today=today)
+    counted = SimpleNamespace(inc=lambda: None, set=lambda _: None)
+    shop = SimpleNamespace(
+        store=None,
+        skews={},
+        clock=SimpleNamespace(now=lambda: NINE),
+        metrics=SimpleNamespace(clock_faults=counted, clock_refused=counted),
+        journal=SimpleNamespace(error=lambda *_, **__: None),
+    )
+    stage = ClockStage(shop)
+    with stage._guard("acme", {}):
+        stage._refusal(row, TEN)
+        stage._ticks(row, TEN)
+    assert set(stage.refusals) <= {"acme"}
