@@ -2,6 +2,8 @@
 
 import pytest
 from growth import READS, Tally, counted, due_day, paid_out
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import process
@@ -53,6 +55,18 @@ def test_the_bytes_that_an_event_decides_do_not_grow_with_what_is_open(walked, n
     found = growth(few.bytes, many.bytes)
     print(f"bytes, {name}: largest {max(few.bytes)} → {max(many.bytes)}, an invoice {sum(few.bytes) // FEW} → {sum(many.bytes) // MANY}")  # noqa: T201
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
+
+
+#: Bytes of decisions an invoice that is due, and of the largest decision: what they are among a hundred, and some room.
+BYTES_AN_INVOICE, BYTES_LARGEST = 1_100, 120_000
+
+
+@settings(max_examples=25)
+@given(number=st.integers(1, 700), late=st.booleans())
+def test_however_many_are_due_an_invoice_adds_the_same_bytes_and_no_decision_is_larger(new_company, number, late):
+    tally = due_day(new_company(), number, READS if late else READS[::-1])
+    assert max(tally.bytes) < BYTES_LARGEST
+    assert sum(tally.bytes) < BYTES_AN_INVOICE * number + 10_000
 
 
 def test_the_walk_goes_on_where_a_rule_has_put_something_off(company, monkeypatch):
