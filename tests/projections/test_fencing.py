@@ -80,10 +80,12 @@ def test_of_two_live_owners_each_batch_is_written_by_one(url: str, make, equal) 
 
 def test_two_owners_in_parallel_write_everything_once(url: str, make, equal) -> None:
     written, refused = [0, 0], [0, 0]
+    together = threading.Barrier(2)
 
     def work(place: int) -> None:
         with open_store(url) as store:
             own = take(store, "core", "events", 0)
+            together.wait()  # both have taken it now, so one of them is fenced off, however the threads are run
             while own.position < END:
                 begin = own.position
                 try:
