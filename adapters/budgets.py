@@ -29,6 +29,16 @@ BACKOFF_CAP_S: Final = 300.0
 THROTTLED_S: Final = 60.0
 
 
+#: First wait after the API has refused our credentials, seconds; each further refusal doubles it. Lower: more calls that cannot succeed.
+#: Higher: a token that is refused by mistake for a moment stops a connection for longer.
+REFUSED_BASE_S: Final = 60
+
+#: Longest of these waits. Lower: more than some thirty calls a day for a token that is dead. Higher: a new one is tried later.
+REFUSED_CAP_S: Final = 3_600
+
+#: Why an API is closed whose credentials are refused.
+REFUSED: Final = "refused"
+
 #: Furthest end that is believed of a day or of a closure, seconds: a little over a day. Lower than 86,400: a day would end before the API's
 #: does. Higher: a senseless header, or a row that was written while the clock was wrong, would keep an API closed for longer.
 MAX_AHEAD_S: Final = 90_000
@@ -72,7 +82,8 @@ ZOHO: Final = Limits(
 
 class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
     """What has been used; a row's JSON. `arrival_ms`: when an evenly spaced next call would be due, milliseconds since 1970. `day_left` of
-    `day_limit` calls until `day_ends` ("": no day begun). Nothing goes before `closed_until`, for the reason `closed_why`.
+    `day_limit` calls until `day_ends` ("": no day begun). Nothing goes before `closed_until`, for the reason `closed_why`. Our credentials
+    have been refused `refusals` times in a row since the instant `refused_since` ("": they are not), because `refused_why`.
     """
 
     arrival_ms: int = 0
@@ -81,6 +92,13 @@ class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
     day_ends: str = ""
     closed_until: str = ""
     closed_why: str = ""
+    refused_since: str = ""
+    refused_why: str = ""
+    refusals: int = 0
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Spent).decode
 
 
 class Go(msgspec.Struct, frozen=True):
@@ -96,12 +114,22 @@ class Wait(msgspec.Struct, frozen=True):
     until: str
 
 
+def encode(spent: Spent) -> str:
+    """As a row keeps it."""
+    return _encode(spent).decode()
+
+
+def decode(row: str) -> Spent:
+    """From a row, also one of an earlier version."""
+    return _decode(row)
+
+
 def may_go(limits: Limits, spent: Spent, *, at: str, in_flight: int, priority: int) -> Go | Wait:
     """Whether one more call of this priority may go at the instant `at`, with `in_flight` calls of the connection under way."""
     rank = min(max(priority, 0), PRIORITY_SWEEP)
     if at < spent.closed_until <= add_seconds(at, MAX_AHEAD_S):
         return Wait(spent.closed_why or "closed", spent.closed_until)
-    if in_flight >= limits.at_once - limits.at_once_kept[rank]:
+    if in_flight >= (1 if spent.refused_since else limits.at_once - limits.at_once_kept[rank]):
         return Wait("at_once", "")
     now_ms = _milliseconds(at)
     # After a clock went back, a due time further ahead than a full burst is not believed.
@@ -131,6 +159,32 @@ def close(spent: Spent, until: str, why: str = "closed") -> Spent:
     if until <= spent.closed_until:
         return spent
     return msgspec.structs.replace(spent, closed_until=until, closed_why=why)
+
+
+def refuse(spent: Spent, at: str, why: str) -> Spent:
+    """The API has refused our credentials: no call for a while that grows with each refusal, then one call at a time until one succeeds.
+
+    What several calls under way at once are told counts once.
+    """
+    if at < spent.closed_until and spent.closed_why == REFUSED:
+        return spent
+    wait_s = min(REFUSED_BASE_S * 2 ** min(spent.refusals, 10), REFUSED_CAP_S)
+    return msgspec.structs.replace(
+        close(spent, add_seconds(at, wait_s), REFUSED),
+        refused_since=spent.refused_since or at,
+        refused_why=why,
+        refusals=spent.refusals + 1,
+    )
+
+
+def accept(spent: Spent) -> Spent:
+    """A call has succeeded: the credentials are good again."""
+    return msgspec.structs.replace(try_at_once(spent), refused_since="", refused_why="", refusals=0)
+
+
+def try_at_once(spent: Spent) -> Spent:
+    """Without the wait after a refusal; any other closure stays."""
+    return msgspec.structs.replace(spent, closed_until="", closed_why="") if spent.closed_why == REFUSED else spent
 
 
 def learn_day(spent: Spent, *, limit: int, left: int, ends: str) -> Spent:

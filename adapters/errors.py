@@ -36,7 +36,11 @@ class TransportError(AdapterError):
 
 
 class CredentialError(AdapterError):
-    """Credentials are missing, revoked or refused."""
+    """Credentials are missing, revoked or refused. `one_call`: they do not reach for this kind of call, and may be good for others."""
+
+    def __init__(self, message: str, *, one_call: bool = False) -> None:
+        super().__init__(message)
+        self.one_call = one_call
 
 
 class ClockError(AdapterError):

@@ -129,9 +129,11 @@ class Queue:
         """The answer of this call is in the log. False: the command has moved on meanwhile."""
         return self._after_call(connection, command_id, call, state="answered", due_at=None)
 
-    def retry_at(self, connection: str, command_id: str, call: int, due_at: str, error: str) -> bool:
-        """The call had no effect for certain (refused connection, 429): again at `due_at`. `error` without personal data."""
-        attempts = command_queue.c.attempts + 1
+    def retry_at(self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True) -> bool:
+        """The call had no effect for certain (refused connection, 429): again at `due_at`. `error` without personal data. `counted`: as an
+        attempt of this command; not where the whole API would let nothing in.
+        """
+        attempts = command_queue.c.attempts + int(counted)
         return self._after_call(connection, command_id, call, state="ready", due_at=due_at, last_error=error, attempts=attempts)
 
     def goes_on(self, connection: str, command_id: str, call: int, due_at: str, *, state: str) -> bool:
@@ -140,9 +142,9 @@ class Queue:
         """
         return self._after_call(connection, command_id, call, state=state, due_at=due_at, last_error="")
 
-    def unknown(self, connection: str, command_id: str, call: int, due_at: str, error: str) -> bool:
-        """Nobody knows whether the call had an effect: look up at `due_at`. `error` without personal data."""
-        attempts = command_queue.c.attempts + 1
+    def unknown(self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True) -> bool:
+        """Nobody knows whether the call had an effect: look up at `due_at`. `error` and `counted` as for `retry_at`."""
+        attempts = command_queue.c.attempts + int(counted)
         return self._after_call(connection, command_id, call, state="unknown", due_at=due_at, last_error=error, attempts=attempts)
 
     def abandoned(self, lease: Lease, now: str, due_at: str) -> int:

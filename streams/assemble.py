@@ -23,10 +23,12 @@ import aiohttp
 from aiohttp import web
 
 from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.errors import CredentialError, VaultError
 from adapters.gocardless.client import URLS
 from adapters.gocardless.client import Client as GoCardlessClient
 from adapters.http import open_session
 from adapters.vault import Secret
+from adapters.verdicts import Answer, Call
 from adapters.zoho.client import Client as ZohoClient
 from adapters.zoho.oauth import TokenSource
 from adapters.zoho.regions import simulator
@@ -47,7 +49,7 @@ from streams.settle import Settle
 from streams.stages import gateway
 from streams.stages.clock import ClockStage
 from streams.stages.core import Core
-from streams.stages.desk import EMBEDDED_OWNER, Api, Desk, Send
+from streams.stages.desk import EMBEDDED_OWNER, UNAUTHORISED, Api, Desk, Send
 from streams.stages.executor import Executor
 from streams.stages.gateway import Gateway
 from streams.stages.health import Health, Role
@@ -271,14 +273,45 @@ def _refuse_mixtures(settings: Settings, role: Role, *, shared: bool) -> None:
 def gocardless_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection) -> Send:
     """How to send a call to GoCardless for a connection."""
     url = connection.gocardless.url or URLS[connection.environment]
-    client = GoCardlessClient(session, Secret(GOCARDLESS_TOKEN, credentials.get(name, GOCARDLESS_TOKEN)), url)
-    return lambda call, deadline_s: client.send(call, deadline_s=deadline_s)
+
+    def client() -> GoCardlessClient:
+        return GoCardlessClient(session, Secret(GOCARDLESS_TOKEN, credentials.get(name, GOCARDLESS_TOKEN)), url)
+
+    return _renewing(client, refused=lambda answer: answer.status == UNAUTHORISED)
 
 
 def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection, now: Callable[[], str]) -> Send:
     """How to send a call to Zoho Books for a connection."""
     tokens = SealedTokens(credentials, name)
     table = [simulator(connection.zoho.url)] if connection.zoho.url else []
-    source = TokenSource(session, credentials.zoho_client(name), tokens, now, table=table)
-    client = ZohoClient(session, source, connection.zoho.organization_id)
-    return lambda call, deadline_s: client.send(call, deadline_s=deadline_s)
+
+    def client() -> ZohoClient:
+        source = TokenSource(session, credentials.zoho_client(name), tokens, now, table=table)
+        return ZohoClient(session, source, connection.zoho.organization_id)
+
+    return _renewing(client)  # a 401 of Zoho's is its client's own affair, which replaces the token
+
+
+def _renewing(client: Callable[[], GoCardlessClient | ZohoClient], refused: Callable[[Answer], bool] = lambda _: False) -> Send:
+    """Sends with the credentials as they are now, and reads them anew once they were refused: a person may have entered others.
+
+    `client` raises `CredentialError` or `VaultError` where there are none that can be used; at a start both end it.
+    """
+    current: GoCardlessClient | ZohoClient | None = client()
+
+    async def send(call: Call, deadline_s: float) -> Answer:
+        nonlocal current
+        try:
+            current = current or client()
+            answer = await current.send(call, deadline_s=deadline_s)
+        except CredentialError:
+            current = None
+            raise
+        except VaultError as error:
+            current = None
+            raise CredentialError(f"what is stored cannot be opened: {error}") from None
+        if refused(answer):
+            current = None
+        return answer
+
+    return send

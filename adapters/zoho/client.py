@@ -55,4 +55,4 @@ class Client:
 def _check_scope(access: Access, call: Call) -> None:
     wanted = scope_for(call)
     if wanted and missing_scopes(access.scopes, [wanted]):
-        raise CredentialError(f"the consent given to this connection lacks {wanted}: connect Zoho Books again and grant it")
+        raise CredentialError(f"the consent given to this connection lacks {wanted}: connect Zoho Books again and grant it", one_call=True)

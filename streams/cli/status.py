@@ -13,10 +13,13 @@ from streams.cli.frame import Command, Reply, Session, table
 from streams.log import TopicPartition
 from streams.operate import Operator, operating
 from streams.replay import positions_of
+from streams.stages.refusals import Refusal, refusals
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One connection. `needs_person`: what waits for one, in words; `waits`: what passes by itself."""
+    """One connection. `refusals`: APIs that refuse its credentials; `needs_person`: what waits for one, in words; `waits`: what passes by
+    itself.
+    """
 
     name: str
     environment: str
@@ -30,6 +33,7 @@ class Standing(msgspec.Struct, frozen=True):
     commands: dict[str, dict[str, int]]
     unpublished: int
     discrepancies: list[Any]
+    refusals: list[Refusal]
     needs_person: list[str]
     waits: list[str]
 
@@ -76,7 +80,9 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
     opened = operator.queries.discrepancies(name)
     standstills = Standstills(operator.store)
     aside = [one for one in standstills.set_aside() if one.connection == name]
-    needs = [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
+    refused = refusals(operator.store, [name])
+    needs = [one.words for one in refused]
+    needs += [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
     needs += [why for one, why in operator.queries.sharing(session.settings.connections).items() if one == name]
     if own.gate != "open":
         needs.append(f"the gate is closed: run `zoho-gocardless check {name}`" if own.checked_at else _first_steps(name, found))
@@ -95,6 +101,7 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
         found.commands_by_api(),
         found.unpublished,
         opened,
+        refused,
         needs,
         [f"{one.api} is read to its head first ({one.reason})" for one in standstills.catch_ups() if one.connection == name],
     )

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, Literal
 
-import msgspec
-
 from adapters import budgets, headers
 from adapters.clock import SandboxClock
 from adapters.errors import CredentialError, TransportError
@@ -45,11 +43,14 @@ _SPENT_EVERY_S: Final = 1.0
 #: has a name of its own.
 EMBEDDED_OWNER: Final = "embedded"
 
+#: How GoCardless answers a token that it does not know, or no longer.
+UNAUTHORISED: Final = 401
+
+#: Zoho's token service gave none, and did not say that it never will.
+NO_TOKEN: Final = "no_token"  # noqa: S105 - a reason, not a token
+
 Api = Literal["gocardless", "zoho"]
 Send = Callable[[Call, float], Awaitable[Answer]]
-
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(budgets.Spent).decode
 
 LIMITS: Final = {"gocardless": budgets.GOCARDLESS, "zoho": budgets.ZOHO}
 
@@ -63,6 +64,7 @@ class Desk:
         self.lease: Lease | None = None
         self.in_flight = 0
         self.trouble = ""
+        """What the credentials do not reach for. That they are refused altogether stands in the budget, for other processes as well."""
         self.retry_at = ""
         """When to ask for the lease again, after it was refused."""
         simulated = isinstance(shop.clock, SandboxClock)
@@ -75,7 +77,8 @@ class Desk:
         self._queue = Queue(shop.store)
         self._budgets = Budgets(shop.store)
         self._row = self._budgets.get(connection, api)
-        self._spent = _spent(self._row)
+        self._spent = budgets.try_at_once(_spent(self._row))
+        self._held_up = False
         self._saved_at = 0.0
         self._renew_at = ""
         self._lapses_at = ""
@@ -152,7 +155,34 @@ class Desk:
     def may_go(self, priority: int) -> str | None:
         """None: one call of this priority may go now. Otherwise the instant to ask again at, "" when a call in flight must end first."""
         verdict = budgets.may_go(LIMITS[self.api], self._spent, at=self._shop.clock.now(), in_flight=self.in_flight, priority=priority)
-        return None if isinstance(verdict, budgets.Go) else verdict.until
+        if isinstance(verdict, budgets.Go):
+            return None
+        self._held_up = self._held_up or not verdict.until
+        return verdict.until
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API refuses our credentials, as far as the last call showed."""
+        return bool(self._spent.refused_since)
+
+    @property
+    def shut(self) -> bool:
+        """Whether nothing is sent just now because of that."""
+        return self._spent.closed_why == budgets.REFUSED and self._shop.clock.now() < self._spent.closed_until
+
+    def _refuse(self, why: str) -> None:
+        """Kept at once, as `close`: whoever asks how we stand reads it in the store."""
+        self._spent = budgets.refuse(self._spent, self._shop.clock.now(), why)
+        self._save()
+
+    def _accept(self) -> None:
+        self._spent = budgets.accept(self._spent)
+        self._save()
+        self._wake()
+
+    def _wake(self) -> None:
+        for loop in ("executor", "poller"):
+            self._shop.pulse.wake(f"{loop}.{self.api}")
 
     def close(self, seconds: float, why: str) -> str:
         """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget it."""
@@ -164,7 +194,7 @@ class Desk:
     def _save(self) -> None:
         """Keep the budget, unless the row is another owner's to write."""
         if self.holds():
-            self._row = _encode(self._spent).decode()
+            self._row = budgets.encode(self._spent)
             self._budgets.put(self.connection, self.api, self._row)
             self._saved_at = monotonic()
 
@@ -196,6 +226,9 @@ class Desk:
     def end(self) -> None:
         """The call's place is free again."""
         self.in_flight -= 1
+        if self._held_up:
+            self._held_up = False
+            self._wake()
         if monotonic() - self._saved_at > _SPENT_EVERY_S:
             self._save()
 
@@ -214,14 +247,25 @@ class Desk:
                 answer = await self._send(call, last_moment_s - uptime_s())
         except TransportError as error:
             self._shop.metrics.calls.labels(self.api, error.reason).inc()
+            if error.reason == NO_TOKEN and self.refused:
+                self._refuse(self._spent.refused_why)
             raise
         except CredentialError as error:
             self._shop.metrics.calls.labels(self.api, "credentials").inc()
-            self.trouble = str(error)
+            if error.one_call:
+                self.trouble = str(error)
+            else:
+                self._refuse(str(error))
             raise
         self.trouble = ""
-        self._shop.metrics.calls.labels(self.api, f"{answer.status // 100}xx").inc()
+        # Zoho's own 401 may mean one kind of call, or a token that the client is about to replace.
+        refused = self.api == "gocardless" and answer.status == UNAUTHORISED
+        self._shop.metrics.calls.labels(self.api, "credentials" if refused else f"{answer.status // 100}xx").inc()
         self._learn(answer)
+        if refused:
+            self._refuse("it does not accept the access token")
+        elif self.refused and 200 <= answer.status < 300:
+            self._accept()
         return answer
 
     def _learn(self, answer: Answer) -> None:
@@ -238,4 +282,4 @@ class Desk:
 
 
 def _spent(row: str | None) -> budgets.Spent:
-    return budgets.Spent() if row is None else _decode(row)
+    return budgets.Spent() if row is None else budgets.decode(row)

@@ -30,7 +30,7 @@ from projections.queue import Queue, Queued
 from streams import failpoints
 from streams.records import delivery_record
 from streams.settings import Calls
-from streams.stages.desk import Api, Desk
+from streams.stages.desk import NO_TOKEN, Api, Desk
 from streams.stages.freshness import Compared, compare
 from streams.stages.shop import Shop
 
@@ -39,13 +39,16 @@ PERFORM: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
 #: Calls that one claim may lead to (pages, a resource that a conflict names). Lower than 200: a long list would never be complete.
 _MAX_FOLLOWS: Final = 250
 
-#: Seconds to stay away from an API whose credentials are refused. Lower: an account may be locked for trying. Higher: after a person has
+#: Seconds until a call that the credentials do not reach for is tried again. Lower: calls that cannot succeed. Higher: after a person has
 #: repaired it, work waits on.
 _CREDENTIALS_S: Final = 900
 
 #: Seconds for which a walk over pages that waits for its budget goes on where it was. Lower: a long list behind a small budget begins again
 #: and again, and never ends. Higher: rows that move from page to page meanwhile are missed.
 WALK_KEPT_S: Final = 900
+
+#: Why nothing was done, where it was not the command's fault: the credentials are refused as a whole.
+_REFUSED: Final = frozenset({"unauthorized", "credentials", NO_TOKEN})
 
 #: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a write that no key
 #: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
@@ -275,15 +278,16 @@ class _Performance:
         except TransportError as error:
             doubtful = error.sent and self._command.writes and step == "send"
             return None, Unknown(error.reason) if doubtful else Retry(error.reason)
-        except CredentialError:
-            self._desk.close(_CREDENTIALS_S, "credentials")
-            return None, Retry("credentials", _CREDENTIALS_S, "api")
+        except CredentialError as error:
+            return None, Retry("scope", _CREDENTIALS_S) if error.one_call else Retry("credentials", scope="api")
         failpoints.hit("executor.after_call")
         verdict: Verdict = self._perform.verdict(self._command, step, call, answer)
         return answer, verdict
 
     def _unanswered(self, verdict: Verdict, step: str) -> None:
-        if isinstance(verdict, Unknown) or (step == "look_up" and self._before.state == "unknown"):
+        if isinstance(verdict, Retry) and self._not_let_in(verdict):
+            self._later(verdict)
+        elif isinstance(verdict, Unknown) or (step == "look_up" and self._before.state == "unknown"):
             self._unknown(verdict.reason if isinstance(verdict, Unknown | Retry) else "")
         elif isinstance(verdict, Retry):
             self._later(verdict)
@@ -299,15 +303,21 @@ class _Performance:
         self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_ONCE)
         return True
 
+    def _not_let_in(self, verdict: Retry) -> bool:
+        return self._desk.refused and verdict.reason in _REFUSED
+
     def _later(self, verdict: Retry) -> None:
-        if verdict.scope == "api":
+        counted = not self._not_let_in(verdict)
+        if not counted:  # it stays due: the desk says when, and at once when the API lets us in again
+            due = self._shop.clock.now()
+        elif verdict.scope == "api":
             wait_s = verdict.after_s if verdict.after_s is not None else budgets.THROTTLED_S
             due = self._desk.close(wait_s, verdict.reason)
         else:
             wait_s = verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
             due = add_seconds(self._shop.clock.now(), max(1, round(wait_s)))
         known = self._queue.unknown if self._before.state == "unknown" else self._queue.retry_at
-        known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200])
+        known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200], counted=counted)
 
     def _unknown(self, reason: str) -> None:
         wait_s = max(1, round(budgets.backoff_s(self._attempts + 1, self._draw())))

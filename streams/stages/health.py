@@ -24,6 +24,7 @@ from streams.log import LogError, TopicPartition
 from streams.stages.clock import ClockStage
 from streams.stages.desk import Api, Desk
 from streams.stages.probe import Probe
+from streams.stages.refusals import Refusal, refusals
 from streams.stages.shop import Shop
 from streams.stages.watch import Watch
 
@@ -101,7 +102,7 @@ class Health:
         if self._role == "gateway":
             return []
         try:
-            set_aside, catch_ups, sharing = await self._standstills.ask()
+            set_aside, catch_ups, refused, sharing = await self._standstills.ask()
         except (StoreError, TimeoutError) as error:
             self._shop.metrics.store_failed(error)
             return [f"the store cannot be read ({type(error).__name__})"]
@@ -110,13 +111,14 @@ class Health:
             found += [f"connection {one.connection} is set aside" for one in set_aside]
         if self._role in ("executor", "all"):
             found += [f"{one.connection}/{one.api} catches up ({one.reason})" for one in catch_ups]
+            found += [f"{one.connection}/{one.api}: {one.words}" for one in refused]
             found += [f"{name}: {why}" for name, why in sharing.items()]
         return found
 
-    def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], dict[str, str]]:
-        standstills = Standstills(self._shop.store)
-        sharing = Queries(self._shop.store).sharing(self._shop.connections)
-        return standstills.set_aside(), standstills.catch_ups(), sharing
+    def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
+        store, connections = self._shop.store, self._shop.connections
+        standstills = Standstills(store)
+        return standstills.set_aside(), standstills.catch_ups(), refusals(store, connections), Queries(store).sharing(connections)
 
     async def _log(self) -> list[str]:
         """Whether the log answers, and takes what is appended."""

@@ -123,13 +123,14 @@ class Poller:
             wait = desk.may_go(commands.PRIORITY_SWEEP)
             if wait is not None:
                 self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
-                return self._again(poll, wait or add_seconds(self._shop.clock.now(), 1))
+                return self._again(desk, poll, wait or add_seconds(self._shop.clock.now(), 1))
             answer = await self._ask(desk, call)
             if answer is None or not module.is_page(poll.kind, answer):
                 wait_s = budgets.THROTTLED_S
                 if answer is not None and answer.status == 429:
                     desk.close(wait_s, "throttled")
-                return self._again(poll, add_seconds(self._shop.clock.now(), int(wait_s)))
+                shut_until = desk.may_go(commands.PRIORITY_SWEEP) if desk.shut else None
+                return self._again(desk, poll, shut_until or add_seconds(self._shop.clock.now(), int(wait_s)))
             failpoints.hit("poller.after_call")
             following = module.next_page(poll.kind, call, answer, poll.cursor)
             tell_head = following is None and self._is_news(poll)
@@ -151,9 +152,11 @@ class Poller:
         own = self._queries.row("connections", poll.connection, poll.connection)
         return not isinstance(own, ConnectionRow) or poll.kind not in own.heads
 
-    def _again(self, poll: Poll, due_at: str) -> Poll:
+    def _again(self, desk: Desk, poll: Poll, due_at: str) -> Poll:
+        """Due again at `due_at`. Where the API refuses our credentials it stays due: to be walked once it takes them, and at a start."""
         later = msgspec.structs.replace(poll, due_at=due_at)
-        self._polls.save(later)
+        if not desk.shut:
+            self._polls.save(later)
         return later
 
     async def _ask(self, desk: Desk, call: object) -> Answer | None:

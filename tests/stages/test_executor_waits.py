@@ -8,12 +8,13 @@ import pytest
 
 from adapters import budgets
 from adapters.errors import CredentialError, TransportError
-from domain import commands
+from domain import commands, times
 from projections.errors import StoreFenced
 from projections.leases import Leases
 from streams.log import LogClosed
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from streams.stages.refusals import refusals
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 PAYMENT = {
@@ -96,15 +97,53 @@ async def test_refused_credentials_stop_the_connection_and_are_shown_until_they_
     working = [(201, {"code": 0, "banktransaction": TRANSFER}), (200, {"code": 0, "invoice": INVOICE})]
     desk = office("zoho", *[CredentialError("the refresh token was revoked: connect again")] * 2, *working)
     await desk.turn()
-    assert desk.desk.trouble == "the refresh token was revoked: connect again"
+    (refusal,) = refusals(company.store, company.settings.connections)
+    assert (refusal.connection, refusal.api, refusal.since) == ("acme", "zoho", "2026-03-02T09:00:00.000Z")
+    assert "the refresh token was revoked: connect again" in refusal.words
     assert company.count("calls", api="zoho", result="credentials") == 2
-    assert {desk.row(name).state for name in ("cm-transfer", "inv-2")} == {"ready"}
+    assert {(desk.row(name).state, desk.row(name).attempts) for name in ("cm-transfer", "inv-2")} == {("ready", 0)}
     assert await company.outcomes() == []
-    await desk.later(899)
+    await desk.later(59)
     assert len(desk.send.calls) == 2
     await desk.later(1)
-    assert desk.desk.trouble == ""
+    assert len(desk.send.calls) == 3, "one call at a time, until one succeeds"
+    assert refusals(company.store, company.settings.connections) == []
+    await desk.turn()
     assert await company.outcomes() == [("succeeded", "")] * 2
+
+
+async def test_a_call_that_the_consent_does_not_reach_for_stops_no_other_call(company, office):
+    await company.ask(company.transfer(), company.read_invoice("inv-2"))
+    lacking = CredentialError("the consent given to this connection lacks ZohoBooks.banking.CREATE", one_call=True)
+    desk = office("zoho", lacking, (200, {"code": 0, "invoice": INVOICE}), lacking)
+    await desk.turn()
+    assert await company.outcomes() == [("succeeded", "")]
+    assert refusals(company.store, company.settings.connections) == []
+    row = desk.row("cm-transfer")
+    assert (row.state, row.attempts, row.due_at) == ("ready", 1, "2026-03-02T09:15:00.000Z")
+    await desk.later(900)
+    assert desk.desk.trouble == str(lacking)
+
+
+async def test_the_wait_for_refused_credentials_doubles_to_an_hour_and_a_start_tries_at_once(company, office, again):
+    await company.ask(company.read_invoice("inv-2"))
+    desk = office("zoho", *[CredentialError("revoked")] * 9)
+    waits = []
+    for _ in range(8):
+        due = await desk.turn()
+        due = due or await desk.turn()
+        waits.append((times.parse(due) - times.parse(company.clock.now())).total_seconds())
+        company.clock.move(to=due)
+    assert waits == [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
+    await desk.turn()
+    desk.desk.release()
+    async with again() as restarted:
+        restarted.clock.move(to=company.clock.now())
+        good = company.answer(200, {"code": 0, "invoice": INVOICE})
+        restart = office("zoho", good, over=restarted)
+        await restart.turn()
+        assert len(restart.send.calls) == 1
+        assert refusals(restarted.store, restarted.settings.connections) == []
 
 
 async def test_a_connection_that_waits_holds_up_no_other(company, office, script, answer):

@@ -198,7 +198,6 @@ async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(com
     "broken",
     [
         TransportError("reset", sent=True),
-        CredentialError("revoked"),
         (500, b""),
         (200, b"<html>"),
         (200, b"[]"),
@@ -218,6 +217,20 @@ async def test_a_walk_that_is_cut_short_comes_again_soon_from_the_same_cursor(co
     assert again.poll("customers").cursor == "2026-03-02T09:01:00.000Z"
     await company.translate()
     assert [event.data.id for event in await shown(company)] == ["CU1", "CU2"], "what was delivered before the cut is not new again"
+
+
+async def test_refused_credentials_end_the_round_and_the_lists_stay_due(company, walk):
+    walks = walk("gocardless", CredentialError("revoked"), *EMPTY)
+    assert await walks.turn() == "2026-03-02T09:01:00.000Z"
+    assert len(walks.send.calls) == 1
+    assert walks.poll("customers").due_at == ""
+    company.clock.move(59)
+    assert await walks.turn() == "2026-03-02T09:01:00.000Z"
+    assert len(walks.send.calls) == 1
+    company.clock.move(1)
+    await walks.turn()
+    assert len(walks.send.calls) == 4
+    assert walks.poll("customers").head_at == "2026-03-02T09:01:00.000Z"
 
 
 async def test_a_429_closes_the_api(company, walk, answer):
