@@ -122,7 +122,8 @@ class Poller:
         while True:
             wait = desk.may_go(commands.PRIORITY_SWEEP)
             if wait is not None:
-                self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
+                if page > 1:
+                    self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
                 return self._again(desk, poll, wait or add_seconds(self._shop.clock.now(), 1))
             answer = await self._ask(desk, call)
             if answer is None or not module.is_page(poll.kind, answer):
