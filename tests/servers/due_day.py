@@ -25,7 +25,7 @@ BEFORE_DUE, AFTER_DUE = f"{DUE}T05:59:00.000000Z", f"{DUE}T11:59:00.000000Z"
 
 #: What is refused for a while on the due day, so that one of the two reads that a debit hangs on is answered after the other.
 LATE = {
-    "the view of the mandate comes last": {"api": "gocardless", "method": "GET", "path": "^/payments$", "kind": "500_before", "times": 3},
+    "the view of the mandate comes last": {"api": "gocardless", "method": "GET", "path": "^/payments$", "kind": "500_before", "times": 10},
     "the open invoices come last": {"api": "zoho", "method": "GET", "path": "/invoices$", "kind": "500_before", "times": 6},
 }
 
