@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -28,6 +27,7 @@ from adapters.zoho.oauth import TokenState
 from domain import times
 from projections.store import open_store
 from streams import check, month
+from streams.demo_folder import SETTINGS, DemoError, make_ready, note_settings
 from streams.demo_result import CONNECTION, Result, result
 from streams.keys import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
 from streams.month import Month
@@ -45,12 +45,6 @@ _READY_S: Final = 30.0
 _STUCK_S: Final = 60.0
 
 Progress = Callable[[str], None]
-
-
-class DemoError(Exception):
-    """The demo could not go on; the message says what was found, and where the program's own words are."""
-
-    retriable = False
 
 
 @dataclass
@@ -152,7 +146,7 @@ class Program:
         environment = {**os.environ, "ZOHO_GOCARDLESS_FAILPOINT": failpoint}
         if self._port is not None:
             environment["ZOHO_GOCARDLESS__GATEWAY__PORT"] = str(self._port)
-        words = ("run", "--role", self._role, "--name", self.name, "--config", str(self.folder / "settings.toml"))
+        words = ("run", "--role", self._role, "--name", self.name, "--config", str(self.folder / SETTINGS))
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "streams.cli", *words), stdout=output, stderr=output, env=environment
@@ -160,7 +154,7 @@ class Program:
 
     async def ready(self, limit_s: float = _READY_S) -> None:
         """Wait until it answers. Raises `DemoError` when it has ended, or after `limit_s` real seconds."""
-        port = load(self.folder / "settings.toml", {}).gateway.port if self._port is None else self._port
+        port = load(self.folder / SETTINGS, {}).gateway.port if self._port is None else self._port
         async with aiohttp.ClientSession() as session:
             for _ in range(int(limit_s / 0.05)):
                 self.watch()
@@ -256,8 +250,9 @@ invite = "auto"
 max_day = {{ GBP = "1000000.00", EUR = "1000000.00" }}
 """
     tomllib.loads(text)
-    (folder / "settings.toml").write_text(text)
-    return load(folder / "settings.toml", {})
+    note_settings(folder, text)
+    (folder / SETTINGS).write_text(text)
+    return load(folder / SETTINGS, {})
 
 
 def enter_credentials(settings: Settings, world: World, oauth: dict[str, str]) -> None:
@@ -328,14 +323,6 @@ def days(plan: Month) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range(1, plan.days + plan.drain_days + 1)]
 
 
-def _empty(folder: Path) -> None:
-    """A fresh folder. Only one that a demo made is thrown away."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / "settings.toml").exists():
-        raise DemoError(f"{folder} is not empty, and no demo made it: choose another folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-
 @dataclass
 class Demo:
     """A demo that has run."""
@@ -353,9 +340,15 @@ class Demo:
         return next((word for word in words if word.startswith("INV-")), "INV-0001")
 
 
-async def run(plan: Month, folder: Path, progress: Progress) -> Demo:
-    """The whole demo in a fresh folder. `progress` is told each day that begins."""
-    _empty(folder)
+async def run(plan: Month, folder: Path, progress: Progress, say: Progress) -> Demo:
+    """The whole demo in a folder of its own. `progress` is told each day that begins; `say` what is removed first.
+
+    Raises:
+        FolderTakenError: the folder holds what no demo has marked as its own.
+        DemoError: the demo could not go on.
+
+    """
+    make_ready(folder, say)
     started = asyncio.get_running_loop().time()
     async with sandbox(plan, folder) as world:
         settings = await prepare(plan, world, folder)

@@ -137,6 +137,10 @@ class Session:
         with contextlib.suppress(io.UnsupportedOperation):
             sys.stdout.flush()
 
+    def note(self, line: str) -> None:
+        """Something to know on the way, on stderr, which no envelope shares."""
+        click.echo(line, err=True)
+
     @contextlib.contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Count along on stderr, when that is a terminal; otherwise nothing is shown."""

@@ -12,8 +12,9 @@ from adapters.sandbox.world import DEFAULT_START, iso_utc
 from domain.times import TimeError, parse
 from streams import demo as demos
 from streams import demo_view
-from streams.cli.codes import OK, PERSON, Unavailable
+from streams.cli.codes import OK, PERSON, CannotCreate, Unavailable
 from streams.cli.frame import Command, Reply, Session, text
+from streams.demo_folder import DemoError, FolderTakenError
 from streams.month import Month
 
 _DEFAULT: Month = Month()
@@ -30,19 +31,22 @@ _DEFAULT: Month = Month()
 def demo(session: Session, folder: Path, customers: int, invoices: int, seed: int, no_faults: bool) -> Reply:
     """Live through a company's month: the real program against both APIs simulated, then the books, and what the simulators counted.
 
-    The folder holds a whole installation afterwards: look into it with --config FOLDER/settings.toml. Ends with 1 when the simulators
-    found something wrong.
+    The folder holds a whole installation afterwards: look into it with --config FOLDER/settings.toml. It must be new, empty, or a demo's:
+    a demo marks its folder, and the next one removes what that one made, and nothing else. Ends with 1 when the simulators found something
+    wrong.
     """
     where = folder.absolute()
     plan = Month(customers=customers, invoices=invoices, seed=seed, faults=not no_faults)
 
     async def work() -> demos.Demo:
         with session.progress("days", plan.days + plan.drain_days) as progress:
-            return await demos.run(plan, where, lambda _: progress(1))
+            return await demos.run(plan, where, lambda _: progress(1), session.note)
 
     try:
         lived = session.run(work())
-    except demos.DemoError as error:
+    except FolderTakenError as error:
+        raise CannotCreate(error.what, str(folder), error.remedy) from error
+    except DemoError as error:
         raise Unavailable(str(error), str(folder), "try again in another folder; the files named hold the programs' own words") from error
     return Reply(lived.result, lambda console: demo_view.show(console, plan, lived), PERSON if lived.result.wrong else OK)
 

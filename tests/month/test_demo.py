@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from streams import demo_folder
+
 
 def ask(*words, timeout_s=120):
     return subprocess.run([sys.executable, "-m", "streams.cli", *words], capture_output=True, text=True, check=False, timeout=timeout_s)
@@ -30,6 +32,26 @@ def test_the_demo_ends_with_one_document(tmp_path):
     assert books["zoho_calls"] > 8
     assert 1 <= books["zoho_calls_marginal"] < 2
     assert books["wrong"] == []
+
+
+@pytest.mark.timeout(240)
+def test_a_second_demo_in_the_same_folder_says_what_it_removes_and_leaves_a_persons_own_file(tmp_path):
+    folder = tmp_path / "demo"
+    words = ("demo", "--folder", str(folder), "--customers", "5", "--invoices", "5", "--no-faults", "--json")
+    first = ask(*words)
+    assert (first.returncode, first.stderr) == (0, "")
+    made = {one.name for one in folder.iterdir()}
+    assert made <= {*demo_folder.NAMES, demo_folder.MARKER}, "every name that a demo makes is one that the next may remove"
+    keys = (folder / "keys").read_text()
+    (folder / "notes.txt").write_text("mine")
+    second = ask(*words)
+    assert second.returncode == 0, second.stderr
+    assert [json.loads(line)["ok"] for line in second.stdout.splitlines()] == [True], "one envelope, and nothing beside it"
+    said = second.stderr.splitlines()
+    assert said[0].startswith(f"Removing what the last demo left in {folder}: settings.toml, keys, log.db")
+    assert said[1:] == ["Left as it is, since no demo made it: notes.txt."]
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "keys").read_text() != keys
 
 
 def test_an_open_invoice_can_be_asked_about(short_month, short_month_folder):
