@@ -261,15 +261,14 @@ def _held(draft: Draft, invoice: Invoice) -> None:
     approval.
     """
     state = draft.state
-    if obstacle(state, invoice):
-        return
-    if ceilings.exceeded(state, invoice, state.contacts[invoice.contact].payer, invoice.since):
+    contact = state.contacts.get(invoice.contact)
+    if ceilings.exceeded(state, invoice, contact.payer if contact is not None else "", invoice.since):
         return
     approved_minor = invoice.balance_minor if ceilings.accepted(state, invoice) else invoice.approved_minor
     for code in ("due_before_start", "debit_over_limit", "payer_over_limit"):
         draft.close(code, f"invoices:{invoice.id}")
     draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=approved_minor)
-    _advance(draft, draft.state.invoices[invoice.id])
+    draft.touch("invoices", invoice.id)
 
 
 def _rest(draft: Draft, invoice: Invoice, reason: str) -> None:

@@ -76,6 +76,19 @@ def test_an_earlier_day_accepted_later_lets_what_was_held_go(company, policy):
     assert company.open_codes() == set()
 
 
+def test_what_is_held_no_longer_waits_for_whatever_else_it_lacks(company, policy):
+    opened(company, policy, start="2026-03-02")
+    company.customer(linked=False)
+    company.invoice("old", due_date="2024-06-30")
+    company.now = "2026-03-02T10:00:00.000Z"
+    company.tell("operator.gate_opened", events.GateOpened("finance", collect_from="2024-01-01"))
+    company.answer_all()
+    row = company.state.invoices["old"]
+    assert (row.stage, row.reason) == ("waiting", "no_mandate")
+    assert len(company.asked("gocardless.create_billing_request")) == 1
+    assert company.open_codes() == set()
+
+
 def test_an_old_invoice_that_is_paid_another_way_is_held_no_longer(company, policy):
     opened(company, policy, start="2026-03-02")
     company.customer()
