@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import bookings, ceilings, connections, customers, events, invoices, mandates, payments, payouts, publications
+from domain import attempts, bookings, ceilings, connections, customers, events, invoices, mandates, payments, payouts, publications
 from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, UnknownData
@@ -55,7 +55,7 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
         message=data.message,
         ended_at=event.learned_at,
     )
-    before, after = (invoices.surely_not_made(row) for row in (held, state.commands[held.id]))
+    before, after = (attempts.surely_not_made(row) for row in (held, state.commands[held.id]))
     if held.type == "gocardless.create_payment" and before != after:
         ceilings.recount(state, held, -1 if after else 1)
     return (("outcomes", data.command),)

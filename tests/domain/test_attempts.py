@@ -3,7 +3,7 @@
 import pytest
 
 from domain import events
-from domain.invoices import attempt_of
+from domain.attempts import next_number
 
 START = "2026-03-02T09:00:00.000Z"
 
@@ -61,7 +61,7 @@ def test_every_debit_that_gocardless_shows_counts_whoever_made_it(company):
         read = events.PaymentRead(f"PM-{number}", "cancelled", 12_000, "GBP", "MD1", START, metadata=metadata)
         company.tell("gocardless.payment_read", read)
         company.tell("gocardless.payment_read", read)
-    assert attempt_of(company.state, company.state.invoices["1"]) == 3
+    assert next_number(company.state, company.state.invoices["1"]) == 3
 
 
 def test_a_key_that_leads_to_a_debit_that_has_ended_is_shown_and_the_next_one_has_the_next_key(company):
