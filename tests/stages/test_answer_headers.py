@@ -175,6 +175,37 @@ async def test_a_content_type_that_is_no_text_is_kept_with_its_bytes_replaced(ri
     assert "command.outcome" in {event.type for event in await rig.company.events()}
 
 
+@pytest.mark.parametrize("api", ["gocardless", "zoho"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Content-Length", "9" * 30),
+        ("Content-Length", "²"),
+        ("Content-Length", "-5"),
+        ("Transfer-Encoding", "²"),
+        ("Content-Encoding", "gzip"),
+        ("Content-Encoding", "br"),
+        ("Content-Encoding", "\udcff"),
+        ("Content-Type", "; charset=²; charset"),
+        ("Set-Cookie", '="; \udcff; expires=Mon, 31 Nov 2026; max-age=' + "9" * 30),
+        ("Connection", "\udcff"),
+        ("Keep-Alive", "timeout=" + "9" * 30),
+        ("Location", "http://[::²"),
+        ("Link", "<²>; rel=" + "9" * 5_000),
+        ("Retry-After", "9" * 5_000),
+        ("RateLimit-Reset", "9" * 5_000),
+        ("X-Long", "x" * 100_000),
+    ],
+)
+async def test_no_other_header_ends_a_loop_either(rig, api, name, value):
+    """Where the transport cannot read the answer for it, nothing is concluded, and the same is asked again."""
+    rig.server.headers = {name: value}
+    await rig.round(api)
+    rig.server.headers = {}
+    rig.company.clock.move(60)
+    assert set(EXPECTED[api]) <= {*await rig.round(api)}
+
+
 @pytest.mark.parametrize("field", ["day_ends", "closed_until"])
 async def test_an_end_that_lies_years_ahead_in_a_kept_budget_closes_nothing(company, script, answer, field):
     """A row written by an earlier version, or while the clock was wrong."""
