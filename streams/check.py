@@ -29,10 +29,10 @@ from projections.polls import Polls
 from projections.queries import Owing, Queries
 from projections.store import Store
 from streams.assemble import APIS, gocardless_send, zoho_send
-from streams.check_reads import NAMES, Findings, Reader, Row, Rows
+from streams.check_reads import Findings, Reader, Row, Rows
 from streams.keys import Credentials
 from streams.settings import Settings
-from streams.stages.desk import Api, Send
+from streams.stages.desk import NAMES, Api, Send
 from streams.stages.poller import KINDS
 
 #: Zoho's account types that fees can be booked to.

@@ -17,7 +17,7 @@ from adapters.zoho import pages as zoho_pages
 from adapters.zoho import wire as zoho_wire
 from domain.errors import DomainError
 from domain.events import Finding
-from streams.stages.desk import Api, Send
+from streams.stages.desk import NAMES, Api, Send
 
 #: Real seconds for one read. Lower: Zoho's slow lists are cut off. Higher: the person who runs the check waits for a dead API.
 _DEADLINE_S: Final = 30.0
@@ -27,8 +27,6 @@ MAX_PAGES: Final = 20
 
 Row = dict[str, Any]
 
-#: What people call the two sides.
-NAMES: Final[dict[Api, str]] = {"gocardless": "GoCardless", "zoho": "Zoho Books"}
 _decode: Final = msgspec.json.Decoder(Row, float_hook=str).decode
 
 

@@ -50,6 +50,10 @@ UNAUTHORISED: Final = 401
 NO_TOKEN: Final = "no_token"  # noqa: S105 - a reason, not a token
 
 Api = Literal["gocardless", "zoho"]
+
+#: What people call the two sides.
+NAMES: Final[dict[Api, str]] = {"gocardless": "GoCardless", "zoho": "Zoho Books"}
+
 Send = Callable[[Call, float], Awaitable[Answer]]
 
 LIMITS: Final = {"gocardless": budgets.GOCARDLESS, "zoho": budgets.ZOHO}

@@ -1,22 +1,20 @@
 """Which APIs do not let us in, as the budgets' rows say it: the one place that `/ready` and `status` read, in whatever process they run."""
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from adapters import budgets
 from projections.budgets import Budgets
 from projections.store import Store
-
-_NAMES: Final = {"gocardless": "GoCardless", "zoho": "Zoho Books"}
+from streams.stages.desk import NAMES, Api
 
 
 class Refusal(msgspec.Struct, frozen=True):
     """An API that refuses a connection's credentials. `again_at`: when it is tried again; "" while a try is due or under way."""
 
     connection: str
-    api: str
+    api: Api
     since: str
     why: str
     again_at: str
@@ -26,7 +24,7 @@ class Refusal(msgspec.Struct, frozen=True):
         """What it is, since when, and what to do."""
         again = f"at {self.again_at}" if self.again_at else "now"
         return (
-            f"{_NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials that are valid with "
+            f"{NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials that are valid with "
             f"`zoho-gocardless connect {self.connection}`; a running program tries them {again}, one that is started tries them at once"
         )
 
@@ -36,7 +34,7 @@ def refusals(store: Store, connections: Iterable[str]) -> list[Refusal]:
     rows = Budgets(store)
     found: list[Refusal] = []
     for name in sorted(connections):
-        for api in _NAMES:
+        for api in NAMES:
             row = rows.get(name, api)
             spent = budgets.Spent() if row is None else budgets.decode(row)
             if spent.refused_since:
