@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY domain ./domain
 COPY adapters ./adapters
 COPY projections ./projections
+COPY sandbox ./sandbox
 COPY streams ./streams
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist .
 RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-index --find-links /dist zoho-gocardless

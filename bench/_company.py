@@ -12,15 +12,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain import commands, customers, events, ids, process, times
+from domain import commands, customers, events, ids, routing, times
 from domain.commands import Command
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
 from domain.state import State
-from streams.log import Log
-from streams.records import event_record
-from streams.topics import Topics
+from streams.log.interface import Log
+from streams.log.records import event_record
+from streams.log.topics import Topics
 
 CONNECTION = "acme"
 POLICY = Policy(
@@ -75,7 +75,7 @@ class Company:
         """One event, decided."""
         name = id_ or self.id("EV", str(next(self._numbers)))
         event = Event(name, type_, CONNECTION, self.now, self.now, "translate", data)
-        decision = process.step(self.state, event)
+        decision = routing.step(self.state, event)
         self.story.append((event, decision))
         self._pending += decision.commands
 

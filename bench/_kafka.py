@@ -19,10 +19,10 @@ import kafka_brokers
 import postgres_servers
 from servers_found import Missing
 
-from streams.engines import open_log
-from streams.log import Log
+from streams.log.engines import open_log
+from streams.log.interface import Log
+from streams.log.topics import Topics
 from streams.settings import Kafka
-from streams.topics import Topics
 
 #: One broker: one copy.
 ONE_BROKER = Kafka(replication=1, min_insync=1, session_timeout_s=6)

@@ -13,18 +13,18 @@ from domain.decisions import Decision
 from domain.envelope import Event
 from domain.events import DayBegan
 from domain.state import CommandRow
-from projections import queue
-from projections.batch import take
-from projections.store import Store
-from streams.log import Log
-from streams.metrics import Metrics
-from streams.pulse import Pulse
+from projections.state.batch import take
+from projections.store.store import Store
+from projections.work import queue
+from streams.log.interface import Log
+from streams.log.topics import Topics
 from streams.settings import Calls
+from streams.stages.activity import Pulse
+from streams.stages.api_access import Desk, Send
+from streams.stages.context import Shop
 from streams.stages.core import STAGE
-from streams.stages.desk import Desk, Send
 from streams.stages.executor import Executor
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 CONNECTIONS = 10
 #: Reads of a connection that Zoho's budget lets go at once.

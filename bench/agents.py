@@ -17,15 +17,15 @@ import uvloop
 from _company import fill, month, turns
 
 from adapters.clock import SystemClock
-from projections.store import open_store
-from streams.app import HandlerSpec, Worker
-from streams.engines import open_log
-from streams.log import Log
-from streams.metrics import Metrics
-from streams.pulse import Pulse
+from projections.store.store import open_store
+from streams.log.engines import open_log
+from streams.log.interface import Log
+from streams.log.topics import Topics
+from streams.log.worker import HandlerSpec, Worker
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.core import Core
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 AIM_EVENTS_S = 10_000
 TOPICS = Topics("", 4)

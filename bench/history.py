@@ -22,19 +22,19 @@ import msgspec
 from _company import CONNECTION, Company, api_id, month
 
 from adapters.clock import SystemClock
-from projections.batch import Facts, event_digest, take
-from projections.rows import CODECS
-from projections.store import Store, open_store
-from projections.tables import STATE
-from streams.collector import without_collector
-from streams.engines import open_log
-from streams.log import Batch, Log, Record, TopicPartition
-from streams.metrics import Metrics
-from streams.pulse import Pulse
-from streams.records import event_record
+from projections.state.batch import Facts, event_digest, take
+from projections.store.rows import CODECS
+from projections.store.store import Store, open_store
+from projections.store.tables import STATE
+from streams.gc_pause import without_collector
+from streams.log.engines import open_log
+from streams.log.interface import Batch, Log, Record, TopicPartition
+from streams.log.records import event_record
+from streams.log.topics import Topics
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.core import STAGE, Core
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 AIM_RATIO = 1.1
 TOPICS = Topics("", 1)

@@ -25,16 +25,16 @@ from aiohttp import ClientSession, TCPConnector, web
 
 from adapters.clock import SystemClock
 from adapters.vault import Keyring, Vault, new_key
-from projections.store import open_store
-from streams.engines import open_log
-from streams.keys import Credentials
-from streams.log import Log, NewRecord
-from streams.metrics import Metrics
-from streams.pulse import Pulse
+from projections.store.store import open_store
+from streams.credentials import Credentials
+from streams.log.engines import open_log
+from streams.log.interface import Log, NewRecord
+from streams.log.topics import Topics
 from streams.settings import Connection, Zoho
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.gateway import MAX_BODY_BYTES, Gateway, runner
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 AIM: Final = 0.8
 CONCURRENCY: Final = (1, 16, 64)

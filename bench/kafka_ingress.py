@@ -17,8 +17,8 @@ from _kafka import ONE_BROKER, brokers, load, opened, prefix, servers_of
 from aiokafka import AIOKafkaProducer
 from ingress import answer, compare, handler, ours, show
 
-from streams.engines import open_log
-from streams.topics import Topics
+from streams.log.engines import open_log
+from streams.log.topics import Topics
 
 PARTITIONS = 2
 _BATCH_BYTES = 960 * 1024

@@ -20,14 +20,14 @@ from _kafka import brokers, database, databases, load, opened, prefix, servers_o
 from _peers import QUIX, NoPeer, python_of
 
 from adapters.clock import SystemClock
-from projections.store import open_store
-from streams.app import HandlerSpec, Worker
-from streams.log import Batch, Log
-from streams.metrics import Metrics
-from streams.pulse import Pulse
+from projections.store.store import open_store
+from streams.log.interface import Batch, Log
+from streams.log.topics import Topics
+from streams.log.worker import HandlerSpec, Worker
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.core import Core
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 PARTITIONS = 4
 

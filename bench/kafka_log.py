@@ -17,8 +17,8 @@ from _kafka import ONE_BROKER, brokers, load, opened, prefix, servers_of
 from aiokafka import AIOKafkaProducer
 from log_wakeup import TOPIC, measure, percentile, show
 
-from streams.log import NewRecord
-from streams.topics import Topics
+from streams.log.interface import NewRecord
+from streams.log.topics import Topics
 
 #: Ours may take so many times what aiokafka takes.
 AIM = 1.25

@@ -21,10 +21,10 @@ import uvloop
 from _child import Child
 from _kafka import ONE_BROKER, brokers, load, prefix
 
-from streams.app import HandlerSpec, Worker
-from streams.engines import open_log
-from streams.log import Batch, Log, NewRecord
-from streams.topics import TopicSpec
+from streams.log.engines import open_log
+from streams.log.interface import Batch, Log, NewRecord
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker
 
 PARTITIONS = 8
 EVERY_S = 0.02

@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from replay import months, rules, write
 
-from streams.collector import without_collector
-from streams.log import Log
-from streams.topics import Topics
+from streams.gc_pause import without_collector
+from streams.log.interface import Log
+from streams.log.topics import Topics
 
 AIM = 0.5
 PARTITIONS = 4

@@ -26,12 +26,12 @@ from fleet import command
 
 from adapters.clock import SystemClock
 from adapters.vault import new_key
-from projections.store import Store, open_store
-from streams import demo
-from streams.engines import open_log
-from streams.opened import GROUP
-from streams.replay import positions_of
-from streams.topics import Topics
+from projections.store.store import Store, open_store
+from streams.demo import demo
+from streams.log.engines import open_log
+from streams.log.topics import Topics
+from streams.operate.replay import positions_of
+from streams.settings import GROUP
 
 PARTITIONS = 8
 CONNECTIONS = 50

@@ -13,11 +13,11 @@ import time
 
 import msgspec
 
-from streams.app import HandlerSpec, Worker
-from streams.engines import open_log
-from streams.log import Batch, NewRecord
+from streams.log.engines import open_log
+from streams.log.interface import Batch, NewRecord
+from streams.log.topics import Topics
+from streams.log.worker import HandlerSpec, Worker
 from streams.settings import Kafka
-from streams.topics import Topics
 
 AIM_MS = 10.0
 PAUSE_S = 0.005  # between records, so that the agent has gone back to waiting

@@ -17,18 +17,18 @@ from typing import Any
 import msgspec
 import orjson
 
-from domain import codec, process
+from domain import codec, routing
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.events import PayoutItem
 from domain.state import State
-from projections.store import open_store
-from streams.collector import without_collector
-from streams.engines import open_log
-from streams.log import Log, NewRecord
-from streams.records import decision_records, event_record
-from streams.replay import Decisions, decision_of, events_of, rebuild
-from streams.topics import Topics
+from projections.store.store import open_store
+from streams.gc_pause import without_collector
+from streams.log.engines import open_log
+from streams.log.interface import Log, NewRecord
+from streams.log.records import decision_records, event_record
+from streams.log.topics import Topics
+from streams.operate.replay import Decisions, decision_of, events_of, rebuild
 
 AIM_EVENTS_S = 50_000
 TOPICS = Topics("", 4)
@@ -116,7 +116,7 @@ def rules(log: Log, topics: Topics = TOPICS) -> int:
                 if state is None:
                     state = states[event.connection] = State(event.connection)
                 value = decisions.take(offset)
-                process.restep(state, event, None if value is None else decision_of(value, event, offset))
+                routing.restep(state, event, None if value is None else decision_of(value, event, offset))
             count += len(chunk)
     return count
 

@@ -22,15 +22,15 @@ from history import History, grow
 
 from adapters.vault import new_key
 from domain import codec
-from projections.batch import take
-from projections.store import open_store
-from streams.assemble import Program
-from streams.engines import open_log
-from streams.log import NewRecord, TopicPartition
-from streams.records import decision_records
+from projections.state.batch import take
+from projections.store.store import open_store
+from streams.log.engines import open_log
+from streams.log.interface import NewRecord, TopicPartition
+from streams.log.records import decision_records
+from streams.log.topics import Topics
+from streams.process.program import Program
 from streams.settings import Settings, decode
 from streams.stages.core import STAGE
-from streams.topics import Topics
 
 AIM_S = 1.0
 PARTITIONS = 8

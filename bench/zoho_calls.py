@@ -12,9 +12,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from streams import demo
-from streams.demo_result import count
-from streams.month import Month
+from streams.demo import demo
+from streams.demo.month import Month
+from streams.demo.result import count
 
 AIM_CALLS = 1.2
 #: Days after the last invoice until every debit is paid out and booked.

@@ -9,8 +9,7 @@ import json
 import sys
 from typing import Any
 
-from streams.engines import open_log
-from streams.log import TopicPartition
+from streams.log import TopicPartition, open_log
 
 TOPIC = "reconciled-payments"
 

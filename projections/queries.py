@@ -21,9 +21,9 @@ from domain.state import (
     Row,
     TimerRow,
 )
-from projections.rows import CODECS
-from projections.store import Store
-from projections.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
+from projections.store.rows import CODECS
+from projections.store.store import Store
+from projections.store.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
 
 #: Rows of one kind in one answer. Lower: a long history is cut. Higher: a page that nobody reads to its end costs memory.
 LIMIT: Final = 1_000

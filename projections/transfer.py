@@ -18,11 +18,11 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from projections import migrate
-from projections.errors import StoreFenced
-from projections.rebuild import Difference, compare
-from projections.store import Store
-from projections.tables import command_queue, leases, meta, metadata, outbox, positions
+from projections.state.rebuild import Difference, compare
+from projections.store import migrate
+from projections.store.errors import StoreFenced
+from projections.store.store import Store
+from projections.store.tables import command_queue, leases, meta, metadata, outbox, positions
 
 #: Rows of one transaction. Lower: more round trips. Higher: memory, as a row of the outbox or the queue can be large.
 _ROWS: Final = 2_000

@@ -14,6 +14,9 @@ FILE_VARIABLE: Final = "ZOHO_GOCARDLESS_CONFIG"
 #: `ZOHO_GOCARDLESS__GATEWAY__PORT=8080` sets `[gateway] port`; two underscores between names.
 PREFIX: Final = "ZOHO_GOCARDLESS__"
 
+#: The consumer group of the stages; on the embedded log, whoever holds it is the running program.
+GROUP: Final = "zoho-gocardless"
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 
 
@@ -151,6 +154,11 @@ class Settings(_Table, frozen=True):
     polling: Polling = Polling()
     calls: Calls = Calls()
     kafka: Kafka = Kafka()
+
+
+def group_of(settings: Settings) -> str:
+    """The group of an installation: several may share a cluster, each under its prefix."""
+    return settings.topic_prefix + GROUP
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from streams.cli.frame import Group
+from streams.cli.command import Group
 
 _HERE: Final = "streams.cli"
 

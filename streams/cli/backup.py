@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from streams.backup import backup as make_backup
-from streams.backup import restore as restore_backup
-from streams.cli.frame import Command, Reply, Session, text
-from streams.opened import opened_clock
+from streams.cli.command import Command, Reply, Session, text
+from streams.operate.backup import backup as make_backup
+from streams.operate.backup import restore as restore_backup
+from streams.operate.installation import opened_clock
 
 
 @click.command(cls=Command)

@@ -6,11 +6,11 @@ import click
 from rich.console import Console
 
 from domain.events import Finding
-from streams import check as checks
 from streams.cli.codes import OK, PERSON, Undecided
-from streams.cli.frame import Command, Reply, Session, day_of, table
-from streams.keys import Credentials, open_vault
-from streams.operate import Operator, Told, operating
+from streams.cli.command import Command, Reply, Session, day_of, table
+from streams.credentials import Credentials, open_vault
+from streams.operate import check as checks
+from streams.operate.acts import Operator, Told, operating
 
 
 @click.command(cls=Command)

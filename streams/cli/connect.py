@@ -15,12 +15,12 @@ from adapters.http import open_session
 from adapters.vault import MAX_SECRET_BYTES
 from adapters.zoho.oauth import SCOPES, ClientKey, TokenState, missing_scopes, redeem
 from adapters.zoho.regions import REGIONS, simulator
-from projections.secrets import Secrets
-from projections.store import open_store
+from projections.store.store import open_store
+from projections.work.secrets import Secrets
 from streams.cli.codes import OK, PERSON
-from streams.cli.frame import Command, Reply, Session, text
-from streams.keys import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
-from streams.opened import opened_clock
+from streams.cli.command import Command, Reply, Session, text
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
+from streams.operate.installation import opened_clock
 from streams.settings import Connection, SettingsError
 
 #: `ZOHO_GOCARDLESS_SECRET_GOCARDLESS_TOKEN` and so on; a webhook's ends in its label: `…_WEBHOOK_ZOHO_MAIN`.

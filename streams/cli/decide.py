@@ -11,8 +11,8 @@ from domain import why as reasons
 from domain.ceilings import day_key
 from domain.times import TimeError
 from streams.cli.codes import NotFound
-from streams.cli.frame import Command, Group, Reply, Session, day_of, text
-from streams.operate import Operator, Told, operating
+from streams.cli.command import Command, Group, Reply, Session, day_of, text
+from streams.operate.acts import Operator, Told, operating
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

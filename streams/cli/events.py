@@ -15,11 +15,11 @@ from rich.console import Console
 from adapters.headers import whole
 from domain.times import TimeError, parse
 from streams.cli.codes import NotFound
-from streams.cli.frame import Command, Reply, Session, envelope
-from streams.log import Log, Record, TopicPartition
-from streams.opened import opened_log
-from streams.records import ID_HEADER, MAX_OFFSET, TYPE_HEADER, header
-from streams.topics import TOPICS, Topics
+from streams.cli.command import Command, Reply, Session, envelope
+from streams.log.interface import Log, Record, TopicPartition
+from streams.log.records import ID_HEADER, MAX_OFFSET, TYPE_HEADER, header
+from streams.log.topics import TOPICS, Topics
+from streams.operate.installation import opened_log
 
 #: Records shown unless told. Higher: a screen nobody reads.
 _LIMIT: Final = 50

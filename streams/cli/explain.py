@@ -17,14 +17,14 @@ from adapters.errors import (
     VaultError,
 )
 from domain.errors import DomainError
-from projections.errors import StoreError, StoreForeignLog, StoreUnavailable
-from streams.backup import NoBackup
+from projections.store.errors import StoreError, StoreForeignLog, StoreUnavailable
 from streams.cli.codes import CANNOT_CREATE, CREDENTIALS, INTERNAL, NOT_FOUND, PERSON, SETTINGS, TEMPORARY, UNAVAILABLE, CommandError
-from streams.log import LogDenied, LogError, LogReadOnly, LogUnavailable, TopicMismatch
-from streams.operate import Refused
-from streams.replay import ReplayStopped
+from streams.log.interface import LogDenied, LogError, LogReadOnly, LogUnavailable, TopicMismatch
+from streams.operate.acts import Refused
+from streams.operate.backup import NoBackup
+from streams.operate.replay import ReplayStopped
+from streams.process.stall_watch import Stalled
 from streams.settings import SettingsError
-from streams.stages.watch import Stalled
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from typing import Final
 import click
 
 from adapters.vault import Keyring, new_key
-from projections.store import open_store
+from projections.store.store import open_store
 from streams.cli.codes import CannotCreate
-from streams.cli.frame import Command, Group, Reply, Session, text
-from streams.keys import Credentials, open_vault
+from streams.cli.command import Command, Group, Reply, Session, text
+from streams.credentials import Credentials, open_vault
 
 _PRIVATE: Final = 0o600
 

@@ -5,13 +5,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from streams.cli.frame import Command, Reply, Session, text
-from streams.engines.kafka.access import Access
-from streams.move import Moved
-from streams.move import move as move_installation
-from streams.opened import opened_clock
+from streams.cli.command import Command, Reply, Session, text
+from streams.log.kafka.access import Access
+from streams.log.topics import Topics
+from streams.operate.installation import opened_clock
+from streams.operate.move import Moved
+from streams.operate.move import move as move_installation
 from streams.settings import Settings
-from streams.topics import Topics
 
 
 @click.command(cls=Command)

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from domain.state import CommandRow
 from streams.cli.codes import OK, PERSON, NotFound
-from streams.cli.frame import Command, Group, Reply, Session, table
-from streams.operate import Operator, ParkedItem, Reread, Told, operating
+from streams.cli.command import Command, Group, Reply, Session, table
+from streams.operate.acts import Operator, ParkedItem, Reread, Told, operating
 
 
 @click.group(cls=Group)

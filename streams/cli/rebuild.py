@@ -6,16 +6,17 @@ import click
 import sqlalchemy as sa
 from rich.console import Console
 
-from projections.rebuild import Difference
-from projections.store import open_store
+from projections.state.rebuild import Difference
+from projections.store.store import open_store
 from streams.cli.codes import OK, PERSON
-from streams.cli.frame import Command, Reply, Session, text
-from streams.dry_run import DryRun, dry_run
-from streams.opened import events_in, group_of, last_learned, opened_log
-from streams.replay import Rebuilt, Verified
-from streams.replay import rebuild as rebuild_store
-from streams.replay import verify as verify_store
-from streams.topics import Topics
+from streams.cli.command import Command, Reply, Session, text
+from streams.log.topics import Topics
+from streams.operate.dry_run import DryRun, dry_run
+from streams.operate.installation import events_in, last_learned, opened_log
+from streams.operate.replay import Rebuilt, Verified
+from streams.operate.replay import rebuild as rebuild_store
+from streams.operate.replay import verify as verify_store
+from streams.settings import group_of
 
 
 @click.command(cls=Command)

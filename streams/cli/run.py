@@ -12,14 +12,16 @@ from typing import Any, Final
 import click
 import structlog
 
-from streams.app import WorkerFailed
-from streams.assemble import ROLES, Program
 from streams.cli.codes import INTERNAL, CommandError
+from streams.cli.command import Command, Reply, Session, text
 from streams.cli.explain import explain
-from streams.cli.frame import Command, Reply, Session, text
-from streams.log import LogLocked
-from streams.stages.health import Role
-from streams.stages.watch import LastResort
+from streams.log.interface import LogLocked
+from streams.log.worker import WorkerFailed
+from streams.operate.replay import mend_outbox
+from streams.process.health import Role
+from streams.process.program import ROLES, Pages, Program
+from streams.process.stall_watch import LastResort
+from streams.web.pages import Web
 
 #: Frames of a traceback that are logged. Lower: the place of a fault may be missing. Higher: longer lines.
 _FRAMES: Final = 12
@@ -92,9 +94,10 @@ async def _run(session: Session, role: Role, name: str) -> None:
 
 async def _started(session: Session, stack: contextlib.AsyncExitStack, role: Role, name: str) -> Program:
     """The program, started; it begins again when a command that looks whether one runs had the lock just then."""
+    pages: Pages | None = (lambda store, names: Web(store, names).routes()) if role == "web" else None
     for left in range(_TRIES, 0, -1):
         try:
-            return await stack.enter_async_context(Program(session.settings, role, name))
+            return await stack.enter_async_context(Program(session.settings, role, name, pages=pages, mend=mend_outbox))
         except LogLocked:
             if left == 1:
                 raise

@@ -7,12 +7,12 @@ import msgspec
 from rich.console import Console
 
 from projections.queries import Status, in_words
-from projections.standstills import Standstills
+from projections.work.halts import Standstills
 from streams.cli.codes import OK, PERSON
-from streams.cli.frame import Command, Reply, Session, table
-from streams.log import TopicPartition
-from streams.operate import Operator, operating
-from streams.replay import positions_of
+from streams.cli.command import Command, Reply, Session, table
+from streams.log.interface import TopicPartition
+from streams.operate.acts import Operator, operating
+from streams.operate.replay import positions_of
 from streams.stages.refusals import Refusal, refusals
 
 

@@ -2,8 +2,8 @@
 
 import click
 
-from projections.store import Upgrade, upgrade_store
-from streams.cli.frame import Command, Group, Reply, Session, text
+from projections.store.store import Upgrade, upgrade_store
+from streams.cli.command import Command, Group, Reply, Session, text
 
 
 @click.group(cls=Group)

@@ -8,12 +8,12 @@ from rich.console import Console
 
 from adapters.clock import SystemClock
 from streams.cli.codes import OK, PERSON
-from streams.cli.frame import Command, Group, Reply, Session, table, text
-from streams.engines.kafka import provision
-from streams.engines.kafka.access import Access
-from streams.engines.kafka.provision import Plan, Wanted
+from streams.cli.command import Command, Group, Reply, Session, table, text
+from streams.log.kafka import provision
+from streams.log.kafka.access import Access
+from streams.log.kafka.provision import Plan, Wanted
+from streams.log.topics import DAY_S, Topics
 from streams.settings import Settings
-from streams.topics import DAY_S, Topics
 
 _EMBEDDED = "The embedded log makes its topics by itself: there is nothing to do."
 

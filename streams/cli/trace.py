@@ -18,10 +18,10 @@ from domain.decisions import Decision, Line
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
 from domain.money import format_minor
-from streams.log import Log, Record
-from streams.records import ID_HEADER, event_offset, header, read_delivery
-from streams.replay import Progress
-from streams.topics import Topics
+from streams.log.interface import Log, Record
+from streams.log.records import ID_HEADER, event_offset, header, read_delivery
+from streams.log.topics import Topics
+from streams.operate.replay import Progress
 
 #: The headers that hold a signature.
 SIGNATURES: Final = (gocardless.HEADER, zoho.HEADER)

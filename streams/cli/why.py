@@ -10,9 +10,9 @@ from domain.state import State
 from domain.why import Why
 from projections.queries import History
 from streams.cli.codes import NotFound
-from streams.cli.frame import Command, Reply, Session
+from streams.cli.command import Command, Reply, Session
 from streams.cli.trace import Source, Step, Trail
-from streams.operate import Operator, operating
+from streams.operate.acts import Operator, operating
 
 
 @click.command(cls=Command)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from adapters.sandbox.server import SandboxConfig, running_sandbox
-from adapters.sandbox.world import DEFAULT_START, iso_utc
 from domain.times import TimeError, parse
-from streams import demo as demos
-from streams import demo_view
+from sandbox.server import SandboxConfig, running_sandbox
+from sandbox.world import DEFAULT_START, iso_utc
 from streams.cli.codes import OK, PERSON, CannotCreate, Unavailable
-from streams.cli.frame import Command, Reply, Session, text
-from streams.demo_folder import DemoError, FolderTakenError
-from streams.month import Month
+from streams.cli.command import Command, Reply, Session, text
+from streams.demo import demo as demos
+from streams.demo import view as demo_view
+from streams.demo.folder import DemoError, FolderTakenError
+from streams.demo.month import Month
 
 _DEFAULT: Month = Month()
 

@@ -14,7 +14,7 @@ from domain.envelope import Event
 from domain.state import ConnectionRow
 from projections.queries import Queries
 from streams import failpoints
-from streams.stages.shop import Shop
+from streams.stages.context import Shop
 
 #: Days without a tick that are believed. Lower than a long weekend and a holiday: a small company's machine would need a person too often.
 #: Higher: a wrong clock sends that many days' debits.

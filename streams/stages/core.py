@@ -8,19 +8,19 @@ owns the partition.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from domain import codec, process
+from domain import codec, routing
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
-from projections.batch import Batch as StoreBatch
-from projections.batch import OwnedPartition, take
-from projections.errors import StoreError
-from projections.setback import went_back
+from projections.state.batch import Batch as StoreBatch
+from projections.state.batch import OwnedPartition, take
+from projections.state.store_behind_log import went_back
+from projections.store.errors import StoreError
 from streams import failpoints
-from streams.collector import without_collector
-from streams.log import Batch, Record, TopicPartition
-from streams.records import event_offset
-from streams.stages.shop import Shop
+from streams.gc_pause import without_collector
+from streams.log.interface import Batch, Record, TopicPartition
+from streams.log.records import event_offset
+from streams.stages.context import Shop
 
 STAGE: Final = "core"
 
@@ -105,7 +105,7 @@ class Core:
         """Decide one event; None when its rule raised, which sets the connection aside."""
         state = writing.state(event.connection)
         try:
-            decision: Decision = process.step(state, event)
+            decision: Decision = routing.step(state, event)
             encoded = b"" if decision.empty else codec.encode_decision(decision)  # raises on one that no record could hold
         except StoreError:
             raise
@@ -117,7 +117,7 @@ class Core:
 
     def _restep(self, writing: StoreBatch, offset: int, event: Event, decision: Decision | None) -> None:
         try:
-            process.restep(writing.state(event.connection), event, decision)
+            routing.restep(writing.state(event.connection), event, decision)
         except StoreError:
             raise
         except Exception as fault:  # noqa: BLE001 - as above

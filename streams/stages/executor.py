@@ -22,17 +22,17 @@ from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices
 from domain.envelope import Event
 from domain.times import add_seconds
-from projections.errors import LeaseLost
-from projections.mappings import read_state
-from projections.polls import Polls
 from projections.queries import Queries
-from projections.queue import Queue, Queued
+from projections.state.mappings import read_state
+from projections.store.errors import LeaseLost
+from projections.work.polls import Polls
+from projections.work.queue import Queue, Queued
 from streams import failpoints
-from streams.records import delivery_record
+from streams.log.records import delivery_record
 from streams.settings import Calls
-from streams.stages.desk import NO_TOKEN, Api, Desk
+from streams.stages.api_access import NO_TOKEN, Api, Desk
+from streams.stages.context import Shop
 from streams.stages.freshness import Compared, compare
-from streams.stages.shop import Shop
 
 PERFORM: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from projections.polls import Polls
+from projections.work.polls import Polls
 
 _DIGEST_BYTES: Final = 16
 

@@ -25,10 +25,10 @@ from adapters.vault import Secret
 from adapters.zoho import webhook as zoho
 from domain import ids
 from streams import failpoints
-from streams.keys import Credentials
-from streams.log import LogError
-from streams.records import delivery_record
-from streams.stages.shop import Shop
+from streams.credentials import Credentials
+from streams.log.interface import LogError
+from streams.log.records import delivery_record
+from streams.stages.context import Shop
 
 #: Largest body accepted. Lower than 1 MiB: a delivery of 250 events with metadata might not fit. Higher: memory per request.
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024

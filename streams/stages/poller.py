@@ -21,18 +21,18 @@ from domain import commands, ids
 from domain.customers import HEADS
 from domain.state import ConnectionRow
 from domain.times import add_seconds
-from projections.batch import processed
-from projections.errors import LeaseLost
-from projections.polls import Poll, Polls
 from projections.queries import Queries
-from projections.standstills import Standstills
+from projections.state.batch import processed
+from projections.store.errors import LeaseLost
+from projections.work.halts import Standstills
+from projections.work.polls import Poll, Polls
 from streams import failpoints
-from streams.records import delivery_record
+from streams.log.records import delivery_record
 from streams.settings import Calls, Polling
-from streams.stages.desk import Api, Desk
+from streams.stages.api_access import Api, Desk
+from streams.stages.context import Shop
 from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest
-from streams.stages.shop import Shop
 
 PAGES: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
 

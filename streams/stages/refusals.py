@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import msgspec
 
 from adapters import budgets
-from projections.budgets import Budgets
-from projections.store import Store
-from streams.stages.desk import NAMES, Api
+from projections.store.store import Store
+from projections.work.budgets import Budgets
+from streams.stages.api_access import NAMES, Api
 
 
 class Refusal(msgspec.Struct, frozen=True):

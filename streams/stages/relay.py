@@ -6,12 +6,12 @@ what is published already; what is published twice on Kafka all the same is told
 
 from typing import Final
 
-from projections.outbox import Outbox, Unpublished
+from projections.work.outbox import Outbox, Unpublished
 from streams import failpoints
-from streams.log import NewRecord
-from streams.records import decision_records
+from streams.log.interface import NewRecord
+from streams.log.records import decision_records
+from streams.stages.context import Shop
 from streams.stages.core import recorded_from
-from streams.stages.shop import Shop
 
 #: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's publication.
 _BATCH: Final = 500

@@ -16,11 +16,11 @@ from adapters.zoho import translate as zoho
 from domain import events, ids
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
-from projections.progress import Progress
+from projections.work.progress import Progress
 from streams import failpoints
-from streams.log import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
-from streams.records import event_record, read_delivery
-from streams.stages.shop import Shop
+from streams.log.interface import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
+from streams.log.records import event_record, read_delivery
+from streams.stages.context import Shop
 
 STAGE: Final = "translate"
 

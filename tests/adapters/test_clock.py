@@ -14,10 +14,10 @@ from aiohttp import web
 from adapters import clock as clocks
 from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
 from adapters.errors import ClockError
-from adapters.sandbox.barrier import Barrier
-from adapters.sandbox.control import serving
-from adapters.sandbox.world import World
 from domain.times import instant, parse
+from sandbox.barrier import Barrier
+from sandbox.control import serving
+from sandbox.world import World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

@@ -98,7 +98,7 @@ def patterns():
 PATTERNS = patterns()
 
 #: Read from the operating system, at the start: never from anyone outside.
-LOCAL = {"streams.engines.sqlite.place._BSD_MOUNT"}
+LOCAL = {"streams.log.sqlite.place._BSD_MOUNT"}
 
 
 def test_the_walk_finds_the_patterns_that_read_what_comes_from_outside():
@@ -108,7 +108,7 @@ def test_the_walk_finds_the_patterns_that_read_what_comes_from_outside():
         "adapters.headers._SECONDS",
         "adapters.zoho.amounts._NUMBER",
         "adapters.zoho.wire._ID",
-        "streams.records._ZERO",
+        "streams.log.records._ZERO",
     } <= PATTERNS.keys()
     assert PATTERNS.keys() >= LOCAL
 
@@ -125,7 +125,7 @@ def test_no_pattern_of_ours_takes_the_square_of_a_texts_length(name):
 
 
 def test_a_zero_character_after_a_million_backslashes_is_still_replaced():
-    from streams.records import _ZERO
+    from streams.log.records import _ZERO
 
     value = b"\\" * LENGTH + b"\\u0000"
     assert msgspec.json.decode(b'"' + _ZERO.sub(rb"\1\\ufffd", value) + b'"')[-1] == "�"

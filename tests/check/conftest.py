@@ -12,19 +12,19 @@ import aiohttp
 import msgspec
 import pytest
 
-from adapters.sandbox.server import SandboxConfig, running_sandbox
 from adapters.vault import Keyring, Vault, new_key
 from adapters.zoho.oauth import TokenState
-from domain import process
+from domain import routing
 from domain.envelope import Event
 from domain.state import KINDS, ConnectionRow, State
-from projections.batch import take
-from projections.polls import Poll, Polls
 from projections.queries import Queries
-from projections.store import open_store
-from streams import check as checks
-from streams import keys
-from streams.assemble import Program
+from projections.state.batch import take
+from projections.store.store import open_store
+from projections.work.polls import Poll, Polls
+from sandbox.server import SandboxConfig, running_sandbox
+from streams import credentials as keys
+from streams.operate import check as checks
+from streams.process.program import Program
 from streams.settings import Settings, decode
 from streams.stages import poller
 
@@ -179,7 +179,7 @@ class Office:
         owned = take(self.store, "core", "events", 0)
         with owned.batch(owned.position) as writing:
             for place, event in enumerate(told, start=owned.position):
-                decision = process.step(writing.state(NAME), event)
+                decision = routing.step(writing.state(NAME), event)
                 writing.record(place, event, decision)
             writing.commit(owned.position + len(told))
 

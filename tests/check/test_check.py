@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.zoho import endpoints_money
 from adapters.vault import Keyring, Vault, new_key
 from domain.connections import refusal
 from domain.envelope import Event
 from domain.events import GateOpened, InvoiceFacts
 from domain.state import ConnectionRow
-from streams import keys
+from sandbox.zoho import endpoints_money
+from streams import credentials as keys
 
 NAME, START = "acme", "2026-03-02T09:00:00.000Z"
 

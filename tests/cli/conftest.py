@@ -18,20 +18,20 @@ from adapters.clock import SystemClock
 from adapters.deliveries import DeliveryMeta
 from adapters.vault import new_key
 from domain.envelope import Event
-from projections.store import open_store
+from projections.store.store import open_store
 from streams.cli import main
-from streams.keys import Credentials, open_vault
-from streams.log import Batch, TopicPartition
-from streams.metrics import Metrics
-from streams.opened import GROUP, opened_log
-from streams.pulse import Pulse
-from streams.records import delivery_record, event_record
-from streams.settings import Settings, load
+from streams.credentials import Credentials, open_vault
+from streams.log.interface import Batch, TopicPartition
+from streams.log.records import delivery_record, event_record
+from streams.log.topics import Topics
+from streams.operate.installation import opened_log
+from streams.settings import GROUP, Settings, load
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.core import Core
+from streams.stages.metrics import Metrics
 from streams.stages.relay import Relay
-from streams.stages.shop import Shop
 from streams.stages.translate import Translate
-from streams.topics import Topics
 
 SETTINGS = """\
 log = "sqlite:///{folder}/log.db"

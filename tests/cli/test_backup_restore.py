@@ -6,11 +6,11 @@ import stat
 import pytest
 from msgspec.structs import replace
 
-from projections.queue import Queue
-from projections.rebuild import compare
-from projections.standstills import Standstills
-from projections.store import open_store
-from streams.backup import NoBackup, backup
+from projections.state.rebuild import compare
+from projections.store.store import open_store
+from projections.work.halts import Standstills
+from projections.work.queue import Queue
+from streams.operate.backup import NoBackup, backup
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import stat
 import pytest
 from click.testing import CliRunner
 
-from projections.store import open_store
+from projections.store.store import open_store
 from streams.cli import connect as connecting
 from streams.cli import main
-from streams.keys import Credentials, open_vault
+from streams.credentials import Credentials, open_vault
 
 CLIENT = json.dumps({"client_id": "1000.ABC", "client_secret": "clientSecret1"})
 

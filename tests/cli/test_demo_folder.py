@@ -5,9 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from streams import demo, demo_folder
 from streams.cli import main
-from streams.demo_folder import MARKER, NAMES
+from streams.demo import demo
+from streams.demo import folder as demo_folder
+from streams.demo.folder import MARKER, NAMES
 
 
 class Begun(Exception):

@@ -16,15 +16,15 @@ from click.testing import CliRunner
 import streams.cli
 from adapters.errors import AdapterError, CredentialError, TransportError, VaultError
 from domain.errors import AmountError
-from projections.errors import StoreError, StoreFenced, StoreUnavailable
-from streams.app import WorkerFailed
+from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
 from streams.cli import main, status
 from streams.cli.codes import MEANINGS, CommandError
+from streams.cli.command import Command, Group
 from streams.cli.explain import code_of, explain
-from streams.cli.frame import Command, Group
 from streams.cli.run import _failed as failed
-from streams.log import LogCorrupt, LogError, LogFull, LogReadOnly
-from streams.operate import Refused
+from streams.log.interface import LogCorrupt, LogError, LogFull, LogReadOnly
+from streams.log.worker import WorkerFailed
+from streams.operate.acts import Refused
 from streams.settings import SettingsError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -200,7 +200,7 @@ def test_the_frame_runs_coroutines_of_commands():
     @group.command(cls=Command)
     def one(session):
         """One."""
-        from streams.cli.frame import Reply, text
+        from streams.cli.command import Reply, text
 
         return Reply(session.run(asyncio.sleep(0, result=[1])), text("shown"), 1)
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from streams import demo
 from streams.cli import main
-from streams.demo import CONNECTION
-from streams.month import Month
-from streams.opened import GROUP, opened_log
+from streams.demo import demo
+from streams.demo.demo import CONNECTION
+from streams.demo.month import Month
+from streams.operate.installation import opened_log
+from streams.settings import GROUP
 
 PLAN = Month(customers=4, invoices=6, seed=3, days=3, drain_days=2, fail_before=1, fail_after=0, faults=False)
 

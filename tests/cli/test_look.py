@@ -6,8 +6,8 @@ import json
 import pytest
 
 from domain.events import PayoutItem
-from projections.store import open_store
-from projections.tables import quarantine
+from projections.store.store import open_store
+from projections.store.tables import quarantine
 
 
 @pytest.fixture

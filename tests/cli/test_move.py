@@ -12,22 +12,22 @@ import sqlalchemy as sa
 
 from adapters.clock import SystemClock
 from projections import transfer
-from projections.errors import StoreIsBackup, StoreMoved
-from projections.queue import Queue
-from projections.rebuild import compare
-from projections.standstills import Standstills
-from projections.store import open_store
-from projections.tables import budgets, command_queue, leases, metadata, poll_rows, polls, positions
-from streams import failpoints, move_records
-from streams.engines.kafka import KafkaLog, control, provision
-from streams.engines.kafka.access import Access
-from streams.engines.sqlite import SqliteLog
-from streams.keys import Credentials, open_vault
-from streams.log import Limits, LogMoved, LogNotReady, NewRecord, TopicPartition
-from streams.move_records import MoveRefused, Pair
-from streams.opened import GROUP
-from streams.settings import Kafka
-from streams.topics import Topics
+from projections.state.rebuild import compare
+from projections.store.errors import StoreIsBackup, StoreMoved
+from projections.store.store import open_store
+from projections.store.tables import budgets, command_queue, leases, metadata, poll_rows, polls, positions
+from projections.work.halts import Standstills
+from projections.work.queue import Queue
+from streams import failpoints
+from streams.credentials import Credentials, open_vault
+from streams.log.interface import Limits, LogMoved, LogNotReady, NewRecord, TopicPartition
+from streams.log.kafka import KafkaLog, control, provision
+from streams.log.kafka.access import Access
+from streams.log.sqlite import SqliteLog
+from streams.log.topics import Topics
+from streams.operate import move_records
+from streams.operate.move_records import MoveRefused, Pair
+from streams.settings import GROUP, Kafka
 
 KAFKA = Kafka(replication=1, min_insync=1)
 TRIMMED = TopicPartition("deliveries.gocardless", 1)

@@ -5,17 +5,18 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from domain import invoices, process
+from domain import invoices, routing
 from domain.state import TimerRow
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.rebuild import compare
-from projections.secrets import Secrets
-from projections.standstills import Standstills
-from projections.store import open_store
-from streams.opened import GROUP, opened_log
-from streams.records import decision_records, header
-from streams.replay import Decisions
+from projections.state.rebuild import compare
+from projections.store.store import open_store
+from projections.work.halts import Standstills
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
+from projections.work.secrets import Secrets
+from streams.log.records import decision_records, header
+from streams.operate.installation import opened_log
+from streams.operate.replay import Decisions
+from streams.settings import GROUP
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(in
     installation.feed(events[:-4])
     installation.append(events[-4:])
 
-    real = process.step
+    real = routing.step
 
     def fault(state, event):
         """Raises when all of it is changed already: rows made, changed and deleted must come back."""
@@ -139,7 +140,7 @@ def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(in
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(process, "step", fault)
+        patched.setattr(routing, "step", fault)
         assert installation.json("rebuild")["rebuilt"]["set_aside"] >= 1
     assert "set aside since" in installation.json("status", code=1)["connections"][0]["needs_person"][0]
     installation.feed()
@@ -152,7 +153,7 @@ def test_a_rule_that_raises_on_what_was_decided_stops_the_rebuild(installation, 
         raise ZeroDivisionError("personal")
 
     with monkeypatch.context() as patched:
-        patched.setattr(process, "restep", fault)
+        patched.setattr(routing, "restep", fault)
         error = installation.json("rebuild", code=70)
     assert error["code"] == "replay_stopped"
     assert "ZeroDivisionError at connection.checked" in error["what"]
@@ -206,14 +207,14 @@ def test_a_dry_run_shows_what_would_be_decided_otherwise(installation, lived, mo
 
 
 def test_a_dry_run_tells_of_a_rule_that_raises(installation, lived, monkeypatch):
-    real = process.step
+    real = routing.step
 
     def step(state, event):
         if event.type == "gocardless.payments.confirmed":
             raise LookupError("personal")
         return real(state, event)
 
-    monkeypatch.setattr(process, "step", step)
+    monkeypatch.setattr(routing, "step", step)
     (only,) = installation.json("rebuild", "--dry-run", code=1)["dry_run"]["differences"]
     assert (only["raised"], only["type"]) == ("LookupError", "gocardless.payments.confirmed")
     assert "a rule raises LookupError" in installation.cli("rebuild", "--dry-run", code=1).stdout

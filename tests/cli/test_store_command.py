@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from projections import migrate
-from projections.store import open_store
+from projections.store import migrate
+from projections.store.store import open_store
 
 #: This program's version of the schema, and the one after it.
 PRESENT = migrate.HEAD

@@ -5,11 +5,11 @@ import secrets
 
 import pytest
 
-from streams.engines.kafka import provision
-from streams.engines.kafka.access import Access
-from streams.engines.kafka.admin import Admin
+from streams.log.kafka import provision
+from streams.log.kafka.access import Access
+from streams.log.kafka.admin import Admin
+from streams.log.topics import Topics
 from streams.settings import Kafka
-from streams.topics import Topics
 
 SETTINGS = """\
 log = "{url}"

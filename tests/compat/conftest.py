@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from earlier import Earlier, EarlierProgram
 
-from streams import demo
-from streams.demo import World
-from streams.month import Month
+from streams.demo import demo
+from streams.demo.demo import World
+from streams.demo.month import Month
 
 
 def _month_harness() -> ModuleType:

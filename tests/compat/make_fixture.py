@@ -24,9 +24,9 @@ sys.path.insert(0, str(HERE.parent / "servers"))
 
 from earlier import Earlier, EarlierProgram  # noqa: E402 - the path was set just now
 
-from streams import demo  # noqa: E402
-from streams.demo import World  # noqa: E402
-from streams.month import Month  # noqa: E402
+from streams.demo import demo  # noqa: E402
+from streams.demo.demo import World  # noqa: E402
+from streams.demo.month import Month  # noqa: E402
 
 PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams.demo import Program
+from streams.demo.demo import Program
 
 #: After the commit, and then no answer for longer than any caller waits: the debit is there, and whoever is killed meanwhile never heard.
 ANSWER_LOST = {"kind": "timeout_after_commit", "hold_s": 100, "times": 1}

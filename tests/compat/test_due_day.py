@@ -6,7 +6,7 @@ import contextlib
 import due_day
 import pytest
 
-from streams.demo import DemoError, Program
+from streams.demo.demo import DemoError, Program
 
 #: With as many, version 0.1.0 decides more for one event than the log takes.
 NUMBER = 900

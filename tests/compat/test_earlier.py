@@ -7,7 +7,7 @@ import earlier as earlier_module
 import pytest
 
 import streams
-from streams.month import Month
+from streams.demo.month import Month
 
 PLAN = Month(customers=2, invoices=2, days=6, drain_days=1, fail_before=0, fail_after=0, faults=False)
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from domain import codec, commands, discrepancies, events
-from projections.mappings import read_state
-from projections.store import open_store
-from streams import demo
-from streams.demo_result import CONNECTION
-from streams.log import TopicPartition
-from streams.opened import opened_log
-from streams.records import header
-from streams.topics import Topics
+from projections.state.mappings import read_state
+from projections.store.store import open_store
+from streams.demo import demo
+from streams.demo.result import CONNECTION
+from streams.log.interface import TopicPartition
+from streams.log.records import header
+from streams.log.topics import Topics
+from streams.operate.installation import opened_log
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(one.name for one in FIXTURES.iterdir())

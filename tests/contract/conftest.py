@@ -10,9 +10,9 @@ from pathlib import Path
 import kafka_brokers
 import pytest
 
-from streams.engines import open_log
-from streams.log import Log, TopicPartition
-from streams.topics import TopicSpec
+from streams.log.engines import open_log
+from streams.log.interface import Log, TopicPartition
+from streams.log.topics import TopicSpec
 
 PROCESSES = Path(__file__).with_name("processes.py")
 #: How the names of this run's topics begin, so that they can be removed from a cluster that others use too.

@@ -9,8 +9,8 @@ import signal
 import sys
 import time
 
-from streams.engines import open_log
-from streams.log import Batch, NewRecord, TopicPartition
+from streams.log.engines import open_log
+from streams.log.interface import Batch, NewRecord, TopicPartition
 
 
 def say(*words: object) -> None:
@@ -47,7 +47,7 @@ async def ping(url: str, topic: str, count: str) -> None:
 
 async def work(url: str, topic: str, group: str, die_at: str) -> None:
     """Handle records, say each; at the value `die_at`, kill this very process in the middle of the handler."""
-    from streams.app import HandlerSpec, Worker
+    from streams.log.worker import HandlerSpec, Worker
 
     async def handle(batch: Batch) -> None:
         for record in batch.records:

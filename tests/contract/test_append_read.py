@@ -7,7 +7,7 @@ import time
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
-from streams.log import (
+from streams.log.interface import (
     LogClosed,
     NewRecord,
     Position,

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from streams.app import HandlerSpec, Worker, WorkerFailed
-from streams.log import NewRecord, ReadOutOfRange, TopicPartition, UnknownTopic
+from streams.log.interface import NewRecord, ReadOutOfRange, TopicPartition, UnknownTopic
+from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 
 
 class Seen:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 
-from streams.log import TopicPartition
+from streams.log.interface import TopicPartition
 
 
 async def test_processes_appending_at_once_leave_no_gap_and_lose_nothing(engine, log, tp):

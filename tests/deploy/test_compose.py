@@ -15,13 +15,13 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 
-from adapters.sandbox.server import SandboxConfig, running_sandbox
 from adapters.vault import new_key
-from streams.assemble import ROLES
-from streams.engines.kafka.access import Access
-from streams.keys import open_vault
+from sandbox.server import SandboxConfig, running_sandbox
+from streams.credentials import open_vault
+from streams.log.kafka.access import Access
+from streams.process.health import Health
+from streams.process.program import ROLES
 from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
-from streams.stages.health import Health
 
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY\Z")
 PINNED = re.compile(r"(?:[a-z0-9.-]+/)*[a-z0-9-]+:\d+\.\d+(?:\.\d+)?(?:-[a-z0-9.]+)*\Z")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from domain import codec, commands, customers, events, ids, process
+from domain import codec, commands, customers, events, ids, routing
 from domain.commands import Command
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -93,7 +93,7 @@ class Company:
         if event.id in self._known:
             return Decision(event.id, "c1", self.now)
         self._known.add(event.id)
-        decision = process.step(self.state, event)
+        decision = routing.step(self.state, event)
         self.log.append((event, decision))
         self.pending += decision.commands
         return decision
@@ -409,8 +409,8 @@ class Company:
         for event, decision in self.log:
             wire = codec.encode_decision(decision)
             again = codec.decode_event(codec.encode_event(event))
-            assert codec.encode_decision(process.step(afresh, again)) == wire
-            process.restep(rebuilt, again, None if decision.empty else codec.decode_decision(wire))
+            assert codec.encode_decision(routing.step(afresh, again)) == wire
+            routing.restep(rebuilt, again, None if decision.empty else codec.decode_decision(wire))
         assert list(afresh.rows()) == list(self.state.rows())
         assert list(rebuilt.rows()) == list(self.state.rows())
 

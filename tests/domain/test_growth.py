@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain import process
+from domain import routing
 from domain.decisions import Timer
 
 FEW, MANY = 500, 2_000
@@ -70,7 +70,7 @@ def test_however_many_are_due_an_invoice_adds_the_same_bytes_and_no_decision_is_
 
 
 def test_the_walk_goes_on_where_a_rule_has_put_something_off(company, monkeypatch):
-    step = process.step
+    step = routing.step
 
     def putting_off(state, event):
         decision = step(state, event)
@@ -78,7 +78,7 @@ def test_the_walk_goes_on_where_a_rule_has_put_something_off(company, monkeypatc
         timers = [Timer(f"rest:{1 + len(company.log) % 2}", event.learned_at, "contacts:c-1")] if puts_off else []
         return replace(decision, timers=[*decision.timers, *timers])
 
-    monkeypatch.setattr(process, "step", putting_off)
+    monkeypatch.setattr(routing, "step", putting_off)
     tally = counted(company)
     tally.counting = True
     company.contact()

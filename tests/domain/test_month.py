@@ -1,6 +1,6 @@
 """The main path and the two unhappy ones, through the pure rules."""
 
-from domain import codec, events, process
+from domain import codec, events, routing
 from domain.state import State
 
 
@@ -129,8 +129,8 @@ def test_the_recorded_decisions_rebuild_the_same_state(company):
     for event, decision in company.log:
         event_again = codec.decode_event(codec.encode_event(event))
         recorded = None if decision.empty else codec.decode_decision(codec.encode_decision(decision))
-        process.restep(again, event_again, recorded)
+        routing.restep(again, event_again, recorded)
     assert list(again.rows()) == list(company.state.rows())
     afresh = State("c1")
     for event, decision in company.log:
-        assert codec.encode_decision(process.step(afresh, event)) == codec.encode_decision(decision)
+        assert codec.encode_decision(routing.step(afresh, event)) == codec.encode_decision(decision)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.engines.sqlite import SqliteLog
-from streams.log import NewRecord, TopicPartition
-from streams.topics import TopicSpec
+from streams.log.interface import NewRecord, TopicPartition
+from streams.log.sqlite import SqliteLog
+from streams.log.topics import TopicSpec
 
 SPEC = TopicSpec("t", "connection", 1, None, "a test")
 

@@ -4,9 +4,9 @@ import asyncio
 import os
 import stat
 
-from streams.engines.sqlite import SqliteLog, engine
-from streams.engines.sqlite.doorbell import Doorbell
-from streams.log import NewRecord
+from streams.log.interface import NewRecord
+from streams.log.sqlite import SqliteLog, engine
+from streams.log.sqlite.doorbell import Doorbell
 
 RECORD = NewRecord("t", b"k", b"v")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streams.engines.guard import CommitGuard
-from streams.log import Batch, LogCorrupt, Record, TopicPartition
+from streams.log.guard import CommitGuard
+from streams.log.interface import Batch, LogCorrupt, Record, TopicPartition
 
 TP = TopicPartition("t", 0)
 

@@ -15,14 +15,13 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 from kafka_secured import Secured
 
-from streams.engines.kafka import KafkaLog, provision
-from streams.engines.kafka.access import Access
-from streams.engines.kafka.admin import Admin
-from streams.engines.kafka.brokers import reach
-from streams.log import LogDenied, LogUnavailable, NewRecord, TopicPartition
-from streams.opened import GROUP
-from streams.settings import Kafka, SettingsError
-from streams.topics import Topics, TopicSpec
+from streams.log.interface import LogDenied, LogUnavailable, NewRecord, TopicPartition
+from streams.log.kafka import KafkaLog, provision
+from streams.log.kafka.access import Access
+from streams.log.kafka.admin import Admin
+from streams.log.kafka.brokers import reach
+from streams.log.topics import Topics, TopicSpec
+from streams.settings import GROUP, Kafka, SettingsError
 
 PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
 ROLES = ("gateway", "worker", "executor", "web", "tools", "topics apply")

@@ -12,10 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from kafka_secured import Secured
 
-from streams.engines.kafka import KafkaLog
-from streams.engines.kafka.access import Access
-from streams.engines.kafka.brokers import check_versions
-from streams.log import (
+from streams.log.interface import (
     Limits,
     LogDenied,
     LogError,
@@ -27,8 +24,11 @@ from streams.log import (
     RecordTooLarge,
     TopicPartition,
 )
+from streams.log.kafka import KafkaLog
+from streams.log.kafka.access import Access
+from streams.log.kafka.brokers import check_versions
+from streams.log.topics import TopicSpec
 from streams.settings import Kafka
-from streams.topics import TopicSpec
 
 T = TypeVar("T")
 SECRET = "correct-horse"

@@ -6,12 +6,12 @@ import threading
 import pytest
 from aiokafka import AIOKafkaConsumer, errors
 
-from streams.engines import open_log
-from streams.engines.kafka import KafkaLog
-from streams.engines.kafka.control import Control, topic
-from streams.log import LogCorrupt, LogDenied, LogNotReady, LogUnavailable, NewRecord, TopicPartition, UnknownTopic
+from streams.log.engines import open_log
+from streams.log.interface import LogCorrupt, LogDenied, LogNotReady, LogUnavailable, NewRecord, TopicPartition, UnknownTopic
+from streams.log.kafka import KafkaLog
+from streams.log.kafka.control import Control, topic
+from streams.log.topics import TopicSpec
 from streams.settings import Kafka
-from streams.topics import TopicSpec
 
 ONE_COPY = Kafka(replication=1, min_insync=1)
 

@@ -10,13 +10,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streams.engines.kafka import KafkaLog, control, provision
-from streams.engines.kafka.access import Access
-from streams.engines.kafka.admin import Admin
-from streams.log import Limits, NewRecord, RecordTooLarge, TopicMismatch, UnknownTopic
-from streams.log import TopicPartition as LogPartition
+from streams.log.interface import Limits, NewRecord, RecordTooLarge, TopicMismatch, UnknownTopic
+from streams.log.interface import TopicPartition as LogPartition
+from streams.log.kafka import KafkaLog, control, provision
+from streams.log.kafka.access import Access
+from streams.log.kafka.admin import Admin
+from streams.log.topics import TOPICS, Topics, TopicSpec
 from streams.settings import Kafka
-from streams.topics import TOPICS, Topics, TopicSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
 AT = "2026-03-02T08:00:00.000Z"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.app import HandlerSpec, Worker
-from streams.engines import open_log
-from streams.log import NewRecord, TopicPartition
+from streams.log.engines import open_log
+from streams.log.interface import NewRecord, TopicPartition
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker
 from streams.settings import Kafka
-from streams.topics import TopicSpec
 
 PARTITIONS = 4
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.app import HandlerSpec, Worker, WorkerFailed
-from streams.engines.sqlite import SqliteLog, engine, group_commit
-from streams.engines.sqlite.storage import Storage
-from streams.log import Limits, LogClosed, LogCorrupt, LogFull, LogOverloaded, LogUnavailable, NewRecord, ReadOutOfRange
-from streams.topics import TopicSpec
+from streams.log.interface import Limits, LogClosed, LogCorrupt, LogFull, LogOverloaded, LogUnavailable, NewRecord, ReadOutOfRange
+from streams.log.sqlite import SqliteLog, engine, group_commit
+from streams.log.sqlite.storage import Storage
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 
 SPEC = TopicSpec("t", "connection", 1, None, "a test")
 RECORD = NewRecord("t", b"k", b"v")
@@ -106,9 +106,9 @@ async def test_a_full_disk_acknowledges_nothing_and_works_again_with_room(log, p
 
 FILL = """
 import asyncio, os, resource, sys
-from streams.engines.sqlite import SqliteLog
-from streams.log import LogError, NewRecord
-from streams.topics import TopicSpec
+from streams.log.sqlite import SqliteLog
+from streams.log.interface import LogError, NewRecord
+from streams.log.topics import TopicSpec
 async def main(path, limit):
     async with SqliteLog(path) as log:
         await log.ensure_topics([TopicSpec("t", "connection", 1, None, "a test")])

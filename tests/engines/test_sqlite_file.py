@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.engines import open_log
-from streams.engines.sqlite import SqliteLog, backup, mark_moved, mark_restored, place, restore, schema
-from streams.log import (
+from streams.log.engines import open_log
+from streams.log.interface import (
     LogClosed,
     LogCorrupt,
     LogError,
@@ -28,6 +27,7 @@ from streams.log import (
     TopicPartition,
     UnknownTopic,
 )
+from streams.log.sqlite import SqliteLog, backup, mark_moved, mark_restored, place, restore, schema
 
 RECORD = NewRecord("t", b"k", b"v")
 
@@ -71,7 +71,7 @@ async def test_a_path_with_odd_characters_is_the_same_file_by_url(tmp_path):
 
 async def test_several_processes_may_make_the_file_at_once(path):
     code = (
-        "import asyncio, sys\nfrom streams.engines.sqlite import SqliteLog\n"
+        "import asyncio, sys\nfrom streams.log.sqlite import SqliteLog\n"
         "async def main():\n async with SqliteLog(sys.argv[1]) as log: print(log.incarnation)\nasyncio.run(main())"
     )
     makers = [subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) for _ in range(4)]
@@ -112,8 +112,8 @@ def as_nobody(code: str, *arguments: object) -> str:
 
 TRY_APPEND = """
 import asyncio, os, sys
-from streams.engines.sqlite import SqliteLog
-from streams.log import NewRecord, LogError
+from streams.log.sqlite import SqliteLog
+from streams.log.interface import NewRecord, LogError
 path = sys.argv[1]
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -196,7 +196,7 @@ def test_this_machines_own_mounts_can_be_read(tmp_path):
 
 async def test_a_group_has_one_worker_and_is_free_when_its_process_dies(log):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom streams.engines.sqlite.place import hold_group\n"
+        "import sys\nfrom pathlib import Path\nfrom streams.log.sqlite.place import hold_group\n"
         "hold = hold_group(Path(sys.argv[1]), 'g')\nhold.__enter__()\nprint('held', flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, log.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

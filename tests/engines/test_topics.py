@@ -4,9 +4,9 @@ from functools import cached_property
 
 import pytest
 
-from streams import log as log_module
-from streams.log import LogError
-from streams.topics import TOPICS, Topics, TopicSpec
+from streams.log import interface as log_module
+from streams.log.interface import LogError
+from streams.log.topics import TOPICS, Topics, TopicSpec
 
 
 def test_all_topics_have_one_partition_count_and_the_prefix():

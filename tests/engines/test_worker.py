@@ -11,10 +11,10 @@ from faust import App
 from faust.exceptions import ImproperlyConfigured
 from faust.types.enums import ProcessingGuarantee
 
-from streams.app import HandlerSpec, Worker, WorkerFailed
-from streams.engines.sqlite.transport import Transport
-from streams.log import LogLocked, NewRecord, TopicPartition
-from streams.topics import TopicSpec
+from streams.log.interface import LogLocked, NewRecord, TopicPartition
+from streams.log.sqlite.transport import Transport
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 
 
 async def ignore(batch) -> None:
@@ -72,7 +72,7 @@ async def test_a_cancelled_agent_does_not_lose_the_batch_it_had(log, tp):
 
 
 def test_a_stock_app_and_exactly_once_are_refused():
-    with pytest.raises(ImproperlyConfigured, match=r"runs under streams\.app only"):
+    with pytest.raises(ImproperlyConfigured, match=r"runs under streams\.log\.worker only"):
         Transport(["sqlite:///x.db"], App("stock", broker="sqlite:///x.db", autodiscover=False))
     once = SimpleNamespace(conf=SimpleNamespace(processing_guarantee=ProcessingGuarantee.EXACTLY_ONCE))
     with pytest.raises(ImproperlyConfigured, match="no exactly_once"):
@@ -99,10 +99,10 @@ async def test_fausts_own_producer_and_offsets_speak_for_the_log(log, tp):
 
 ABANDON = """
 import asyncio, sys
-from streams.app import HandlerSpec, Worker
-from streams.engines.sqlite import SqliteLog
-from streams.log import NewRecord
-from streams.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker
+from streams.log.sqlite import SqliteLog
+from streams.log.interface import NewRecord
+from streams.log.topics import TopicSpec
 async def handle(batch): pass
 async def main():
     log = SqliteLog(sys.argv[1])

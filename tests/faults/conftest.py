@@ -15,13 +15,13 @@ import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from adapters.clock import SystemClock
-from streams.engines.kafka import provision
-from streams.engines.kafka.access import Access
-from streams.keys import GOCARDLESS_TOKEN
-from streams.log import TopicPartition
-from streams.records import ID_HEADER, header
+from streams.credentials import GOCARDLESS_TOKEN
+from streams.log.interface import TopicPartition
+from streams.log.kafka import provision
+from streams.log.kafka.access import Access
+from streams.log.records import ID_HEADER, header
+from streams.log.topics import Topics
 from streams.settings import load
-from streams.topics import Topics
 
 PARTITIONS = 2
 

@@ -9,8 +9,9 @@ import signal
 import sys
 
 from streams.cli import main
-from streams.engines.kafka import KafkaLog
-from streams.stages import desk, gateway
+from streams.log.kafka import KafkaLog
+from streams.stages import api_access as desk
+from streams.stages import gateway
 
 changes = json.loads(sys.argv[1])
 if "lease_s" in changes:
@@ -20,7 +21,7 @@ if "append_timeout_s" in changes:
 if "delivery_limit_s" in changes:
     KafkaLog.__init__.__kwdefaults__["delivery_limit_s"] = changes["delivery_limit_s"]
 if "stalls" in changes:
-    from streams.engines.kafka import transport
+    from streams.log.kafka import transport
 
     fetch = transport._Thread.getmany
     stalled = []

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from projections.store import open_store
+from projections.store.store import open_store
 
 _TESTS = Path(__file__).parents[1]
 

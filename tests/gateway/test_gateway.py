@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.vault import Keyring, Vault, new_key
-from streams import keys
+from streams import credentials as keys
 from streams.stages import gateway
 
 EMPTY = b'{"events":[]}'

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import orjson
 from sqlalchemy import text
 
-from domain import events, process
-from projections.standstills import Standstills
+from domain import events, routing
+from projections.work.halts import Standstills
 from streams.settings import Calls
 
 
@@ -43,7 +43,7 @@ async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gate
     def raising(state, event):
         raise ValueError("a rule that does not hold")
 
-    monkeypatch.setattr(process, "step", raising)
+    monkeypatch.setattr(routing, "step", raising)
     await program.shop.tell(program.seen("PM1"))
     await program.decide()
     with program.store.write() as writer:

@@ -5,10 +5,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from domain.state import DiscrepancyRow
-from projections.errors import StoreUnavailable
-from projections.store import open_store
-from projections.tables import STATE
-from streams.web import Web
+from projections.store.errors import StoreUnavailable
+from projections.store.store import open_store
+from projections.store.tables import STATE
+from streams.web.pages import Web
 
 
 @pytest.fixture

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from projections.queries import Queries
-from projections.store import open_store
-from streams import demo, demo_result
-from streams.demo import Program, World
-from streams.demo_result import CONNECTION
-from streams.log import TopicPartition
-from streams.month import Month
-from streams.opened import opened_log
-from streams.topics import Topics
+from projections.store.store import open_store
+from streams.demo import demo
+from streams.demo import result as demo_result
+from streams.demo.demo import Program, World
+from streams.demo.month import Month
+from streams.demo.result import CONNECTION
+from streams.log.interface import TopicPartition
+from streams.log.topics import Topics
+from streams.operate.installation import opened_log
 
 #: Small enough for a minute, large enough for every kind of fact: both currencies, an invitation, both unhappy ends.
 SHORT = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from streams import demo_folder
+from streams.demo import folder as demo_folder
 
 
 def ask(*words, timeout_s=120):

@@ -3,8 +3,8 @@
 import due_day
 import pytest
 
-from streams import demo
-from streams.demo import Program
+from streams.demo import demo
+from streams.demo.demo import Program
 
 #: A decision must stay far below what the log takes (8 MB) however many are due.
 LARGEST = 1024 * 1024

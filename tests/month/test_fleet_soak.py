@@ -6,7 +6,7 @@ import fleet
 import pytest
 
 from streams import failpoints
-from streams.month import Month
+from streams.demo.month import Month
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

@@ -6,8 +6,8 @@ import dataclasses
 import fleet
 import pytest
 
-from streams import demo
-from streams.engines.kafka import KafkaLog, control
+from streams.demo import demo
+from streams.log.kafka import KafkaLog, control
 
 #: In the midst of debits, confirmations and payouts.
 _MOVED_AT = "2026-03-11T13:00:00.000000Z"

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from domain import times
-from projections.rebuild import compare
-from projections.store import open_store
-from streams import demo
+from projections.state.rebuild import compare
+from projections.store.store import open_store
+from streams.demo import demo
 
 
 def command(*words):

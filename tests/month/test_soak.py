@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from streams import failpoints
-from streams.month import Month
+from streams.demo.month import Month
 
 WHOLE = Month()
 

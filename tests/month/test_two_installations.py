@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from streams import demo, demo_result, month
-from streams.demo import Program
+from streams.demo import demo, month
+from streams.demo import result as demo_result
+from streams.demo.demo import Program
 
 PLAN = month.Month(customers=6, invoices=14, days=9, drain_days=16, invited_every=99, fail_before=0, fail_after=0, faults=False)
 

@@ -16,9 +16,9 @@ from domain.commands import Command, CreatePayment, ReadInvoice
 from domain.decisions import Decision, Entry, Line
 from domain.envelope import Event
 from domain.events import Outcome, PaymentRead
-from projections import migrate
-from projections.store import Store, open_store
-from projections.tables import metadata
+from projections.store import migrate
+from projections.store.store import Store, open_store
+from projections.store.tables import metadata
 
 NOW = "2026-03-02T09:00:00.000Z"
 

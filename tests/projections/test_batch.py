@@ -5,13 +5,13 @@ import sqlalchemy as sa
 
 from domain.decisions import Decision
 from domain.state import KINDS, Balance, Payment
-from projections import batch as batches
-from projections.batch import OwnedPartition, event_digest, take
-from projections.errors import StoreFenced
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.standstills import Standstills
-from projections.store import Store
+from projections.state import batch as batches
+from projections.state.batch import OwnedPartition, event_digest, take
+from projections.store.errors import StoreFenced
+from projections.store.store import Store
+from projections.work.halts import Standstills
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 
 def _fold(own: OwnedPartition, make, numbers: range, *, commit: bool = True) -> None:
@@ -274,7 +274,7 @@ def test_the_cache_is_bounded(store: Store, make, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_hot_statement_reads_a_whole_table(sqlite_url: str, make) -> None:
-    from projections.store import open_store
+    from projections.store.store import open_store
 
     with open_store(sqlite_url) as store:
         own = take(store, "core", "events", 0)

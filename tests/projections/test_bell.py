@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from servers_found import Missing
 
-from projections import bell as bells
-from projections.batch import take
-from projections.bell import NAMES, Bell, open_bell
-from projections.errors import StoreError
-from projections.outbox import Outbox
-from projections.store import Store, open_store
+from projections.state.batch import take
+from projections.store import wakeups as bells
+from projections.store.errors import StoreError
+from projections.store.store import Store, open_store
+from projections.store.wakeups import NAMES, Bell, open_bell
+from projections.work.outbox import Outbox
 
 
 def _heard(bell: Bell, within_s: float = 5.0) -> set[str]:

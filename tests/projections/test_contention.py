@@ -9,13 +9,13 @@ from typing import Final
 
 import psycopg
 
-from projections.batch import take
-from projections.errors import StoreFenced
-from projections.leases import Lease, Leases
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.setback import went_back
-from projections.store import open_store
+from projections.state.batch import take
+from projections.state.store_behind_log import went_back
+from projections.store.errors import StoreFenced
+from projections.store.store import open_store
+from projections.work.leases import Lease, Leases
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 #: Seconds of it. Two transactions that lock in different orders meet within the first one.
 FOR_S: Final = float(os.environ.get("CONTENTION_S", "3"))

@@ -2,14 +2,14 @@
 
 import pytest
 
-from domain import events, process
+from domain import events, routing
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
 from domain.state import KINDS, State
-from projections.batch import take
-from projections.named import rows_named
-from projections.rebuild import Rebuild, compare
-from projections.store import Store, open_store
+from projections.state.batch import take
+from projections.state.prefetch import rows_named
+from projections.state.rebuild import Rebuild, compare
+from projections.store.store import Store, open_store
 
 _DAY = "2026-03-02"
 
@@ -58,8 +58,8 @@ def test_rows_and_dictionaries_end_in_the_same_state(store: Store, make, size: i
             part = story[start : start + size]
             batch.prepare(part)
             for number, event in enumerate(part):
-                decision = process.step(batch.state("acme"), event)
-                assert decision == process.step(memory, event)
+                decision = routing.step(batch.state("acme"), event)
+                assert decision == routing.step(memory, event)
                 batch.record(start + number, event, decision)
             batch.commit(start + len(part))
     own.clear()
@@ -75,13 +75,13 @@ def test_a_rebuild_from_recorded_decisions_is_equal(sqlite_url: str, tmp_path, m
         recorded = []
         with own.batch(0) as batch:
             for offset, event in enumerate(story):
-                recorded.append(process.step(batch.state("acme"), event))
+                recorded.append(routing.step(batch.state("acme"), event))
                 batch.record(offset, event, recorded[-1])
             batch.commit(len(story))
         with Rebuild(again, "core", "events", make.now) as rebuild:
             rebuild.prepare(story)
             for offset, (event, decision) in enumerate(zip(story, recorded, strict=True)):
-                process.restep(rebuild.state("acme"), event, None if decision.empty else decision)
+                routing.restep(rebuild.state("acme"), event, None if decision.empty else decision)
                 rebuild.record(0, offset, event, decision)
             rebuild.finish({0: len(story)}, {0: len(story) - 1})
         assert compare(live, again) == []

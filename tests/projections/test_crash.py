@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from domain.state import Payment
-from projections.batch import OwnedPartition, take
-from projections.queue import Queue
-from projections.store import open_store
+from projections.state.batch import OwnedPartition, take
+from projections.store.store import open_store
+from projections.work.queue import Queue
 
 
 @pytest.fixture

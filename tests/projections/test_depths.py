@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from projections import depths
-from projections.polls import Poll, Polls
-from projections.store import Store
-from projections.tables import command_queue, outbox
+from projections import backlog as depths
+from projections.store.store import Store
+from projections.store.tables import command_queue, outbox
+from projections.work.polls import Poll, Polls
 
 NOW = "2026-03-02T09:00:00.000Z"
 EARLIER = "2026-03-02T08:58:30.000Z"

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from domain.state import Balance, Payment
-from projections.batch import OwnedPartition, take
-from projections.errors import StoreFenced, StoreUnavailable
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.rebuild import Rebuild, compare
-from projections.store import Store, open_store
+from projections.state.batch import OwnedPartition, take
+from projections.state.rebuild import Rebuild, compare
+from projections.store.errors import StoreFenced, StoreUnavailable
+from projections.store.store import Store, open_store
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 END = 60
 

@@ -1,9 +1,9 @@
 """What outlives a rebuild: sealed credentials, budgets, polls."""
 
-from projections.budgets import Budgets
-from projections.polls import Poll, Polls
-from projections.secrets import Secrets
-from projections.store import Store
+from projections.store.store import Store
+from projections.work.budgets import Budgets
+from projections.work.polls import Poll, Polls
+from projections.work.secrets import Secrets
 
 
 def test_sealed_bytes_come_back_as_they_were(store: Store) -> None:

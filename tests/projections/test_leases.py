@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from domain.times import add_seconds
-from projections.errors import LeaseLost, StoreFenced
-from projections.leases import Held, Lease, Leases
-from projections.store import Store, open_store
+from projections.store.errors import LeaseLost, StoreFenced
+from projections.store.store import Store, open_store
+from projections.work.leases import Held, Lease, Leases
 
 
 @pytest.fixture

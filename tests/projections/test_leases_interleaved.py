@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from domain import times
-from projections.batch import take
-from projections.errors import LeaseLost
-from projections.leases import Held, Lease, Leases
-from projections.outbox import Outbox
-from projections.queue import Queue, Queued
-from projections.store import Store, open_store
+from projections.state.batch import take
+from projections.store.errors import LeaseLost
+from projections.store.store import Store, open_store
+from projections.work.leases import Held, Lease, Leases
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue, Queued
 
 TTL_S = 60
 DEADLINE_S = 20

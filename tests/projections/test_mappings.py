@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
 from domain.state import KINDS, Contact, DiscrepancyRow, Payment, PaymentFact
-from projections import mappings
-from projections.batch import take
-from projections.errors import StoreCorrupt
-from projections.lookups import chunks
-from projections.mappings import RowSource, read_state
-from projections.rows import CODECS
-from projections.store import Store
+from projections.state import mappings
+from projections.state.batch import take
+from projections.state.mappings import RowSource, read_state
+from projections.store.errors import StoreCorrupt
+from projections.store.rows import CODECS
+from projections.store.select_in import chunks
+from projections.store.store import Store
 
 _VALUES = {"text": "Ünïcode \x00 ' %s ?", "integer": 10**15, "boolean": True}
 

@@ -10,9 +10,9 @@ from alembic import command
 
 from domain import lists
 from domain.state import DebitDay, PayerMonth
-from projections import migrate
-from projections.mappings import read_state
-from projections.store import open_store, upgrade_store
+from projections.state.mappings import read_state
+from projections.store import migrate
+from projections.store.store import open_store, upgrade_store
 
 CONNECTION = "acme"
 AT = "2026-03-01T23:30:00.000Z"  # the second of March in Auckland

@@ -3,11 +3,11 @@
 import pytest
 
 from domain.codec import decode_decision
-from projections.batch import take
-from projections.errors import StoreFenced
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.store import Store
+from projections.state.batch import take
+from projections.store.errors import StoreFenced
+from projections.store.store import Store
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 
 def _decide(store: Store, make, offsets: list[int], next_offset: int, partition: int = 0) -> None:

@@ -8,17 +8,17 @@ import pytest
 import sqlalchemy as sa
 
 from domain.state import KINDS, Payment, TimerRow
-from projections.batch import processed, take
-from projections.budgets import Budgets
-from projections.leases import Lease, Leases
-from projections.mappings import RowSource
-from projections.outbox import Outbox
-from projections.polls import Poll, Polls
 from projections.queries import Queries
-from projections.queue import Queue
-from projections.standstills import Standstills
-from projections.store import Store, open_store
-from projections.tables import STATE, command_queue, event_ids, ledger_entries, ledger_lines, metadata, outbox, poll_rows
+from projections.state.batch import processed, take
+from projections.state.mappings import RowSource
+from projections.store.store import Store, open_store
+from projections.store.tables import STATE, command_queue, event_ids, ledger_entries, ledger_lines, metadata, outbox, poll_rows
+from projections.work.budgets import Budgets
+from projections.work.halts import Standstills
+from projections.work.leases import Lease, Leases
+from projections.work.outbox import Outbox
+from projections.work.polls import Poll, Polls
+from projections.work.queue import Queue
 
 #: Rows of each large table. Fewer: a walk over one is as cheap as a look. More: filling them takes longer.
 ROWS: Final = 6_000

@@ -14,10 +14,10 @@ from servers_found import Missing
 from sqlalchemy.engine import URL
 
 from domain.state import Payment
-from projections.batch import OwnedPartition, take
-from projections.engines import engine_of
-from projections.errors import StoreError, StoreFenced, StoreUnavailable
-from projections.store import Store, open_store
+from projections.state.batch import OwnedPartition, take
+from projections.store.databases import engine_of
+from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
+from projections.store.store import Store, open_store
 
 
 def _fold(own: OwnedPartition, make, count: int = 1) -> None:
@@ -159,7 +159,7 @@ def test_a_server_that_is_killed_and_comes_back(own_server, make, rows_of) -> No
 
 
 def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(stored_url: str, make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("projections.engines._IDLE_MS", 300)
+    monkeypatch.setattr("projections.store.databases._IDLE_MS", 300)
     with open_store(stored_url) as paused, open_store(stored_url) as successor:
         own = take(paused, "core", "events", 0)
 

@@ -16,9 +16,9 @@ from domain.state import (
     PayoutItemRow,
     TimerRow,
 )
-from projections.batch import take
 from projections.queries import Month, Queries
-from projections.store import Store
+from projections.state.batch import take
+from projections.store.store import Store
 
 
 def _rows() -> dict[str, list]:

@@ -5,13 +5,13 @@ import pytest
 import sqlalchemy as sa
 
 from domain.commands import Command
-from projections.batch import take
-from projections.errors import LeaseLost, StoreFenced
-from projections.leases import Lease, Leases
-from projections.outbox import Outbox
-from projections.queue import Queue, Queued
-from projections.standstills import Standstills
-from projections.store import Store
+from projections.state.batch import take
+from projections.store.errors import LeaseLost, StoreFenced
+from projections.store.store import Store
+from projections.work.halts import Standstills
+from projections.work.leases import Lease, Leases
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue, Queued
 
 SOON = "2026-03-02T09:00:10.000Z"
 LATER = "2026-03-02T10:00:00.000Z"
@@ -220,7 +220,7 @@ def test_nothing_is_sent_before_the_api_was_caught_up_with(store: Store, make, a
 
 
 def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
-    from projections.store import open_store
+    from projections.store.store import open_store
 
     with open_store(sqlite_url) as store:
         seen: list[tuple[str, object]] = []

@@ -4,9 +4,9 @@ import sys
 from importlib import util
 from pathlib import Path
 
-from domain import process
-from projections.batch import take
-from projections.mappings import RowSource
+from domain import routing
+from projections.state.batch import take
+from projections.state.mappings import RowSource
 
 #: Single reads for each event. On a server each is a round trip; without names for what is not there yet there was one for every second event.
 MOST = 0.05
@@ -32,7 +32,7 @@ def test_a_month_is_decided_with_hardly_a_single_read(store, monkeypatch):
         with own.batch(start) as batch:
             batch.prepare(part)
             for offset, event in enumerate(part, start):
-                batch.record(offset, event, process.step(batch.state(event.connection), event))
+                batch.record(offset, event, routing.step(batch.state(event.connection), event))
             batch.commit(start + len(part))
     assert len(story) > 300
     assert 0 < len(asked) < MOST * len(story), sorted(asked)

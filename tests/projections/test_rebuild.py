@@ -7,15 +7,15 @@ import pytest
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.state import Balance, Payment, State
-from projections import rebuild as rebuilds
-from projections.batch import take
-from projections.errors import StoreFenced, StoreIsBackup
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.rebuild import Rebuild, compare
-from projections.secrets import Secrets
-from projections.standstills import Standstills
-from projections.store import Store, open_store
+from projections.state import rebuild as rebuilds
+from projections.state.batch import take
+from projections.state.rebuild import Rebuild, compare
+from projections.store.errors import StoreFenced, StoreIsBackup
+from projections.store.store import Store, open_store
+from projections.work.halts import Standstills
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
+from projections.work.secrets import Secrets
 
 Logged = list[tuple[int, Event, Decision | None]]
 

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from domain.state import KINDS
-from projections import migrate
-from projections.errors import StoreVersion
-from projections.store import Store, open_store
-from projections.tables import PROJECTIONS, STATE, metadata
+from projections.store import migrate
+from projections.store.errors import StoreVersion
+from projections.store.store import Store, open_store
+from projections.store.tables import PROJECTIONS, STATE, metadata
 
 
 def _condition(index: Any) -> str:

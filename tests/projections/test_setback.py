@@ -6,13 +6,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from projections.batch import OwnedPartition, take
-from projections.errors import StoreFenced
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.setback import went_back
-from projections.standstills import Standstills
-from projections.store import Store, open_store
+from projections.state.batch import OwnedPartition, take
+from projections.state.store_behind_log import went_back
+from projections.store.errors import StoreFenced
+from projections.store.store import Store, open_store
+from projections.work.halts import Standstills
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 LATER = "2026-03-02T10:00:00.000Z"
 

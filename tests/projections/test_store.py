@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from projections.batch import take
-from projections.errors import StoreCorrupt, StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreUnavailable
-from projections.outbox import Outbox
-from projections.queue import Queue
-from projections.standstills import Standstills
-from projections.store import Store, open_store
-from projections.tables import meta
+from projections.state.batch import take
+from projections.store.errors import StoreCorrupt, StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreUnavailable
+from projections.store.store import Store, open_store
+from projections.store.tables import meta
+from projections.work.halts import Standstills
+from projections.work.outbox import Outbox
+from projections.work.queue import Queue
 
 
 def test_a_write_that_raises_leaves_nothing(store: Store) -> None:

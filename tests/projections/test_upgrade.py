@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from projections import migrate
-from projections.batch import take
-from projections.errors import StoreError, StoreFenced, StoreOutdated, StoreVersion
-from projections.store import open_store, upgrade_store
+from projections.state.batch import take
+from projections.store import migrate
+from projections.store.errors import StoreError, StoreFenced, StoreOutdated, StoreVersion
+from projections.store.store import open_store, upgrade_store
 
 #: This program's version of the schema, and the one after it.
 PRESENT = migrate.HEAD

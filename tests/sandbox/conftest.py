@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.sandbox.barrier import Barrier
-from adapters.sandbox.control import serving
-from adapters.sandbox.gocardless import gocardless_app
-from adapters.sandbox.world import World
+from sandbox.barrier import Barrier
+from sandbox.control import serving
+from sandbox.gocardless import gocardless_app
+from sandbox.world import World
 
 
 class Receiver:

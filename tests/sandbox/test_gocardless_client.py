@@ -10,8 +10,8 @@ import gocardless_pro
 import pytest
 from gocardless_pro import errors
 
-from adapters.sandbox.gocardless import gocardless_app
-from adapters.sandbox.world import World
+from sandbox.gocardless import gocardless_app
+from sandbox.world import World
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.gocardless import gocardless_app
-from adapters.sandbox.world import World
+from sandbox.gocardless import gocardless_app
+from sandbox.world import World
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 SECRET = "ED7D658C-D8EB-4941-948B-3973214F2D49"

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.sandbox.gocardless import gocardless_app
-from adapters.sandbox.world import World
+from sandbox.gocardless import gocardless_app
+from sandbox.world import World
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 

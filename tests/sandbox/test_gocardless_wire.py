@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.gocardless import gocardless_app
-from adapters.sandbox.world import World
+from sandbox.gocardless import gocardless_app
+from sandbox.world import World
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 OTHER = {"Authorization": "Bearer other", "GoCardless-Version": "2015-07-06"}

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.sandbox import barrier
-from adapters.sandbox.http import json_response, kernel_middleware
-from adapters.sandbox.world import World, iso_utc
+from sandbox import barrier
+from sandbox.http import json_response, kernel_middleware
+from sandbox.world import World, iso_utc
 
 START = "2026-01-05T08:00:00.000000Z"
 

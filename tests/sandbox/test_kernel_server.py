@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from adapters.sandbox.server import SandboxConfig, running_sandbox
+from sandbox.server import SandboxConfig, running_sandbox
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ async def test_both_addresses_share_one_clock() -> None:
 async def test_as_a_process_it_says_where_it_is_and_ends_when_told(ending: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "adapters.sandbox", "--seed", "3", "--start", "2026-03-02T09:00:00Z"),
+        *("-m", "sandbox", "--seed", "3", "--start", "2026-03-02T09:00:00Z"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -4,14 +4,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from adapters.sandbox.calendars import (
+from sandbox.calendars import (
     add_working_days,
     is_working_day,
     london_day,
     london_time,
     working_day_on_or_after,
 )
-from adapters.sandbox.world import DEFAULT_START, World, iso_utc, parse_utc
+from sandbox.world import DEFAULT_START, World, iso_utc, parse_utc
 
 HOUR = timedelta(hours=1)
 

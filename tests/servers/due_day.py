@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from streams import demo
-from streams.demo import Program, World
-from streams.demo_result import CONNECTION
-from streams.log import TopicPartition
-from streams.month import Month
-from streams.opened import opened_log
-from streams.records import header
-from streams.topics import Topics
+from streams.demo import demo
+from streams.demo.demo import Program, World
+from streams.demo.month import Month
+from streams.demo.result import CONNECTION
+from streams.log.interface import TopicPartition
+from streams.log.records import header
+from streams.log.topics import Topics
+from streams.operate.installation import opened_log
 
 #: One customer with a mandate; what it owes comes from `owe`.
 PLAN = Month(customers=1, invoices=0, days=2, drain_days=1, fail_before=0, fail_after=0, faults=False)

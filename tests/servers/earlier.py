@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from streams.demo import Program, World
-from streams.month import Month
+from streams.demo.demo import Program, World
+from streams.demo.month import Month
 
 WHEELS = Path(__file__).parents[1] / "compat"
 

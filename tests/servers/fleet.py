@@ -16,17 +16,17 @@ import sqlalchemy as sa
 from kafka_brokers import Cluster
 from postgres_servers import Databases
 
-from projections.engines import engine_of
-from projections.store import Store, open_store
-from projections.tables import meta, positions
-from streams import demo
-from streams.demo import Engines, Program, World
-from streams.demo_result import CONNECTION
-from streams.log import NewRecord, TopicPartition
-from streams.month import Month
-from streams.opened import opened_log
+from projections.store.databases import engine_of
+from projections.store.store import Store, open_store
+from projections.store.tables import meta, positions
+from streams.demo import demo
+from streams.demo.demo import Engines, Program, World
+from streams.demo.month import Month
+from streams.demo.result import CONNECTION
+from streams.log.interface import NewRecord, TopicPartition
+from streams.log.topics import Topics
+from streams.operate.installation import opened_log
 from streams.settings import load
-from streams.topics import Topics
 
 #: What a small company would start.
 ROLES = {"gateway": "gateway", "worker-1": "worker", "executor": "executor"}

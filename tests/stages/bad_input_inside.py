@@ -4,10 +4,10 @@ from stages_bad_input import CALLS, PAYMENT, case, read_payment
 
 from adapters.errors import TransportError
 from adapters.gocardless import translate as gocardless
-from domain import codec, events, process
-from projections.polls import Polls
-from projections.standstills import Standstills
-from streams.log import NewRecord
+from domain import codec, events, routing
+from projections.work.halts import Standstills
+from projections.work.polls import Polls
+from streams.log.interface import NewRecord
 from streams.settings import Polling
 from streams.stages.poller import Poller
 
@@ -86,14 +86,14 @@ async def unknown_type(bench):
 
 @case
 async def rule_that_raises(bench):
-    company, step = bench.company, process.step
+    company, step = bench.company, routing.step
 
     def raising(state, event):
         if event.id == "EV-bad":
             raise ArithmeticError("a rule that does not hold")
         return step(state, event)
 
-    bench.monkeypatch.setattr(process, "step", raising)
+    bench.monkeypatch.setattr(routing, "step", raising)
     await company.shop.tell(company.seen("PM1", id_="EV-bad"), company.seen("PM2", "birch"), company.seen("PM3"))
     await company.decide()
     assert [one.connection for one in Standstills(company.store).set_aside()] == ["acme"]

@@ -11,15 +11,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from servers_found import free_ports
 from stages_bad_input import NOW, case
 
-from projections.store import open_store
-from streams.assemble import Program
+from projections.store.store import open_store
+from streams.cli.command import Session
 from streams.cli.explain import explain
-from streams.cli.frame import Session
-from streams.engines.kafka import KafkaLog, control, provision
-from streams.engines.kafka.access import Access
-from streams.log import NewRecord
+from streams.log.interface import NewRecord
+from streams.log.kafka import KafkaLog, control, provision
+from streams.log.kafka.access import Access
+from streams.log.topics import Topics
+from streams.process.program import Program
 from streams.settings import Kafka
-from streams.topics import Topics
 
 #: To be found in no message.
 SECRET = "hunter2"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kafka_secured import Secured
 
-from projections.store import open_store
+from projections.store.store import open_store
 from streams.settings import Calls
 
 

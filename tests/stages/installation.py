@@ -24,27 +24,27 @@ from domain.decisions import Decision, Publication, Timer
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
 from domain.state import CommandRow, ConnectionRow, Contact, Element, Invoice, ListRow, Mandate, Payer
-from projections.batch import take
 from projections.queries import Queries
-from projections.queue import Queue
-from projections.store import open_store
-from streams.app import HandlerSpec, Worker
-from streams.engines import log_of
-from streams.keys import Credentials
-from streams.log import Batch, TopicPartition
-from streams.metrics import Metrics
-from streams.pulse import Pulse
-from streams.records import delivery_record
+from projections.state.batch import take
+from projections.store.store import open_store
+from projections.work.queue import Queue
+from streams.credentials import Credentials
+from streams.log.engines import log_of
+from streams.log.interface import Batch, TopicPartition
+from streams.log.records import delivery_record
+from streams.log.topics import Topics
+from streams.log.worker import HandlerSpec, Worker
+from streams.process.health import Health
 from streams.settings import Calls, decode
+from streams.stages.activity import Pulse
+from streams.stages.api_access import EMBEDDED_OWNER, Desk
+from streams.stages.context import Shop
 from streams.stages.core import STAGE, Core
-from streams.stages.desk import EMBEDDED_OWNER, Desk
 from streams.stages.executor import Executor
 from streams.stages.gateway import Gateway, runner
-from streams.stages.health import Health
+from streams.stages.metrics import Metrics
 from streams.stages.relay import Relay
-from streams.stages.shop import Shop
 from streams.stages.translate import Translate
-from streams.topics import Topics
 
 NOW = "2026-03-02T09:00:00.000Z"
 GROUP = "test"

@@ -14,15 +14,15 @@ from adapters.errors import TransportError
 from adapters.gocardless.client import Client
 from adapters.http import open_session
 from adapters.vault import Secret
-from projections.store import open_store
-from streams.engines import open_log
-from streams.metrics import Metrics
-from streams.pulse import Pulse
+from projections.store.store import open_store
+from streams.log.engines import open_log
+from streams.log.topics import Topics
 from streams.settings import Calls
-from streams.stages import desk
+from streams.stages import api_access as desk
+from streams.stages.activity import Pulse
+from streams.stages.context import Shop
 from streams.stages.executor import Executor
-from streams.stages.shop import Shop
-from streams.topics import Topics
+from streams.stages.metrics import Metrics
 
 
 def stop_before_the_first(step):

@@ -7,14 +7,14 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from streams.app import HandlerSpec, Worker
 from streams.cli.run import _failed, log_to_stderr
-from streams.engines.sqlite import SqliteLog
-from streams.engines.sqlite.transport import Consumer
-from streams.log import NewRecord
-from streams.metrics import Metrics
-from streams.stages.watch import LastResort, Stalled, Watch
-from streams.topics import TopicSpec
+from streams.log.interface import NewRecord
+from streams.log.sqlite import SqliteLog
+from streams.log.sqlite.transport import Consumer
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker
+from streams.process.stall_watch import LastResort, Stalled, Watch
+from streams.stages.metrics import Metrics
 
 _take = Consumer._take
 taken = asyncio.Event()

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import events
+from streams.process.health import Health
 from streams.stages.clock import MAX_JUMP_DAYS, MAX_SKEW_S, ClockStage
-from streams.stages.health import Health
 
 NINE = "2026-03-02T09:00:00.000Z"
 TEN = "2026-03-02T10:00:00.000Z"

@@ -4,15 +4,15 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from domain import codec, events, process
-from projections.errors import StoreFenced
-from projections.standstills import Standstills
-from streams.app import HandlerSpec, Worker, WorkerFailed
-from streams.log import Batch, NewRecord
+from domain import codec, events, routing
+from projections.store.errors import StoreFenced
+from projections.work.halts import Standstills
+from streams.log.interface import Batch, NewRecord
+from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 from streams.stages.core import Core
 from streams.stages.relay import Relay
 
-STEP = process.step
+STEP = routing.step
 
 
 def break_rule(monkeypatch, *event_ids):
@@ -24,7 +24,7 @@ def break_rule(monkeypatch, *event_ids):
             raise KeyError("a rule that does not hold")
         return STEP(state, event)
 
-    monkeypatch.setattr(process, "step", step)
+    monkeypatch.setattr(routing, "step", step)
 
 
 async def decided(company):
@@ -141,7 +141,7 @@ async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connecti
         decision = STEP(state, event)
         return replace(decision, closed=["x" * 1_000] * 3_000) if event.connection == "acme" else decision
 
-    monkeypatch.setattr(process, "step", boundless)
+    monkeypatch.setattr(routing, "step", boundless)
     await company.shop.tell(company.seen("PM1", id_="EV1"), company.seen("PM2", "birch", "EV2"))
     with capture_logs():
         await company.decide()

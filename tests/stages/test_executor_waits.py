@@ -9,9 +9,9 @@ import pytest
 from adapters import budgets
 from adapters.errors import CredentialError, TransportError
 from domain import commands, times
-from projections.errors import StoreFenced
-from projections.leases import Leases
-from streams.log import LogClosed
+from projections.store.errors import StoreFenced
+from projections.work.leases import Leases
+from streams.log.interface import LogClosed
 from streams.settings import Calls
 from streams.stages.executor import Executor
 from streams.stages.refusals import refusals

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from projections import depths
-from projections.errors import StoreUnavailable
-from projections.standstills import Standstills
-from streams import metrics
-from streams.log import LogUnavailable
-from streams.stages import health
-from streams.stages.health import Health
-from streams.stages.probe import Probe
-from streams.stages.watch import Stalled
+from projections import backlog as depths
+from projections.store.errors import StoreUnavailable
+from projections.work.halts import Standstills
+from streams.log.interface import LogUnavailable
+from streams.process import health
+from streams.process.health import Health
+from streams.process.probe import Probe
+from streams.process.stall_watch import Stalled
+from streams.stages import metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROLES = ["gateway", "worker", "executor", "web", "all"]

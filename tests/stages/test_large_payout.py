@@ -8,7 +8,7 @@ import pytest
 from growth import Tally, paid_out
 from msgspec.structs import replace
 
-from projections.mappings import RowMapping, RowSource
+from projections.state.mappings import RowMapping, RowSource
 from streams.stages.core import Core
 
 FEW = 500

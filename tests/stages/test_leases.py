@@ -11,8 +11,8 @@ from adapters import budgets
 from adapters.errors import TransportError
 from domain import commands, times
 from domain.state import Payout
-from projections.leases import Held, Leases
-from projections.polls import Polls
+from projections.work.leases import Held, Leases
+from projections.work.polls import Polls
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller

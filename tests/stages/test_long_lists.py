@@ -6,7 +6,7 @@ import pytest
 
 from adapters import budgets
 from domain import commands
-from projections.polls import Polls
+from projections.work.polls import Polls
 from streams.settings import Calls, Polling
 from streams.stages.executor import WALK_KEPT_S, Executor
 from streams.stages.poller import Poller

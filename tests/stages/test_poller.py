@@ -6,9 +6,9 @@ import pytest
 
 from adapters.errors import CredentialError, TransportError
 from domain import commands
-from projections.polls import Polls
-from projections.standstills import Standstills
-from streams.log import LogUnavailable
+from projections.work.halts import Standstills
+from projections.work.polls import Polls
+from streams.log.interface import LogUnavailable
 from streams.settings import Calls, Polling
 from streams.stages.poller import KINDS, Poller
 
@@ -316,7 +316,7 @@ async def test_sweeps_leave_the_budget_to_what_matters_more(company, walk):
 
 
 async def test_without_the_lease_nothing_is_asked(company, script):
-    from projections.leases import Leases
+    from projections.work.leases import Leases
 
     Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
     poller = Poller(company.shop, "zoho", {"acme": company.desk("zoho", script(), calls=CALLS)}, Polling(), CALLS)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streams.log import TopicPartition
+from streams.log.interface import TopicPartition
 
 TP = TopicPartition("events", 0)
 

@@ -4,8 +4,8 @@ import pytest
 
 from domain import codec, events
 from domain.envelope import Event
-from streams.records import event_record
-from streams.topics import Topics
+from streams.log.records import event_record
+from streams.log.topics import Topics
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from adapters.http import open_session, uptime_s
 from adapters.verdicts import Call
 from adapters.zoho.oauth import TokenState
 from domain import commands, times
-from projections.polls import Polls
-from streams.assemble import gocardless_send, zoho_send
-from streams.keys import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN
+from projections.work.polls import Polls
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN
+from streams.process.health import Health
+from streams.process.program import gocardless_send, zoho_send
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
-from streams.stages.health import Health
 from streams.stages.poller import KINDS, Poller
 from streams.stages.refusals import refusals
 

@@ -5,9 +5,9 @@ import orjson
 import pytest
 
 from domain import codec
-from projections.outbox import Outbox
-from streams.log import LogUnavailable
-from streams.records import OFFSET_HEADER, decision_records, header
+from projections.work.outbox import Outbox
+from streams.log.interface import LogUnavailable
+from streams.log.records import OFFSET_HEADER, decision_records, header
 from streams.stages.relay import Relay
 
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from projections.errors import StoreFenced, StoreUnavailable
-from projections.tables import outbox, positions
-from streams.log import LogCorrupt, LogUnavailable, TopicPartition
-from streams.pulse import Pulse
-from streams.settle import Settle
+from projections.store.errors import StoreFenced, StoreUnavailable
+from projections.store.tables import outbox, positions
+from streams.log.interface import LogCorrupt, LogUnavailable, TopicPartition
+from streams.process.quiescence import Settle
+from streams.stages.activity import Pulse
 
 DELIVERIES = "deliveries.gocardless"
 

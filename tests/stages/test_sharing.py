@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from adapters.verdicts import Answer
 from domain.state import ConnectionRow
+from streams.process.health import Health
 from streams.settings import Calls, SettingsError, decode
 from streams.stages.executor import Executor
-from streams.stages.health import Health
 
 CALLS = Calls(deadline_s=5)
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from adapters.deliveries import CallInfo, PageInfo
 from adapters.gocardless import translate as gocardless
 from domain import commands, events
-from streams.log import LogUnavailable, NewRecord
+from streams.log.interface import LogUnavailable, NewRecord
 from streams.stages import translate
 
 PROCESS = Path(__file__).with_name("process.py")
@@ -216,6 +216,6 @@ def test_what_is_parked_says_where_the_whole_is(company):
 
 
 def _record():
-    from streams.log import Record
+    from streams.log.interface import Record
 
     return Record("deliveries.gocardless", 0, 0, 0, b"acme", b"{}")

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition as KafkaPartition
 
-from streams.app import HandlerSpec, Worker
 from streams.cli.explain import explain
-from streams.engines import open_log
-from streams.engines.sqlite.transport import Consumer
-from streams.log import Batch, LogUnavailable, NewRecord, Record, TopicPartition
-from streams.metrics import Metrics
-from streams.stages.watch import GROUP_LIMIT_S, HANDLER_LIMIT_S, SILENT_FACTOR, Stalled, Watch
-from streams.topics import TopicSpec
+from streams.log.engines import open_log
+from streams.log.interface import Batch, LogUnavailable, NewRecord, Record, TopicPartition
+from streams.log.sqlite.transport import Consumer
+from streams.log.topics import TopicSpec
+from streams.log.worker import HandlerSpec, Worker
+from streams.process.stall_watch import GROUP_LIMIT_S, HANDLER_LIMIT_S, SILENT_FACTOR, Stalled, Watch
+from streams.stages.metrics import Metrics
 
 A, B = TopicPartition("events", 0), TopicPartition("events", 1)
 STALLED_AFTER_S = 120.0

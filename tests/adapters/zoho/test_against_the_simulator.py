@@ -6,10 +6,6 @@ from types import SimpleNamespace
 import pytest
 
 from adapters import http
-from adapters.sandbox.barrier import Barrier
-from adapters.sandbox.control import serving
-from adapters.sandbox.world import World
-from adapters.sandbox.zoho.app import zoho_app
 from adapters.verdicts import Done, Follow, Retry
 from adapters.zoho import pages, perform
 from adapters.zoho.client import Client
@@ -17,6 +13,10 @@ from adapters.zoho.oauth import ClientKey, TokenSource, redeem
 from adapters.zoho.translate import translate
 from domain import commands as c
 from domain.times import instant
+from sandbox.barrier import Barrier
+from sandbox.control import serving
+from sandbox.world import World
+from sandbox.zoho.app import zoho_app
 
 START = {
     "organization": {"currency_code": "GBP", "time_zone": "Europe/London"},

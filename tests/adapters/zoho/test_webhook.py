@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.zoho import notify
 from adapters.vault import Secret
 from adapters.zoho import webhook
 from adapters.zoho.webhook import verify
+from sandbox.zoho import notify
 
 VECTORS = json.loads((Path(__file__).parents[2] / "fixtures/zoho/webhook-signature-vectors.json").read_text())["vectors"]
 OLD, NEW = Secret("old", b"OldSecret123"), Secret("new", b"NewSecret123")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.world import World
-from adapters.sandbox.zoho.simulator import Simulator
+from sandbox.world import World
+from sandbox.zoho.simulator import Simulator
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.zoho.errors import ApiError
+from sandbox.zoho.errors import ApiError
 
 
 def history(shop: Any) -> list[bytes]:

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
-from adapters.sandbox.world import World
-from adapters.sandbox.zoho import zoho_app
+from sandbox.world import World
+from sandbox.zoho import zoho_app
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from adapters.sandbox.zoho.notify import Endpoint, signature
+from sandbox.zoho.notify import Endpoint, signature
 
 URL = "http://receiver.example/hook"
 SECRET = "aSecretOf20Characters"

@@ -1,0 +1,1 @@
+"""The store: one database, its tables, its versions, and its errors."""

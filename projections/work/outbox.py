@@ -1,0 +1,95 @@
+"""The outbox: decisions that are committed and not yet published. The relay reads it in order, appends, and says so here."""
+
+from functools import partial
+
+import msgspec
+import sqlalchemy as sa
+
+from projections.store.select_in import among, chunks
+from projections.store.store import Store
+from projections.store.tables import outbox, outbox_positions
+from projections.work import queue
+
+
+class Unpublished(msgspec.Struct, frozen=True):
+    """One decision to publish: `value` is the record for the topic decisions, `offset` its event's, and so the version of its public
+    records.
+    """
+
+    partition: int
+    offset: int
+    event: str
+    connection: str
+    value: bytes
+
+
+class Outbox:
+    """The relay's view of the outbox."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def unpublished(self, partition: int, limit: int) -> list[Unpublished]:
+        """The next decisions to publish, in event order; at most `limit`."""
+        query = sa.select(outbox).where(outbox.c.partition == partition).order_by(outbox.c.event_offset).limit(limit)
+        with self._store.read() as reader:
+            return [
+                Unpublished(row.partition, row.event_offset, row.event, row.connection, bytes(row.decision))
+                for row in reader.execute(query)
+            ]
+
+    def mark_published(self, decisions: list[Unpublished]) -> None:
+        """These decisions are durably in the log: their commands may be sent now. One transaction; safe to repeat.
+
+        By row and not "up to an offset": a connection that was set aside adds decisions of earlier events while later ones are under way.
+
+        Raises:
+            StoreFenced: the store was rebuilt or restored meanwhile.
+
+        """
+        if not decisions:
+            return
+        offsets: dict[int, list[int]] = {}
+        for one in decisions:
+            offsets.setdefault(one.partition, []).append(one.offset)
+        with self._store.write() as connection:
+            self._store.require_generation(connection)
+            ready = 0
+            for partition, published in sorted(offsets.items()):
+                published.sort()
+                for size, parameters in chunks(self._store, published):
+                    sql = self._store.sql(f"published {size}", partial(_published, self._store, size))
+                    connection.exec_driver_sql(sql, (partition, *parameters))
+                ready += queue.publish(self._store, connection, partition, published)
+                self._advance(connection, partition, published[-1])
+            if ready:
+                queue.ring_executors(self._store, connection)
+
+    def _advance(self, connection: sa.Connection, partition: int, offset: int) -> None:
+        held = connection.execute(sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)).scalar()
+        if held is None or held < offset:
+            connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
+
+    def oversize(self, limit_bytes: int) -> bool:
+        """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then stood for good."""
+        query = sa.select(sa.literal(1)).where(sa.func.length(outbox.c.decision) > limit_bytes).limit(1)
+        with self._store.read() as reader:
+            return reader.execute(query).scalar() is not None
+
+    def last_published(self, partition: int) -> int | None:
+        """The highest event offset whose decision was published; None before the first."""
+        with self._store.read() as reader:
+            query = sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
+            held: int | None = reader.execute(query).scalar()
+            return held
+
+    def backlog(self) -> dict[int, int]:
+        """How many decisions wait, by partition."""
+        query = sa.select(outbox.c.partition, sa.func.count()).group_by(outbox.c.partition)
+        with self._store.read() as reader:
+            return {partition: int(count) for partition, count in reader.execute(query)}
+
+
+def _published(store: Store, size: int) -> sa.ClauseElement:
+    c = outbox.c
+    return sa.delete(outbox).where(c.partition == sa.bindparam("partition_"), among(store, c.event_offset, size))

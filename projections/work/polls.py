@@ -1,0 +1,65 @@
+"""How far each poll is, and what each polled row looked like: so that only changes become events. Outlives a rebuild."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import msgspec
+import sqlalchemy as sa
+
+from projections.store.select_in import among, chunks
+from projections.store.store import Store
+from projections.store.tables import poll_rows, polls
+
+
+class Poll(msgspec.Struct, frozen=True):
+    """One poll. `cursor` "" begins anew; `due_at` when to poll next; `digest` of the last page; `head_at`: when the last complete walk to
+    the head began, "" before the first.
+    """
+
+    connection: str
+    kind: str
+    cursor: str = ""
+    due_at: str = ""
+    digest: str = ""
+    head_at: str = ""
+
+
+class Polls:
+    """Polls in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, connection: str, kind: str) -> Poll:
+        """How far a poll is; a new one when it has never run."""
+        with self._store.read() as reader:
+            row = reader.execute(sa.select(polls).where(polls.c.connection == connection, polls.c.kind == kind)).first()
+            return Poll(connection, kind) if row is None else Poll(*row)
+
+    def all(self) -> list[Poll]:
+        """Every poll that has run, by due time."""
+        with self._store.read() as reader:
+            return [Poll(*row) for row in reader.execute(sa.select(polls).order_by(polls.c.due_at, polls.c.connection, polls.c.kind))]
+
+    def save(self, poll: Poll, rows: Mapping[str, bytes] | None = None) -> None:
+        """Advance a poll, once its delivery is durable, with the digests of the rows that the delivery showed. One transaction."""
+        with self._store.write() as writer:
+            writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
+            if rows:
+                values = [(poll.connection, poll.kind, key, digest) for key, digest in rows.items()]
+                self._store.put(writer, poll_rows, values)
+
+    def digests(self, connection: str, kind: str, ids: list[str]) -> dict[str, bytes]:
+        """What these rows looked like when they were last seen; ids never seen are left out."""
+        found: dict[str, bytes] = {}
+        with self._store.read() as reader:
+            for size, parameters in chunks(self._store, ids):
+                sql = self._store.sql(f"digests {size}", partial(_digests, self._store, size))
+                found.update((key, bytes(digest)) for key, digest in reader.exec_driver_sql(sql, (connection, kind, *parameters)))
+        return found
+
+
+def _digests(store: Store, size: int) -> sa.ClauseElement:
+    c = poll_rows.c
+    own = sa.and_(c.connection == sa.bindparam("connection"), c.kind == sa.bindparam("kind"))
+    return sa.select(c.id, c.digest).where(own, among(store, c.id, size))

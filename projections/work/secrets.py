@@ -1,0 +1,39 @@
+"""Sealed credentials: encrypted bytes by (connection, name). What seals them is the vault's affair; here they are only kept."""
+
+import sqlalchemy as sa
+
+from projections.store.store import Store
+from projections.store.tables import sealed_secrets
+
+
+class Secrets:
+    """Sealed credentials in the store. They outlive a rebuild."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, connection: str, name: str) -> bytes | None:
+        """The sealed bytes, None when there are none."""
+        c = sealed_secrets.c
+        with self._store.read() as reader:
+            found = reader.execute(sa.select(c.sealed).where(c.connection == connection, c.name == name)).scalar()
+            return None if found is None else bytes(found)
+
+    def put(self, connection: str, name: str, sealed: bytes) -> None:
+        """Keep sealed bytes, in place of earlier ones; durable when it returns."""
+        with self._store.write() as writer:
+            writer.exec_driver_sql(self._store.upsert(sealed_secrets), (connection, name, sealed))
+
+    def delete(self, connection: str, name: str) -> None:
+        """Forget a credential."""
+        c = sealed_secrets.c
+        with self._store.write() as writer:
+            writer.execute(sa.delete(sealed_secrets).where(c.connection == connection, c.name == name))
+
+    def names(self) -> list[tuple[str, str]]:
+        """Every (connection, name): for the rotation of keys."""
+        c = sealed_secrets.c
+        with self._store.read() as reader:
+            return [
+                (connection, name) for connection, name in reader.execute(sa.select(c.connection, c.name).order_by(c.connection, c.name))
+            ]

@@ -1,0 +1,288 @@
+"""What every command shares: its options, one envelope for `--json`, one line for an error, the exit code, progress.
+
+A command is a function of a `Session` that returns a `Reply`; how that is shown, and what an error becomes, is decided here alone.
+"""
+
+import asyncio
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from domain import times
+from streams.cli.codes import INTERRUPTED, USAGE, NotFound
+from streams.log.engines import log_of
+from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
+
+PROGRAM: Final = "zoho-gocardless"
+
+#: Columns of a table that is not shown on a terminal. Lower: text is cut where a file would hold it. Higher: nothing.
+_PIPE_WIDTH: Final = 200
+
+_STORES: Final = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+
+T = TypeVar("T")
+
+_encode: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str).encode
+
+
+class Reply(NamedTuple):
+    """What a command answers: `data` for the envelope, `show` for people, and how it ends."""
+
+    data: Any
+    show: Callable[[Console], None]
+    exit_code: int = 0
+
+
+def text(*lines: str) -> Callable[[Console], None]:
+    """Show lines of text."""
+
+    def show(console: Console) -> None:
+        for line in lines:
+            console.print(line)
+
+    return show
+
+
+def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
+    """A plain table: readable on a terminal, cut by `awk` in a pipe."""
+    found = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        found.add_row(*row)
+    return found
+
+
+def day_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Read an option or argument that is a day; "" stays as it is."""
+    try:
+        return times.day(value).isoformat() if value else ""
+    except times.TimeError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def envelope(command: str, data: Any, error: Any = None) -> str:
+    """The one line of `--json`."""
+    return _encode({"ok": error is None, "command": command, "data": data, "error": error}).decode()
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would exit with 1; for us it is no error (`Group.main`)."""
+        raise BrokenPipeError
+
+
+class Session:
+    """What a command is given: the settings, how to show progress, how to run a coroutine, how to say something while it runs."""
+
+    def __init__(self, name: str, config: Path | None, *, as_json: bool, debug: bool) -> None:
+        self.name = name
+        self.as_json = as_json
+        self.debug = debug
+        self._config = config
+        self.console = _Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = _PIPE_WIDTH
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings. Raises `SettingsError`."""
+        if self._config is None and not any(name == FILE_VARIABLE or name.startswith(PREFIX) for name in os.environ):
+            raise SettingsError(f"the settings: none are given; name the file with --config, or in {FILE_VARIABLE}")
+        found = load(self._config)
+        if not found.store.startswith(_STORES):
+            raise SettingsError(f"the settings: store is not an address that is known; use {' or '.join(_STORES)}…")
+        try:
+            log_of(found)
+        except ValueError as error:
+            raise SettingsError(f"the settings: log: {error}") from None
+        return found
+
+    def connection(self, name: str | None) -> str:
+        """The connection that is meant: the one named, or the only one there is.
+
+        Raises:
+            NotFound: no such connection in the settings.
+            SettingsError: none, or several and none named.
+
+        """
+        names = sorted(self.settings.connections)
+        if name is not None:
+            if name not in names:
+                known = f"there are {', '.join(names)}" if names else "there is none"
+                raise NotFound(f"no connection {name[:40]!r}", "the settings", known)
+            return name
+        if len(names) != 1:
+            what = "several connections; say which with --connection" if names else "no connection; add one under [connections.NAME]"
+            raise SettingsError(f"the settings: {what}")
+        return names[0]
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run(work)
+
+    def say(self, data: Any, line: str) -> None:
+        """Something that cannot wait for the end: a line for people, or an envelope of its own."""
+        click.echo(envelope(self.name, data) if self.as_json else line)
+        with contextlib.suppress(io.UnsupportedOperation):
+            sys.stdout.flush()
+
+    def note(self, line: str) -> None:
+        """Something to know on the way, on stderr, which no envelope shares."""
+        click.echo(line, err=True)
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Count along on stderr, when that is a terminal; otherwise nothing is shown."""
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+
+
+class Command(click.Command):
+    """A command with the options that all have."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(
+                ["--config"],
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="The settings file; else the one that ZOHO_GOCARDLESS_CONFIG names.",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="One JSON envelope on stdout."),
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+        ]
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Call the function with its session, show the reply, give the exit code."""
+        name = ctx.command_path.removeprefix(f"{PROGRAM} ")
+        given = dict(ctx.params)
+        session = Session(name, given.pop("config"), as_json=given.pop("as_json"), debug=given.pop("debug"))
+        try:
+            assert self.callback is not None, "every command is a function"
+            reply: Reply = ctx.invoke(self.callback, session, **given)
+            if session.as_json:
+                click.echo(envelope(name, reply.data))
+            else:
+                reply.show(session.console)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:
+            raise _Enough from None
+        except (KeyboardInterrupt, click.Abort):
+            raise _Interrupted(name) from None
+        except Exception as error:
+            if session.debug:
+                raise
+            raise _Failed(name, error) from error
+        return reply.exit_code
+
+
+class _Enough(Exception):  # noqa: N818 - whoever read our output has had enough; it must pass by click, which ends with 1
+    pass
+
+
+class _Failed(Exception):  # noqa: N818 - never shown: it carries the name of the command to where the error is told
+    def __init__(self, command: str, error: BaseException) -> None:
+        super().__init__(command)
+        self.command = command
+        self.error = error
+
+
+class _Interrupted(_Failed):
+    def __init__(self, command: str) -> None:
+        super().__init__(command, KeyboardInterrupt())
+
+
+class Group(click.Group):
+    """Commands that are loaded when they are asked for. `lazy`: name → (module, attribute, short help)."""
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which one needs them."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, attribute, _ = self._lazy[cmd_name]
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help, without loading any."""
+        if not self._lazy:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, _, said) in self._lazy.items()])
+
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override] # it always exits
+        """Run, and exit with the documented code; an error is one line, or one envelope."""
+        del prog_name
+        words = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(words, PROGRAM, **extra)
+        except _Interrupted as stopped:
+            code = _tell_interrupted(stopped.command, as_json="--json" in words)
+        except click.Abort:
+            code = _tell_interrupted("", as_json="--json" in words)
+        except _Failed as failed:
+            code = _tell(failed.command, failed.error, as_json="--json" in words)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = USAGE
+        except click.ClickException as error:
+            code = _tell_usage(error, as_json="--json" in words)
+        except _Enough:
+            # Python would complain once more while it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(command: str, error: BaseException, *, as_json: bool) -> int:
+    from streams.cli.explain import explain  # noqa: PLC0415 - it knows every room's errors, and so loads them
+
+    failure, code = explain(error)
+    click.echo(envelope(command, None, failure) if as_json else failure.line, err=not as_json)
+    return code
+
+
+def _tell_interrupted(command: str, *, as_json: bool) -> int:
+    if as_json:
+        error = {"code": "interrupted", "what": "interrupted", "where": "the keyboard", "remedy": "run it again", "retriable": True}
+        click.echo(envelope(command, None, error))
+    return INTERRUPTED
+
+
+def _tell_usage(error: click.ClickException, *, as_json: bool) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    remedy = f"see `{path} --help`"
+    failure = {"code": "usage", "what": error.format_message(), "where": "the command line", "remedy": remedy, "retriable": False}
+    if as_json:
+        click.echo(envelope(path.removeprefix(PROGRAM).strip(), None, failure))
+    else:
+        click.echo(f"error[usage]: {failure['what']}; {remedy}", err=True)
+    return USAGE

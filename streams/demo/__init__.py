@@ -1,0 +1,1 @@
+"""A company's month, lived by the real program against both simulators."""

@@ -1,5 +1,0 @@
-"""The log on an Apache Kafka cluster: `kafka://host:port,host:port`."""
-
-from streams.engines.kafka.engine import KafkaLog
-
-__all__ = ["KafkaLog"]

@@ -1,0 +1,1 @@
+"""What a person does beside a running program, or before it runs."""

@@ -1,0 +1,315 @@
+"""The wiring: which stages run in this process, over which log, store and clock, and how they start and end.
+
+| role | stages |
+|---|---|
+| gateway | webhooks in |
+| worker | translate, core, and for the partitions it owns relay and clock |
+| executor | executors and pollers of both APIs, for the connections whose lease it holds |
+| web | what people look at |
+| all | everything, in one process |
+
+Start: store and log agree on the incarnation; the gateway opens first (a webhook must never wait for us); a partition begins with what an
+earlier owner had published and not marked; then everything runs until asked to stop or until a stage fails. A failed stage ends the process
+with its error: whoever runs us starts us again, and every stage goes on from its stored position.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, Self, get_args
+
+import aiohttp
+from aiohttp import web
+
+from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.errors import CredentialError, VaultError
+from adapters.gocardless.client import URLS
+from adapters.gocardless.client import Client as GoCardlessClient
+from adapters.http import open_session
+from adapters.vault import Secret
+from adapters.verdicts import Answer, Call
+from adapters.zoho.client import Client as ZohoClient
+from adapters.zoho.oauth import TokenSource
+from adapters.zoho.regions import simulator
+from projections.store.errors import StoreError
+from projections.store.store import Store, open_store
+from projections.store.wakeups import Bell, open_bell
+from streams.credentials import GOCARDLESS_TOKEN, Credentials, SealedTokens, open_vault
+from streams.log.engines import log_of
+from streams.log.interface import Log, TopicPartition
+from streams.log.topics import Topics
+from streams.log.worker import HandlerSpec, Worker
+from streams.process.health import Health, Role
+from streams.process.quiescence import Settle
+from streams.process.stall_watch import Watch
+from streams.settings import Connection, Settings, SettingsError, group_of
+from streams.stages import gateway
+from streams.stages.activity import Pulse
+from streams.stages.api_access import EMBEDDED_OWNER, UNAUTHORISED, Api, Desk, Send
+from streams.stages.clock import ClockStage
+from streams.stages.context import Shop
+from streams.stages.core import Core
+from streams.stages.executor import Executor
+from streams.stages.gateway import Gateway
+from streams.stages.metrics import Metrics
+from streams.stages.poller import Poller
+from streams.stages.relay import Relay
+from streams.stages.translate import Translate
+
+APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+#: Real seconds for which an append that the cluster did not take is tried again before the process ends. Lower: the election of a leader
+#: ends processes. Higher: a client that has lost its way stays lost that much longer; a restart would help it.
+PATIENCE_S: Final = 300.0
+
+
+#: The pages of an installation: made of its store and the names of its connections.
+Pages = Callable[[Store, Iterable[str]], list[web.RouteDef]]
+
+#: A repair before the worker begins: settings, log, topics, store, and the instant.
+Mend = Callable[[Settings, Log, Topics, Store, str], None]
+
+
+class Program:
+    """One process of a role. `async with Program(settings) as program: await program.run()`. `name` tells it apart from others of its role
+    to the simulators' clock. `pages`: what is served to people; `mend`: what is repaired before a worker begins.
+
+    Raises:
+        SettingsError: the settings are not for this role.
+
+    """
+
+    def __init__(
+        self, settings: Settings, role: Role = "all", name: str = "", *, pages: Pages | None = None, mend: Mend | None = None
+    ) -> None:
+        self.settings = settings
+        self._pages = pages
+        self._mend = mend
+        self.role = role
+        self.shared = settings.log.startswith("kafka:")
+        _refuse_mixtures(settings, role, shared=self.shared)
+        self.name = name or ("program" if role == "all" else role)
+        self.clock: Clock = SandboxClock(settings.clock, participant=self.name) if settings.clock else SystemClock()
+        self.pulse = Pulse(self.clock)
+        self.metrics = Metrics(role)
+        self.port = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._exit = contextlib.AsyncExitStack()
+        self._stopping = asyncio.Event()
+        self.executors: list[Executor] = []
+        self.pollers: list[Poller] = []
+        self.desks: dict[Api, dict[str, Desk]] = {"gocardless": {}, "zoho": {}}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for executor in self.executors:
+            await executor.drain()
+        await self._exit.aclose()
+
+    async def run(self) -> None:
+        """Run until `stop`; raises what ended a stage."""
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait({stop, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                task.result()
+        finally:
+            stop.cancel()
+
+    def stop(self) -> None:
+        """End `run` cleanly."""
+        self._stopping.set()
+
+    # --- start ---
+
+    async def _start(self) -> None:
+        settings = self.settings
+        with self.pulse.work("start"):
+            if isinstance(self.clock, SandboxClock):
+                await self.clock.start(self.pulse.quiet, self._settle if self.shared else None)
+                self._exit.push_async_callback(self.clock.close)
+                self._spawn("simulated-time", self.clock.run_until_failed())
+            self.store = open_store(settings.store, now=self.clock.now())
+            self._exit.callback(self.store.close)
+            self.log = log_of(settings)
+            await self._exit.enter_async_context(self.log)
+            topics = Topics(settings.topic_prefix, settings.partitions)
+            await self.log.require_topics(topics)
+            self.store.bind_log(self.log.incarnation)
+            self.credentials = Credentials(self.store, open_vault(settings.keys))
+            self.shop = Shop(self.log, topics, self.store, self.clock, self.pulse, self.metrics, settings.connections)
+            self.shop.patience_s = PATIENCE_S if self.shared else 0.0
+            self.settle = Settle(self.log, topics, self.store, self.pulse)
+            await self._open_http()
+            if self.role in ("worker", "all"):
+                await self._start_worker()
+            if self.role in ("executor", "all"):
+                await self._start_executors()
+            self.health.started = True
+
+    async def _settle(self) -> str | None:
+        """Asked only while this process is quiet, which it is not before it has started."""
+        return await self.settle()
+
+    async def _open_http(self) -> None:
+        self.health = Health(self.shop, self.desks, role=self.role, stages=self._tasks)
+        webhooks = Gateway(self.shop, self.credentials).routes() if self.role in ("gateway", "all") else []
+        pages = self._pages(self.store, self.settings.connections) if self._pages is not None else []
+        served = gateway.runner([*webhooks, *pages, *self.health.routes()])
+        await served.setup()
+        self._exit.push_async_callback(served.cleanup)
+        site = web.TCPSite(served, self.settings.gateway.host, self.settings.gateway.port)
+        await site.start()
+        self.port = int(served.addresses[0][1])
+
+    def _open_desks(self, session: aiohttp.ClientSession) -> None:
+        owner = f"{self.name}-{secrets.token_hex(6)}" if self.shared else EMBEDDED_OWNER
+        for name, connection in self.settings.connections.items():
+            for api in APIS:
+                if self.credentials.has(name, GOCARDLESS_TOKEN if api == "gocardless" else "zoho.token"):
+                    send = self._sender(session, api, name, connection)
+                    desk = Desk(self.shop, name, api, send, owner, self.settings.calls)
+                    self.desks[api][name] = desk
+                    self._exit.callback(self._release, desk)
+                else:
+                    self.health.without_credentials.append(f"{name}/{api}")
+
+    def _release(self, desk: Desk) -> None:
+        """What cannot be given back lapses; and that it could not must not hide why this process ends."""
+        try:
+            desk.release()
+        except StoreError as error:
+            self.shop.journal.warning("lease.not_released", api=desk.api, error=type(error).__name__)
+
+    def _sender(self, session: aiohttp.ClientSession, api: Api, name: str, connection: Connection) -> Send:
+        if api == "gocardless":
+            return gocardless_send(session, self.credentials, name, connection)
+        return zoho_send(session, self.credentials, name, connection, self.clock.now)
+
+    async def _start_worker(self) -> None:
+        if self._mend is not None:
+            self._mend(self.settings, self.log, self.shop.topics, self.store, self.clock.now())
+        topics, group = self.shop.topics, group_of(self.settings)
+        translate, core, relay, clock = Translate(self.shop, group), Core(self.shop), Relay(self.shop), ClockStage(self.shop)
+        self.shop.owns = core.owns
+        self.health.clock = clock
+
+        async def own(tp: TopicPartition) -> int:
+            position = await core.resume_at(tp)
+            await relay.recover(tp.partition)
+            self.pulse.wake("relay")
+            self.pulse.wake(clock.name)
+            return position
+
+        translating = (translate.handle, translate.resume_at, translate.revoked)
+        handlers = [
+            HandlerSpec("translate_gocardless", topics.deliveries_gocardless.name, *translating),
+            HandlerSpec("translate_zoho", topics.deliveries_zoho.name, *translating),
+            HandlerSpec("core", topics.events.name, core.handle, own, core.revoked),
+        ]
+        self.worker = Worker(self.log, group, handlers)
+        await self._exit.enter_async_context(self.worker)
+        self.health.worker = self.worker
+        watch = Watch(self.log, self.worker, self.metrics, self.settings.kafka.stalled_after_s, silent_s=self.worker.silent_s)
+        self.health.watch = watch
+        self._spawn("worker", self.worker.run_until_failed())
+        self._spawn("watch", watch.run())
+        self._spawn("relay", self.pulse.loop("relay", relay.turn))
+        self._spawn("clock", self.pulse.loop(clock.name, clock.turn))
+
+    async def _start_executors(self) -> None:
+        session = open_session()
+        self._exit.push_async_callback(session.close)
+        self._open_desks(session)
+        for api in APIS:
+            poller = Poller(self.shop, api, self.desks[api], self.settings.polling, self.settings.calls)
+            executor = Executor(self.shop, api, self.desks[api], self.settings.calls)
+            self.pollers.append(poller)
+            self.executors.append(executor)
+            self._spawn(executor.name, self.pulse.loop(executor.name, executor.turn))
+            self._spawn(poller.name, self.pulse.loop(poller.name, poller.turn))
+        self._listen()
+
+    def _listen(self) -> None:
+        """What a worker publishes wakes the executors of other processes."""
+        bell = open_bell(self.settings.store)
+        if bell is None:
+            return
+        self._exit.callback(bell.close)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(bell.fileno(), self._rung, bell)
+        self._exit.callback(loop.remove_reader, bell.fileno())
+
+    def _rung(self, bell: Bell) -> None:
+        for name in bell.take():
+            self.pulse.wake(name)
+
+    def _spawn(self, name: str, running: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(running, name=name))
+
+
+def _refuse_mixtures(settings: Settings, role: Role, *, shared: bool) -> None:
+    if role != "all" and not shared:
+        raise SettingsError(f"--role: {role} alone needs a log that processes can share; set log = kafka://…, or run all in one process")
+    if shared and settings.store.startswith("sqlite:"):
+        raise SettingsError("store: a SQLite file cannot be shared by the processes of a cluster; set store = postgresql://…")
+
+
+def gocardless_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection) -> Send:
+    """How to send a call to GoCardless for a connection."""
+    url = connection.gocardless.url or URLS[connection.environment]
+
+    def client() -> GoCardlessClient:
+        return GoCardlessClient(session, Secret(GOCARDLESS_TOKEN, credentials.get(name, GOCARDLESS_TOKEN)), url)
+
+    return _renewing(client, refused=lambda answer: answer.status == UNAUTHORISED)
+
+
+def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection, now: Callable[[], str]) -> Send:
+    """How to send a call to Zoho Books for a connection."""
+    tokens = SealedTokens(credentials, name)
+    table = [simulator(connection.zoho.url)] if connection.zoho.url else []
+
+    def client() -> ZohoClient:
+        source = TokenSource(session, credentials.zoho_client(name), tokens, now, table=table)
+        return ZohoClient(session, source, connection.zoho.organization_id)
+
+    return _renewing(client)  # a 401 of Zoho's is its client's own affair, which replaces the token
+
+
+def _renewing(client: Callable[[], GoCardlessClient | ZohoClient], refused: Callable[[Answer], bool] = lambda _: False) -> Send:
+    """Sends with the credentials as they are now, and reads them anew once they were refused: a person may have entered others.
+
+    `client` raises `CredentialError` or `VaultError` where there are none that can be used; at a start both end it.
+    """
+    current: GoCardlessClient | ZohoClient | None = client()
+
+    async def send(call: Call, deadline_s: float) -> Answer:
+        nonlocal current
+        try:
+            current = current or client()
+            answer = await current.send(call, deadline_s=deadline_s)
+        except CredentialError:
+            current = None
+            raise
+        except VaultError as error:
+            current = None
+            raise CredentialError(f"what is stored cannot be opened: {error}") from None
+        if refused(answer):
+            current = None
+        return answer
+
+    return send

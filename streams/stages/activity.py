@@ -1,0 +1,113 @@
+"""Whether this process is quiet, and how a stage wakes another.
+
+A stage that may have work is woken by name; it counts as busy from that moment until its turn has ended with nothing left to do. A
+partition that this process reads is busy until it is handled up to the last record known. So `quiet` is true only when nothing is left to
+do at this instant, which is what lets simulated time move; in production the same counters are what readiness and the metrics show.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+from adapters.clock import Clock, SandboxClock
+from streams.log.interface import TopicPartition
+
+#: Longest wait of a loop that nobody woke, seconds of the clock. Lower: idle wake-ups. Higher: work that another process left in the store
+#: (a command released by hand) is noticed that much later.
+IDLE_S: Final = 21_600.0
+
+
+class Pulse:
+    """Counters of one process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._busy: dict[str, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._bells: dict[str, asyncio.Event] = {}
+        self._awake: set[str] = set()
+
+    def quiet(self) -> bool:
+        """Whether nothing is left to do at this instant."""
+        return not self._awake and not any(self._busy.values()) and not self._behind()
+
+    def _behind(self) -> list[TopicPartition]:
+        return [tp for tp, end in self._ends.items() if self._positions.get(tp, 0) < end]
+
+    def why_not(self) -> str:
+        """What is not quiet: for people."""
+        busy = [name for name, count in self._busy.items() if count] + sorted(self._awake)
+        return ", ".join(busy + [f"{tp.topic}/{tp.partition}" for tp in self._behind()])
+
+    @contextlib.contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        """Busy while inside."""
+        self._busy[name] = self._busy.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            self._busy[name] -= 1
+            self._poke()
+
+    def reads(self, tp: TopicPartition, position: int, end: int) -> None:
+        """Note that this process reads the partition from `position`; `end` is the offset of the next record."""
+        self._positions[tp] = position
+        self._ends[tp] = max(end, self._ends.get(tp, 0))
+
+    def forgets(self, tp: TopicPartition) -> None:
+        """The partition is not read by this process any more."""
+        self._positions.pop(tp, None)
+        self._ends.pop(tp, None)
+        self._poke()
+
+    def names(self) -> list[str]:
+        """The loops of this process."""
+        return list(self._bells)
+
+    def appended(self, tp: TopicPartition, end: int) -> None:
+        """Records before `end` are in the partition."""
+        if end > self._ends.get(tp, end):
+            self._ends[tp] = end
+
+    def handled(self, tp: TopicPartition, position: int) -> None:
+        """Records before `position` are handled."""
+        if tp in self._positions:
+            self._positions[tp] = position
+        self._poke()
+
+    def wake(self, name: str) -> None:
+        """Something to do for the loop of this name, maybe."""
+        bell = self._bells.get(name)
+        if bell is not None:
+            self._awake.add(name)
+            bell.set()
+
+    async def loop(self, name: str, turn: Callable[[], Awaitable[str | None]]) -> None:
+        """Run `turn` now, whenever woken, and at the instant it returned (None: only when woken). Ends only by an error or cancellation."""
+        bell = self._bells.setdefault(name, asyncio.Event())
+        while True:
+            self._awake.discard(name)
+            bell.clear()
+            with self.work(name):
+                due = await turn()
+            if not bell.is_set():
+                await self._sleep(bell, due)
+
+    async def _sleep(self, bell: asyncio.Event, due: str | None) -> None:
+        waits: set[asyncio.Future[object]] = {
+            asyncio.ensure_future(bell.wait()),
+            asyncio.ensure_future(self.clock.sleep(IDLE_S) if due is None else self.clock.sleep_until(due)),
+        }
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+        finally:
+            for one in waits:
+                one.cancel()
+
+    def _poke(self) -> None:
+        if isinstance(self.clock, SandboxClock):
+            self.clock.poke()
