@@ -6,6 +6,7 @@ from domain import ceilings, commands, customers, events, ledger, times
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.state import ConnectionRow, State
+from domain.vocabulary import Environment, narrowed
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -22,7 +23,7 @@ def evolve_checked(state: State, event: Event) -> Touched:
         state,
         replace(
             state.own,
-            environment=data.environment,
+            environment=narrowed(data.environment, Environment, ""),
             organization_id=data.organization_id,
             base_currency=data.base_currency,
             time_zone=data.time_zone,

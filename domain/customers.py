@@ -15,6 +15,7 @@ from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.state import BillingRequest, CommandRow, Contact, Invoice, Mandate, Payer, State
+from domain.vocabulary import Code
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -434,7 +435,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
     """An invitation's call ended."""
     about = f"contacts:{key}"
     if outcome.kind != "succeeded":
-        code = "posting_refused" if row.type.startswith("gocardless.create") else "read_refused"
+        code: Code = "posting_refused" if row.type.startswith("gocardless.create") else "read_refused"
         draft.open(code, about, what=row.type, number=key, reason=outcome.reason, id=row.id)
         return
     draft.close("posting_refused", about)

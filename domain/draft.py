@@ -16,7 +16,8 @@ from domain.commands import AnyCommandData, Command, CreatePayment
 from domain.decisions import RULES_VERSION, Decision, Entry, Line, ListChange, Mark, Opened, Publication, Timer
 from domain.discrepancies import describe
 from domain.envelope import Event
-from domain.state import KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
+from domain.state import CLOSED, KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
+from domain.vocabulary import Code
 
 #: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut short. Higher: a
 #: rule that keeps waking itself would hold up its partition for longer before it is stopped and its connection set aside.
@@ -94,6 +95,8 @@ class Draft:
         """Change fields of a row; nothing is recorded when they hold these values already."""
         mapping = self.state.mapping(kind)
         row = mapping.get(key)
+        misspelt = [name for name, values in CLOSED[kind].items() if name in changes and changes[name] not in values]
+        assert not misspelt, f"a mark of {kind} outside its words: {misspelt}"
         wanted = changes if row is None else {name: value for name, value in changes.items() if getattr(row, name) != value}
         if row is not None and not wanted:
             return
@@ -189,7 +192,7 @@ class Draft:
         ledger.post(self.state, entry)
         self._entries.append(entry)
 
-    def open(self, code: str, about: str, *, amount_minor: int = 0, currency: str = "", **facts: str) -> None:
+    def open(self, code: Code, about: str, *, amount_minor: int = 0, currency: str = "", **facts: str) -> None:
         """Open a discrepancy from the catalogue (`domain.discrepancies`); one per code and row."""
         text, remedy = describe(code, facts)
         opened = Opened(f"{code}:{about}", code, about, text, remedy, amount_minor, currency)
@@ -202,7 +205,7 @@ class Draft:
         _apply_opened(self.state, opened, self.event.id, self.at)
         self._opened.append(opened)
 
-    def close(self, code: str, about: str) -> None:
+    def close(self, code: Code, about: str) -> None:
         """Close a discrepancy if it is open."""
         self.close_id(f"{code}:{about}")
 

@@ -15,6 +15,7 @@ from domain.draft import Draft
 from domain.envelope import Event
 from domain.policy import Policy
 from domain.state import CommandRow, Contact, Invoice, Mandate, Payment, State
+from domain.vocabulary import Code
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -245,7 +246,7 @@ def _hold(draft: Draft, invoice: Invoice, ceiling: ceilings.Ceiling) -> None:
         draft.open("day_over_limit", f"debit_days:{key}", amount_minor=0, currency=invoice.currency, **facts)
         return
     facts = {"number": invoice.number}
-    code = "debit_over_limit"
+    code: Code = "debit_over_limit"
     if ceiling == "due_before_start":
         code = "due_before_start"
         facts |= {"day": invoice.due_date, "start": state.own.collect_from}

@@ -9,14 +9,11 @@ from typing import Final, Literal
 
 from domain.draft import Draft
 from domain.state import Payout, PayoutItemRow, State
+from domain.vocabulary import Walk
 
 #: Items that one decision walks over. Lower: more events for a large payout. Higher: a decision with as many ledger lines, or as many
 #: public records, grows by up to half a kilobyte for each.
 ITEMS_AT_ONCE: Final = 500
-
-#: "counting" adds the items up; "awaiting" waits until each one's payment is known and booked; "posting" takes each out of clearing;
-#: "recording" waits until Zoho has each payment; "publishing" publishes each; "" is the end.
-Walk = Literal["counting", "awaiting", "posting", "recording", "publishing", ""]
 
 
 def item(state: State, payout: Payout, position: int) -> PayoutItemRow | None:

@@ -19,6 +19,7 @@ from domain.draft import Draft
 from domain.envelope import Event
 from domain.payments import add_fact
 from domain.state import CommandRow, Payment, PaymentFact, Payout, PayoutItemRow, State
+from domain.vocabulary import Code
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -213,7 +214,7 @@ def _known(state: State, item: PayoutItemRow) -> bool:
     return payment is None or not (payment.claim == "unknown" or (payment.claim == "ours" and payment.booked < payment.confirmed))
 
 
-def _hold(draft: Draft, payout: Payout, code: str, reason: str, **facts: str) -> None:
+def _hold(draft: Draft, payout: Payout, code: Code, reason: str, **facts: str) -> None:
     draft.mark("payouts", payout.id, stage="held", reason=reason)
     draft.open(
         code,

@@ -15,6 +15,7 @@ from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, UnknownData
 from domain.state import CommandRow, State
+from domain.vocabulary import CommandStatus, narrowed
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -49,7 +50,7 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
         return ()
     state.commands[held.id] = replace(
         held,
-        status=data.kind,
+        status=narrowed(data.kind, CommandStatus, "unknown"),
         resource_id=data.resource_id,
         reason=data.reason,
         message=data.message,

@@ -5,11 +5,12 @@ through `apply` and nothing else.
 """
 
 from collections.abc import Iterator, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from domain.policy import Policy
+from domain.vocabulary import BookingStage, Claim, CommandStatus, Environment, Gate, InvoiceStage, Match, PayoutStage, Walk
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,7 +29,7 @@ class ConnectionRow(Row, frozen=True):
     further event.
     """
 
-    environment: str = ""
+    environment: Environment = ""
     organization_id: str = ""
     base_currency: str = ""
     time_zone: str = "UTC"
@@ -37,7 +38,7 @@ class ConnectionRow(Row, frozen=True):
     checked_at: str = ""
     undecided: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
-    gate: str = "closed"
+    gate: Gate = "closed"
     policy: Policy | None = None
     rates: dict[str, str] = {}
     open_listed_at: str = ""
@@ -69,7 +70,7 @@ class Contact(Row, frozen=True):
     payer_link: str = ""
     claimed_by: str = ""
     payer: str = ""
-    match: str = "none"
+    match: Match = "none"
     match_by: str = ""
     billing_request: str = ""
     waiting_currencies: tuple[str, ...] = ()
@@ -151,7 +152,7 @@ class Invoice(Row, frozen=True):
     elsewhere: bool = False
     line_count: int = 0
     as_of: str = ""
-    stage: str = "none"
+    stage: InvoiceStage = "none"
     reason: str = ""
     since: str = ""
     due_at: str = ""
@@ -179,7 +180,7 @@ class Payment(Row, frozen=True):
     facts say so; `booked`, `unbooked`: how often the ledger has it.
     """
 
-    claim: str = "unknown"
+    claim: Claim = "unknown"
     invoice: str = ""
     command: str = ""
     mandate: str = ""
@@ -202,7 +203,8 @@ class Payment(Row, frozen=True):
 class Booking(Row, frozen=True):
     """The nth booking of a payment in Zoho: id "PM…:n".
 
-    `stage`: "asked", "posted", "unapplying", "refunding", "reversed", "refused" (a person must look).
+    `stage`: "asked", "posted", "unapplying", "refunding", "reversed", "refused" (a person must look), "suspense" (Zoho refused the
+    reversal, so the amount lies in suspense), "opening" (before the books began: nothing is posted).
     """
 
     payment: str = ""
@@ -213,7 +215,7 @@ class Booking(Row, frozen=True):
     currency: str = ""
     date: str = ""
     policy_version: int = 0
-    stage: str = "asked"
+    stage: BookingStage = "asked"
     command: str = ""
     zoho_payment: str = ""
     reversal_at: str = ""
@@ -249,7 +251,7 @@ class Payout(Row, frozen=True):
     fee_minor: int = 0
     vat_minor: int = 0
     residue_tenths: int = 0
-    stage: str = "seen"
+    stage: PayoutStage = "seen"
     reason: str = ""
     posted: bool = False
     expense_command: str = ""
@@ -258,7 +260,7 @@ class Payout(Row, frozen=True):
     transfer: str = ""
     suspense_command: str = ""
     suspense_transfer: str = ""
-    walk: str = "counting"
+    walk: Walk = "counting"
     cursor: int = 0
     total_tenths: int = 0
     gross_tenths: int = 0
@@ -332,7 +334,7 @@ class CommandRow(Row, frozen=True):
     about: str = ""
     amount_minor: int = 0
     currency: str = ""
-    status: str = "open"
+    status: CommandStatus = "open"
     resource_id: str = ""
     reason: str = ""
     message: str = ""
@@ -408,6 +410,12 @@ KINDS: Final[dict[str, type[Row]]] = {
 
 #: What holds before a person has set a policy: the most careful of each choice.
 _NO_POLICY: Final = Policy(version=0, match_by_email="ask", invite="ask")
+
+
+#: Kind → its fields with a closed vocabulary → the values of each.
+CLOSED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    kind: {name: get_args(hint) for name, hint in get_type_hints(row).items() if get_origin(hint) is Literal} for kind, row in KINDS.items()
+}
 
 
 class State:

@@ -1,7 +1,7 @@
 """A row of state ↔ the values of its table: the one place that knows which field is a native column and which is JSON text."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_origin, get_type_hints
 
 import msgspec
 
@@ -24,7 +24,12 @@ class Field(NamedTuple):
 def fields_of(row: type[Row]) -> tuple[Field, ...]:
     """The columns of a kind, in the order of the struct; `id` is the first."""
     hints = get_type_hints(row)
-    return tuple(Field(name, _NATIVE.get(hints[name], "json"), hints[name]) for name in row.__struct_fields__)
+    return tuple(Field(name, _shape(hints[name]), hints[name]) for name in row.__struct_fields__)
+
+
+def _shape(hint: Any) -> Shape:
+    """A closed vocabulary is text, as its values are."""
+    return "text" if get_origin(hint) is Literal else _NATIVE.get(hint, "json")
 
 
 class RowCodec:

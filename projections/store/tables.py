@@ -5,12 +5,13 @@ A table for each kind of state row (`domain.state.KINDS`) is derived from its st
 compared by code point on both engines (`COLLATE "C"` on PostgreSQL), so that order and ranges agree.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal, get_origin
 
 import sqlalchemy as sa
 
 from domain.state import KINDS, Row
-from projections.store.rows import Shape, fields_of
+from domain.vocabulary import in_words
+from projections.store.rows import Field, Shape, fields_of
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -66,9 +67,14 @@ def _table(name: str, *parts: sa.Column[Any] | sa.Index, comment: str) -> sa.Tab
     return sa.Table(name, metadata, *parts, comment=comment, sqlite_with_rowid=False)
 
 
+def _values(field: Field) -> str | None:
+    """The comment of a column with a closed vocabulary: its values."""
+    return f"One of {in_words(field.type)}." if get_origin(field.type) is Literal else None
+
+
 def _kind_table(kind: str, row: type[Row]) -> sa.Table:
     """The table of a kind of state row: key (connection, id), a native column per str, int and bool, JSON text for the rest."""
-    columns = [_column(field.name, field.shape, key=field.name == "id") for field in fields_of(row)]
+    columns = [_column(field.name, field.shape, _values(field), key=field.name == "id") for field in fields_of(row)]
     indexes = [sa.Index(None, *names) for names in _INDEXES.get(kind, ())]
     comment = " ".join((row.__doc__ or kind).replace("`", "").split())
     return _table(kind, _column("connection", key=True), *columns, *indexes, comment=comment)
