@@ -1,6 +1,6 @@
 """What the benches on Kafka share: real servers, and topics and databases of their own.
 
-The servers come from the ladder of the tests (`tests/servers`): given ones, else a Docker engine, else brokers from their jars and an
+The servers come from the ladder of the tests (`tests/support`): given ones, else a Docker engine, else brokers from their jars and an
 installed PostgreSQL. Where there are none a bench says what was looked for, and is not run.
 """
 
@@ -13,16 +13,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
-
-import kafka_brokers
-import postgres_servers
-from servers_found import Missing
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streams.log.engines import open_log
 from streams.log.interface import Log
 from streams.log.topics import Topics
 from streams.settings import Kafka
+from tests.support import kafka_brokers, postgres_servers
+from tests.support.servers_found import Missing
 
 #: One broker: one copy.
 ONE_BROKER = Kafka(replication=1, min_insync=1, session_timeout_s=6)

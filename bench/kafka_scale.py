@@ -22,7 +22,6 @@ from _kafka import ONE_BROKER, brokers, database, databases, load, prefix, serve
 from _limited import Limited
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from fleet import command
 
 from adapters.clock import SystemClock
 from adapters.vault import new_key
@@ -32,6 +31,7 @@ from streams.log.engines import open_log
 from streams.log.topics import Topics
 from streams.operate.replay import positions_of
 from streams.settings import GROUP
+from tests.support.fleet import command
 
 PARTITIONS = 8
 CONNECTIONS = 50

@@ -10,12 +10,13 @@ import asyncio
 import sys
 import tempfile
 import time
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the company is one that the tests use too
 
 from domain import codec, routing
 from domain.decisions import Decision
@@ -29,27 +30,16 @@ from streams.log.interface import Log, NewRecord
 from streams.log.records import decision_records, event_record
 from streams.log.topics import Topics
 from streams.operate.replay import Decisions, decision_of, events_of, rebuild
+from tests.support.company import Company
 
 AIM_EVENTS_S = 50_000
 TOPICS = Topics("", 4)
 NOW = "2026-06-01T00:00:00.000Z"
 
 
-def company() -> Any:
-    """The company that the tests of the rules use."""
-    path = Path(__file__).parents[1] / "tests" / "domain" / "conftest.py"
-    spec = util.spec_from_file_location("bench_company", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.Company()
-
-
 def months(invoices: int) -> list[tuple[Event, Decision]]:
     """One company's log: every invoice is collected, every twentieth is taken back, all are paid out."""
-    one = company()
+    one = Company()
     one.open_gate()
     for number in range(1, invoices + 1):
         one.customer(number)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
-import kafka_brokers
-import postgres_servers
 import pytest
-from servers_found import Missing, required
+
+from tests.support import kafka_brokers, postgres_servers
+from tests.support.servers_found import Missing, required
 
 _SKIPPED = "no {} here: "
 _KINDS = {"Kafka": "KAFKA", "PostgreSQL": "POSTGRES"}  # what we call it, and what REQUIRE_ does

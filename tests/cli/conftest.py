@@ -4,11 +4,8 @@ import asyncio
 import hmac
 import json
 import secrets
-import sys
 from collections.abc import Callable
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,6 +29,7 @@ from streams.stages.core import Core
 from streams.stages.metrics import Metrics
 from streams.stages.relay import Relay
 from streams.stages.translate import Translate
+from tests.support.company import POLICY, START, Company
 
 SETTINGS = """\
 log = "sqlite:///{folder}/log.db"
@@ -47,20 +45,6 @@ environment = "sandbox"
 gocardless = {{ url = "http://127.0.0.1:9" }}
 zoho = {{ organization_id = "org1", url = "http://127.0.0.1:9" }}
 """
-
-
-def _company_module() -> ModuleType:
-    path = Path(__file__).parents[1] / "domain" / "conftest.py"
-    spec = util.spec_from_file_location("domain_company", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-COMPANY = _company_module()
 
 
 class Installation:
@@ -149,7 +133,7 @@ class Installation:
         return [one["type"] for one in self.json("events", "--connection", "c1", "--limit", "10000")["records"]]
 
 
-def webhook(events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = COMPANY.START) -> tuple[DeliveryMeta, bytes]:
+def webhook(events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = START) -> tuple[DeliveryMeta, bytes]:
     """A webhook of GoCardless, signed, as the gateway keeps it."""
     body = json.dumps({"events": events, "meta": {"webhook_id": "WB1"}}).encode()
     signature = hmac.new(secret, body, "sha256").hexdigest()
@@ -177,7 +161,7 @@ def installation(tmp_path: Path) -> Installation:
 
 @pytest.fixture
 def company() -> Any:
-    return COMPANY.Company()
+    return Company()
 
 
 @pytest.fixture
@@ -198,4 +182,4 @@ def payment_event() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def policy() -> Any:
-    return COMPANY.POLICY
+    return POLICY

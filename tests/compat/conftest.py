@@ -5,34 +5,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib import util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from earlier import Earlier, EarlierProgram
 
 from streams.demo import demo
 from streams.demo.demo import World
 from streams.demo.month import Month
-
-
-def _month_harness() -> ModuleType:
-    path = Path(__file__).parents[1] / "month" / "conftest.py"
-    spec = util.spec_from_file_location("month_harness_for_compat", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from tests.support import months
+from tests.support.earlier import Earlier, EarlierProgram
 
 
 @pytest.fixture(scope="session")
 def month_harness() -> Any:
-    """How a month is lived and how its end is compared (`tests/month/conftest.py`)."""
-    return _month_harness()
+    """How a month is lived and how its end is compared (`tests/support/months.py`)."""
+    return months
 
 
 @pytest.fixture(scope="session")

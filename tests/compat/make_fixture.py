@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "servers"))
-
-from earlier import Earlier, EarlierProgram  # noqa: E402 - the path was set just now
+sys.path.insert(0, str(HERE.parents[1]))
 
 from streams.demo import demo  # noqa: E402
 from streams.demo.demo import World  # noqa: E402
 from streams.demo.month import Month  # noqa: E402
+from tests.support.earlier import Earlier, EarlierProgram  # noqa: E402 - the path was set just now
 
 PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)
 

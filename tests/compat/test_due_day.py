@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 
-import due_day
 import pytest
 
 from streams.demo.demo import DemoError, Program
+from tests.support import due_day
 
 #: With as many, version 0.1.0 decides more for one event than the log takes.
 NUMBER = 900

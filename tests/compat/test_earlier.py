@@ -3,11 +3,11 @@
 import zipfile
 from pathlib import Path
 
-import earlier as earlier_module
 import pytest
 
 import streams
 from streams.demo.month import Month
+from tests.support import earlier as earlier_module
 
 PLAN = Month(customers=2, invoices=2, days=6, drain_days=1, fail_before=0, fail_after=0, faults=False)
 

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import kafka_brokers
 import pytest
 
 from streams.log.engines import open_log
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import TopicSpec
+from tests.support import kafka_brokers
 
 PROCESSES = Path(__file__).with_name("processes.py")
 #: How the names of this run's topics begin, so that they can be removed from a cluster that others use too.

@@ -2,7 +2,6 @@ import json
 
 import msgspec
 import pytest
-from domain_strategies import DATA, gc_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -11,6 +10,7 @@ from domain import codec, events
 from domain.decisions import RULES_VERSION, Decision, Mark
 from domain.envelope import Event, UnknownData
 from domain.errors import OversizeDecisionError, UndecodableEventError
+from tests.domain.strategies import DATA, gc_events
 
 
 def event(type_, data, **more):

@@ -3,9 +3,9 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from domain_documents import DOCS, discrepancies_page
 
 from domain.discrepancies import CATALOGUE, describe
+from tests.domain.documents import DOCS, discrepancies_page
 
 RULES = Path(__file__).parents[2] / "domain"
 

@@ -1,13 +1,13 @@
 """What one event costs does not grow with how much is open: rows read and written, and bytes decided, counted and not timed."""
 
 import pytest
-from growth import READS, Tally, counted, due_day, paid_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import routing
 from domain.decisions import Timer
+from tests.support.growth import READS, Tally, counted, due_day, paid_out
 
 FEW, MANY = 500, 2_000
 

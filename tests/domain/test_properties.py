@@ -3,11 +3,11 @@
 from collections import Counter
 
 import pytest
-from domain_strategies import DATA, INSTANTS, anything, facts_of_a_payment, lives, months, resolved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import events, ids, times
+from tests.domain.strategies import DATA, INSTANTS, anything, facts_of_a_payment, lives, months, resolved
 
 
 def test_every_type_of_event_is_drawn():

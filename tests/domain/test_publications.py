@@ -2,9 +2,9 @@ import json
 
 import jsonschema
 import pytest
-from domain_documents import DOCS, schema_text, schemas
 
 from domain import events, publications
+from tests.domain.documents import DOCS, schema_text, schemas
 
 FILES = {
     publications.PAYMENTS: "reconciled-payment-1.json",

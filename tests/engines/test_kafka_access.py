@@ -13,7 +13,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
-from kafka_secured import Secured
 
 from streams.log.interface import LogDenied, LogUnavailable, NewRecord, TopicPartition
 from streams.log.kafka import KafkaLog, provision
@@ -22,6 +21,7 @@ from streams.log.kafka.admin import Admin
 from streams.log.kafka.brokers import reach
 from streams.log.topics import Topics, TopicSpec
 from streams.settings import GROUP, Kafka, SettingsError
+from tests.support.kafka_secured import Secured
 
 PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
 ROLES = ("gateway", "worker", "executor", "web", "tools", "topics apply")

@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import kafka_brokers
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from kafka_secured import Secured
 
 from streams.log.interface import (
     Limits,
@@ -29,6 +27,8 @@ from streams.log.kafka.access import Access
 from streams.log.kafka.brokers import check_versions
 from streams.log.topics import TopicSpec
 from streams.settings import Kafka
+from tests.support import kafka_brokers
+from tests.support.kafka_secured import Secured
 
 T = TypeVar("T")
 SECRET = "correct-horse"

@@ -9,17 +9,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import kafka_brokers
-import kafka_jars
-import postgres_servers
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError
-from kafka_secured import Secured
-from servers_found import Missing, ServerDied, accepts, free_ports, wait_until
-from tcp_gate import Gate
+
+from tests.support import kafka_brokers, kafka_jars, postgres_servers
+from tests.support.kafka_secured import Secured
+from tests.support.servers_found import Missing, ServerDied, accepts, free_ports, wait_until
+from tests.support.tcp_gate import Gate
 
 TESTS = Path(__file__).parents[1]
 NOWHERE = Path("/nonexistent")
@@ -122,7 +121,7 @@ def test_a_run_without_servers_says_so_and_fails_only_where_they_are_required(ne
     hidden = f"postgres_servers._DEBIAN = __import__('pathlib').Path('{NOWHERE}')\npostgres_servers.find_spec = lambda _: None\n"
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text() + hidden)
     (tmp_path / "test_it.py").write_text("def test_k(kafka_url): ...\ndef test_p(postgres_url): ...\ndef test_q(postgres_url): ...\n")
-    more = {"PYTHONPATH": str(TESTS / "servers"), "DOCKER_HOST": "tcp://127.0.0.1:1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    more = {"PYTHONPATH": str(TESTS.parent), "DOCKER_HOST": "tcp://127.0.0.1:1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     more |= {f"REQUIRE_{kind}": "1" if needed else "" for kind in ("KAFKA", "POSTGRES")}
     command = [
         sys.executable,
@@ -153,9 +152,9 @@ def test_a_run_without_servers_says_so_and_fails_only_where_they_are_required(ne
 def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     server = f"import socket\nlistening = socket.create_server(('127.0.0.1', {port}))\nwhile True: listening.accept()"
-    starter = f"from kept_process import KeptProcess\nfrom pathlib import Path\nKeptProcess([{sys.executable!r}, '-c', {server!r}], Path('log').absolute())\ninput()"
+    starter = f"from tests.support.kept_process import KeptProcess\nfrom pathlib import Path\nKeptProcess([{sys.executable!r}, '-c', {server!r}], Path('log').absolute())\ninput()"
     with subprocess.Popen(
-        [sys.executable, "-c", starter], stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(TESTS / "servers")}, cwd=tmp_path
+        [sys.executable, "-c", starter], stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(TESTS.parent)}, cwd=tmp_path
     ) as process:
         wait_until(lambda: accepts(port), lambda: process.poll() is None, str, what="the server", timeout_s=20)
         process.kill()

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-from importlib import util
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from streams.log.kafka.access import Access
 from streams.log.records import ID_HEADER, header
 from streams.log.topics import Topics
 from streams.settings import load
+from tests.support import installation
 
 PARTITIONS = 2
 
@@ -53,17 +53,6 @@ environment = "sandbox"
 zoho = {{ organization_id = "20077001" }}
 gocardless = {{ url = "{api}" }}
 """
-
-
-def _beside():
-    spec = util.spec_from_file_location("faults_installation", Path(__file__).parents[1] / "stages" / "installation.py")
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-parts = _beside()
 
 
 async def until(condition, limit_s=PATIENCE_S):
@@ -152,7 +141,7 @@ class Role:
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) * 1024
 
 
-class Site(parts.Installation):
+class Site(installation.Installation):
     """An installation on a cluster and a PostgreSQL, for the connection "acme" alone."""
 
     def __init__(self, folder, log, store, prefix, *, api="http://127.0.0.1:9", partitions=PARTITIONS):
@@ -162,8 +151,8 @@ class Site(parts.Installation):
         self.settings = load(folder / "settings.toml", {})
         self.clock = SystemClock()
         self.topics = Topics(prefix, partitions)
-        self.keyring = parts._keyring(folder / "keys.txt")
-        self._numbers = parts.count(1)
+        self.keyring = installation._keyring(folder / "keys.txt")
+        self._numbers = installation.count(1)
         self._exit = contextlib.AsyncExitStack()
         self.roles = []
 
@@ -267,7 +256,7 @@ class Sender:
         rows = [
             {
                 "id": one,
-                "created_at": parts.NOW,
+                "created_at": installation.NOW,
                 "resource_type": "payments",
                 "action": "created",
                 "links": {"payment": one.replace("EV", "PM")},
@@ -275,13 +264,13 @@ class Sender:
             for one in ids
         ]
         body = json.dumps({"events": rows}).encode()
-        signed = {"Webhook-Signature": parts.sign("secret-of-acme", body), "Content-Type": "application/json"}
+        signed = {"Webhook-Signature": installation.sign("secret-of-acme", body), "Content-Type": "application/json"}
         await self.deliver("/webhooks/gocardless/acme", body, signed)
 
     async def zoho(self, number):
         """One delivery of an invoice."""
         body = json.dumps({"invoice": invoice(number)}).encode()
-        signed = {"X-Zoho-Webhook-Signature": parts.sign("secret-of-acme", body), "Content-Type": "application/json"}
+        signed = {"X-Zoho-Webhook-Signature": installation.sign("secret-of-acme", body), "Content-Type": "application/json"}
         await self.deliver("/webhooks/zoho/acme", body, signed)
 
     def slowest_s(self):

@@ -51,4 +51,4 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_c
 def signed(faults):
     """Body and headers of a delivery without events."""
     body = b'{"events":[]}'
-    return body, {"Webhook-Signature": faults.parts.sign("secret-of-acme", body)}
+    return body, {"Webhook-Signature": faults.installation.sign("secret-of-acme", body)}

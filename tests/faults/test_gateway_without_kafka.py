@@ -91,7 +91,7 @@ async def test_an_outage_under_load_does_not_fill_the_memory(own_cluster, settle
         own_cluster.kill(0)
         try:
             body = os.urandom(1024 * 1024)
-            headers = {"Webhook-Signature": faults.parts.sign("secret-of-acme", body)}
+            headers = {"Webhook-Signature": faults.installation.sign("secret-of-acme", body)}
             sizes = []
             for _ in range(6):
                 statuses = await asyncio.gather(*(sender.once("/webhooks/gocardless/acme", body, headers) for _ in range(40)))

@@ -1,7 +1,5 @@
 """The installations of `tests/stages`, and the recorded bodies of `tests/fixtures`."""
 
-import sys
-from importlib import util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,25 +7,15 @@ import orjson
 import pytest
 
 from projections.store.store import open_store
+from tests.support import installation
 
 _TESTS = Path(__file__).parents[1]
-
-
-def _installation():
-    spec = util.spec_from_file_location("gateway_installation", _TESTS / "stages" / "installation.py")
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_parts = _installation()
 
 
 @pytest.fixture(scope="session")
 def parts():
     """The module with the helpers."""
-    return _parts
+    return installation
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +36,5 @@ def empty_store(tmp_path_factory):
 @pytest.fixture
 async def gateway_program(tmp_path, empty_store):
     """The gateway on a real port over a real log; `worker()` makes the stages behind it."""
-    async with _parts.GatewayProgram(tmp_path, empty_store) as made:
+    async with installation.GatewayProgram(tmp_path, empty_store) as made:
         yield made

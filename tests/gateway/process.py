@@ -2,19 +2,15 @@
 
 import asyncio
 import sys
-from importlib import util
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-def _installation():
-    spec = util.spec_from_file_location("installation", Path(__file__).parents[1] / "stages" / "installation.py")
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.installation import GatewayProgram
 
 
 async def main(folder: Path) -> None:
-    async with _installation().GatewayProgram(folder, folder / "store.db") as program:
+    async with GatewayProgram(folder, folder / "store.db") as program:
         sys.stdout.write(f"{program.port}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

@@ -1,10 +1,10 @@
 """Many invoices of one customer fall due on one day: each is debited once, and no decision grows with their number."""
 
-import due_day
 import pytest
 
 from streams.demo import demo
 from streams.demo.demo import Program
+from tests.support import due_day
 
 #: A decision must stay far below what the log takes (8 MB) however many are due.
 LARGEST = 1024 * 1024

@@ -1,7 +1,8 @@
 """A month on a broker and PostgreSQL, its roles in processes of their own: it ends as it does on one machine, whoever is killed."""
 
-import fleet
 import pytest
+
+from tests.support import fleet
 
 #: Seconds of the machine that one of these may take when it is busy with other things; alone, each takes under two minutes.
 pytestmark = pytest.mark.timeout(900)

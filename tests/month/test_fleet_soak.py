@@ -2,11 +2,11 @@
 
 import asyncio
 
-import fleet
 import pytest
 
 from streams import failpoints
 from streams.demo.month import Month
+from tests.support import fleet
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

@@ -3,11 +3,11 @@
 import asyncio
 import dataclasses
 
-import fleet
 import pytest
 
 from streams.demo import demo
 from streams.log.kafka import KafkaLog, control
+from tests.support import fleet
 
 #: In the midst of debits, confirmations and payouts.
 _MOVED_AT = "2026-03-11T13:00:00.000000Z"

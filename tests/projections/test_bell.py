@@ -4,10 +4,8 @@ import contextlib
 from select import select
 from time import monotonic
 
-import postgres_servers
 import psycopg
 import pytest
-from servers_found import Missing
 
 from projections.state.batch import take
 from projections.store import wakeups as bells
@@ -15,6 +13,8 @@ from projections.store.errors import StoreError
 from projections.store.store import Store, open_store
 from projections.store.wakeups import NAMES, Bell, open_bell
 from projections.work.outbox import Outbox
+from tests.support import postgres_servers
+from tests.support.servers_found import Missing
 
 
 def _heard(bell: Bell, within_s: float = 5.0) -> set[str]:

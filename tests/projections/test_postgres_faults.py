@@ -6,11 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import postgres_servers
 import psycopg
 import pytest
 import sqlalchemy as sa
-from servers_found import Missing
 from sqlalchemy.engine import URL
 
 from domain.state import Payment
@@ -18,6 +16,8 @@ from projections.state.batch import OwnedPartition, take
 from projections.store.databases import engine_of
 from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
 from projections.store.store import Store, open_store
+from tests.support import postgres_servers
+from tests.support.servers_found import Missing
 
 
 def _fold(own: OwnedPartition, make, count: int = 1) -> None:

@@ -1,9 +1,6 @@
 """Reading ahead: what the rules ask for in a company's month, be it there or not, is read before they ask."""
 
-import sys
-from importlib import util
-from pathlib import Path
-
+from bench import _company
 from domain import routing
 from projections.state.batch import take
 from projections.state.mappings import RowSource
@@ -13,16 +10,8 @@ MOST = 0.05
 _BATCH = 100
 
 
-def _company():
-    spec = util.spec_from_file_location("bench_company_month", Path(__file__).parents[2] / "bench" / "_company.py")
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_month_is_decided_with_hardly_a_single_read(store, monkeypatch):
-    story = [event for event, _ in _company().month(20).story]
+    story = [event for event, _ in _company.month(20).story]
     asked = []
     one = RowSource.one
     monkeypatch.setattr(RowSource, "one", lambda source, kind, *key: asked.append(kind) or one(source, kind, *key))

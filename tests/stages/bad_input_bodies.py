@@ -4,13 +4,13 @@ import asyncio
 from contextlib import suppress
 
 import orjson
-from stages_bad_input import CALLS, INVOICE, NOW, PAYMENT, case, gc_row, read_payment
 
 from adapters.deliveries import CallInfo, PageInfo
 from domain import commands
 from streams.stages import gateway, translate
 from streams.stages.executor import Executor
 from streams.stages.relay import Relay
+from tests.stages.bad_input import CALLS, INVOICE, NOW, PAYMENT, case, gc_row, read_payment
 
 # --- at the gateway ------------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,5 @@
 """Bad input on the topics, and in the answers of the APIs."""
 
-from stages_bad_input import CALLS, PAYMENT, case, read_payment
-
 from adapters.errors import TransportError
 from adapters.gocardless import translate as gocardless
 from domain import codec, events, routing
@@ -10,6 +8,7 @@ from projections.work.polls import Polls
 from streams.log.interface import NewRecord
 from streams.settings import Polling
 from streams.stages.poller import Poller
+from tests.stages.bad_input import CALLS, PAYMENT, case, read_payment
 
 # --- on the topics ----------------------------------------------------------------------------------------------------------------------
 

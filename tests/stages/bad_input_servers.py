@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 import psycopg
 import sqlalchemy as sa
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from servers_found import free_ports
-from stages_bad_input import NOW, case
 
 from projections.store.store import open_store
 from streams.cli.command import Session
@@ -20,6 +18,8 @@ from streams.log.kafka.access import Access
 from streams.log.topics import Topics
 from streams.process.program import Program
 from streams.settings import Kafka
+from tests.stages.bad_input import NOW, case
+from tests.support.servers_found import free_ports
 
 #: To be found in no message.
 SECRET = "hunter2"

@@ -1,29 +1,14 @@
 """Installations of real files for each test; a new store is made once and copied."""
 
-import sys
 from contextlib import AsyncExitStack
-from importlib import util
 from itertools import count
-from pathlib import Path
 
 import pytest
-from kafka_secured import Secured
 
 from projections.store.store import open_store
 from streams.settings import Calls
-
-
-def _beside(name):
-    spec = util.spec_from_file_location(f"stages_{name}", Path(__file__).with_name(f"{name}.py"))
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-parts = _beside("installation")
-for _name in ("bad_input", "bad_input_bodies", "bad_input_inside", "bad_input_servers"):  # the first is what the others stand on
-    _beside(_name)
+from tests.support import installation
+from tests.support.kafka_secured import Secured
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +22,7 @@ def empty_store(tmp_path_factory):
 @pytest.fixture
 async def company(tmp_path, empty_store):
     """Log, store and shop; no Faust, no ports."""
-    async with parts.Installation(tmp_path, empty_store) as made:
+    async with installation.Installation(tmp_path, empty_store) as made:
         yield made
 
 
@@ -49,7 +34,7 @@ def make_company(tmp_path, empty_store):
     def make():
         folder = tmp_path / f"company-{next(numbers)}"
         folder.mkdir()
-        return parts.Installation(folder, empty_store)
+        return installation.Installation(folder, empty_store)
 
     return make
 
@@ -57,14 +42,14 @@ def make_company(tmp_path, empty_store):
 @pytest.fixture
 async def gateway_program(tmp_path, empty_store):
     """The same with a gateway on a real port."""
-    async with parts.GatewayProgram(tmp_path, empty_store) as made:
+    async with installation.GatewayProgram(tmp_path, empty_store) as made:
         yield made
 
 
 @pytest.fixture
 def again(tmp_path, empty_store):
     """Makes a process that starts anew on the same files."""
-    return lambda: parts.Installation(tmp_path, empty_store)
+    return lambda: installation.Installation(tmp_path, empty_store)
 
 
 @pytest.fixture
@@ -83,13 +68,13 @@ async def beside(company, again):
 @pytest.fixture(scope="session")
 def answer():
     """Makes an HTTP answer: `answer(200, {...}, date="…")`."""
-    return parts.answer
+    return installation.answer
 
 
 @pytest.fixture(scope="session")
 def script():
     """Makes a fake `send` with scripted answers."""
-    return parts.Script
+    return installation.Script
 
 
 @pytest.fixture
@@ -98,8 +83,8 @@ def office(company):
     calls = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 
     def make(api, *answers, over=None):
-        scripted = parts.Script(*(parts.answer(*one) if isinstance(one, tuple) else one for one in answers))
-        return parts.Office(over or company, api, scripted, calls)
+        scripted = installation.Script(*(installation.answer(*one) if isinstance(one, tuple) else one for one in answers))
+        return installation.Office(over or company, api, scripted, calls)
 
     return make
 

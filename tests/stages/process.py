@@ -2,19 +2,15 @@
 
 import asyncio
 import sys
-from importlib import util
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-def _installation():
-    spec = util.spec_from_file_location("installation", Path(__file__).with_name("installation.py"))
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.installation import Installation
 
 
 async def main(folder: Path) -> None:
-    async with _installation().Installation(folder, folder / "store.db") as company:
+    async with Installation(folder, folder / "store.db") as company:
         await company.translate()
 
 

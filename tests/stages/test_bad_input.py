@@ -4,8 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from stages_bad_input import CASES, Bench
 from structlog.testing import capture_logs
+
+from tests.stages import bad_input_bodies, bad_input_inside, bad_input_servers
+from tests.stages.bad_input import CASES, Bench
+
+assert {bad_input_bodies, bad_input_inside, bad_input_servers}, "importing them is what makes their cases known"
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bad-input.md"
 

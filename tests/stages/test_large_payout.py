@@ -1,15 +1,12 @@
 """A large payout over a real store: what one booking reads and writes there does not grow with the payments of its payout."""
 
-import sys
-from importlib import util
-from pathlib import Path
-
 import pytest
-from growth import Tally, paid_out
 from msgspec.structs import replace
 
 from projections.state.mappings import RowMapping, RowSource
 from streams.stages.core import Core
+from tests.support.company import Company
+from tests.support.growth import Tally, paid_out
 
 FEW = 500
 
@@ -30,12 +27,8 @@ MEASURED = {"after": "zoho.customer_payment_read", "before": "gocardless.payouts
 
 @pytest.fixture(scope="session")
 def new_books():
-    """Makes a company in memory (`tests/domain/conftest.py`), whose events are then told to a real core."""
-    spec = util.spec_from_file_location("domain_company_for_stages", Path(__file__).parents[1] / "domain" / "conftest.py")
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.Company
+    """Makes a company in memory (`tests/support/company.py`), whose events are then told to a real core."""
+    return Company
 
 
 @pytest.fixture

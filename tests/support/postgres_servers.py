@@ -26,8 +26,9 @@ from typing import Final, Self
 
 import psycopg
 import sqlalchemy as sa
-from kept_process import KeptProcess
-from servers_found import Missing, and_also, docker_answers, free_ports, wait_until
+
+from tests.support.kept_process import KeptProcess
+from tests.support.servers_found import Missing, and_also, docker_answers, free_ports, wait_until
 
 _IMAGE: Final = "postgres:17-alpine"
 _USER: Final = "postgres"

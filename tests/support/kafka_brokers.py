@@ -22,14 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
-import kafka_jars
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
-from kafka_secured import Doors, Secured
-from kept_process import KeptProcess
-from servers_found import Missing, accepts, and_also, docker_answers, free_ports, wait_until
-from tcp_gate import Gate
+
+from tests.support import kafka_jars
+from tests.support.kafka_secured import Doors, Secured
+from tests.support.kept_process import KeptProcess
+from tests.support.servers_found import Missing, accepts, and_also, docker_answers, free_ports, wait_until
+from tests.support.tcp_gate import Gate
 
 _T = TypeVar("_T")
 

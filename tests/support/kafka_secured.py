@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers_found import free_ports
+
+from tests.support.servers_found import free_ports
 
 # Each door's name is its protocol, as Kafka calls it.
 DOORS: Final = ("SSL", "SASL_SSL", "SASL_PLAINTEXT")

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from kafka_brokers import Cluster
-from postgres_servers import Databases
 
 from projections.store.databases import engine_of
 from projections.store.store import Store, open_store
@@ -27,6 +25,8 @@ from streams.log.interface import NewRecord, TopicPartition
 from streams.log.topics import Topics
 from streams.operate.installation import opened_log
 from streams.settings import load
+from tests.support.kafka_brokers import Cluster
+from tests.support.postgres_servers import Databases
 
 #: What a small company would start.
 ROLES = {"gateway": "gateway", "worker-1": "worker", "executor": "executor"}

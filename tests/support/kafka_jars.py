@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from servers_found import Missing, and_also
+from tests.support.servers_found import Missing, and_also
 
 _HERE: Final = Path(__file__).parent
 _POM: Final = _HERE / "pom.xml"
