@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
+from adapters.clock import Clock, StoppedClock, SystemClock
 from adapters.errors import ClockError
+from adapters.sandbox_clock import SandboxClock
 from domain import codec
 from streams.log.engines import log_of
 from streams.log.interface import Log, TopicPartition

@@ -22,11 +22,12 @@ from typing import Any, Final, Self, get_args
 import aiohttp
 from aiohttp import web
 
-from adapters.clock import Clock, SandboxClock, SystemClock
+from adapters.clock import Clock, SystemClock
 from adapters.errors import CredentialError, VaultError
 from adapters.gocardless.client import URLS
 from adapters.gocardless.client import Client as GoCardlessClient
 from adapters.http import open_session
+from adapters.sandbox_clock import SandboxClock
 from adapters.vault import Secret
 from adapters.verdicts import Answer, Call
 from adapters.zoho.client import Client as ZohoClient
@@ -92,7 +93,8 @@ class Program:
         self.shared = settings.log.startswith("kafka:")
         _refuse_mixtures(settings, role, shared=self.shared)
         self.name = name or ("program" if role == "all" else role)
-        self.clock: Clock = SandboxClock(settings.clock, participant=self.name) if settings.clock else SystemClock()
+        self._simulated = SandboxClock(settings.clock, participant=self.name) if settings.clock else None
+        self.clock: Clock = self._simulated or SystemClock()
         self.pulse = Pulse(self.clock)
         self.metrics = Metrics(role)
         self.port = 0
@@ -138,10 +140,10 @@ class Program:
     async def _start(self) -> None:
         settings = self.settings
         with self.pulse.work("start"):
-            if isinstance(self.clock, SandboxClock):
-                await self.clock.start(self.pulse.quiet, self._settle if self.shared else None)
-                self._exit.push_async_callback(self.clock.close)
-                self._spawn("simulated-time", self.clock.run_until_failed())
+            if self._simulated is not None:
+                await self._simulated.start(self.pulse.quiet, self._settle if self.shared else None)
+                self._exit.push_async_callback(self._simulated.close)
+                self._spawn("simulated-time", self._simulated.run_until_failed())
             self.store = open_store(settings.store, now=self.clock.now())
             self._exit.callback(self.store.close)
             self.log = log_of(settings)

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from adapters.clock import Clock, SandboxClock
+from adapters.clock import Clock
 from streams.log.interface import TopicPartition
 
 #: Longest wait of a loop that nobody woke, seconds of the clock. Lower: idle wake-ups. Higher: work that another process left in the store
@@ -109,5 +109,4 @@ class Pulse:
                 one.cancel()
 
     def _poke(self) -> None:
-        if isinstance(self.clock, SandboxClock):
-            self.clock.poke()
+        self.clock.poke()

@@ -14,7 +14,6 @@ from time import monotonic
 from typing import Final, Literal
 
 from adapters import budgets, headers
-from adapters.clock import SandboxClock
 from adapters.errors import CredentialError, TransportError
 from adapters.http import nothing_sent_after, uptime_s
 from adapters.verdicts import Answer, Call
@@ -71,7 +70,7 @@ class Desk:
         """What the credentials do not reach for. That they are refused altogether stands in the budget, for other processes as well."""
         self.retry_at = ""
         """When to ask for the lease again, after it was refused."""
-        simulated = isinstance(shop.clock, SandboxClock)
+        simulated = shop.clock.simulated
         self._shop = shop
         self._send = send
         self._owner = owner

@@ -11,9 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters import clock as clocks
-from adapters.clock import Clock, SandboxClock, StoppedClock, SystemClock
+from adapters import clock as system_clock
+from adapters import sandbox_clock
+from adapters.clock import Clock, StoppedClock, SystemClock
 from adapters.errors import ClockError
+from adapters.sandbox_clock import SandboxClock
 from domain.times import instant, parse
 from sandbox.barrier import Barrier
 from sandbox.control import serving
@@ -75,7 +77,7 @@ async def test_the_system_clock_does_not_wait_for_the_past() -> None:
 
 
 async def test_the_system_clock_looks_again_at_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "_LONGEST_SLEEP_S", 0.01)
+    monkeypatch.setattr(system_clock, "_LONGEST_SLEEP_S", 0.01)
     slept = 0
     real_sleep = asyncio.sleep
 
@@ -251,7 +253,7 @@ async def test_a_sandbox_that_is_not_there_is_said_plainly() -> None:
 
 
 async def test_sleepers_are_told_when_the_sandbox_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "_TRY_AGAIN_S", 0.01)
+    monkeypatch.setattr(sandbox_clock, "_TRY_AGAIN_S", 0.01)
     clock, sleeper = None, None
     async with simulated(start=False) as program:
         clock = SandboxClock(program.url, gone_after_s=0.05)

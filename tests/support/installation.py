@@ -71,6 +71,8 @@ def _keyring(path: Path) -> Keyring:
 class HandClock:
     """A clock that the test moves by hand."""
 
+    simulated = False
+
     def __init__(self, at=NOW):
         self._now = at
         self._sleepers = []
@@ -97,6 +99,9 @@ class HandClock:
 
     async def sleep(self, seconds):
         await self.sleep_until(times.add_seconds(self._now, int(seconds)))
+
+    def poke(self):
+        pass
 
 
 class Script:

@@ -1,0 +1,267 @@
+"""The simulators' clock: time stands still until every program says it is quiet, and then jumps to the next thing that is due."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from adapters.errors import ClockError, TransportError
+from adapters.http import exchange, open_session
+from adapters.verdicts import Answer, Call
+from domain.times import TimeError, instant, normalise, parse
+
+#: Seconds between looks while the program is not quiet and nothing pokes. Lower: the looks cost more than the work. Higher: each step of
+#: simulated time takes longer, and a simulated year has tens of thousands of steps.
+_LOOK_S: Final = 0.002
+
+#: Seconds between looks while a token is out: a belt for work that began without a poke. Lower: load. Higher: time may run ahead of it.
+_RECHECK_S: Final = 0.05
+
+#: Turns of the loop in a row in which the program must be quiet: a sleeper that was just woken runs in the first of them, and what it
+#: starts in the next. Lower: time could move between a sleeper's waking and its work. Higher: slower steps.
+_SETTLE_TURNS: Final = 5
+
+#: Seconds between looks at what several processes share while something in it is on its way. Lower: those who wait take the machine from
+#: those who work. Higher: each hand-over from process to process makes a step of simulated time longer.
+_UNSETTLED_S: Final = 0.01
+
+#: Real seconds that the sandbox holds one quiet request. Lower: more requests while nothing happens. Higher than 30: the sandbox cuts it.
+_HOLD_S: Final = 20.0
+
+#: Real seconds allowed beyond that before an answer counts as lost.
+_GRACE_S: Final = 10.0
+
+#: Real seconds in which a lost sandbox may come back. Lower: a short hiccup ends a long run. Higher: its end is told that much later.
+GONE_AFTER_S: Final = 5.0
+_TRY_AGAIN_S: Final = 0.1
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    now: str
+    activity: int
+
+
+_decode_reading: Final = msgspec.json.Decoder(_Reading).decode
+
+
+Settle = Callable[[], Awaitable[str | None]]
+
+
+class SandboxClock:
+    """The simulators' clock, seen through their barrier: time moves only while this program is quiet.
+
+    `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this instant: no record
+    unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be cheap. Whoever starts or ends work calls
+    `poke()`. When the sandbox goes away or starts over, every sleeper gets `ClockError`, and time stands still.
+
+    A process of several gives `settle` too, and a `participant` name of its own. Awaited each time the process has become quiet, it gives
+    the fingerprint of what the processes share (at most 128 characters), as of a moment since the call, once this process has looked at
+    all of it; None while something is on its way in it, or while this process is to look. Time moves when all say the same.
+    """
+
+    simulated = True
+
+    def __init__(self, url: str, *, participant: str = "program", gone_after_s: float = GONE_AFTER_S) -> None:
+        self._url = url
+        self._participant = participant
+        self._gone_after_s = gone_after_s
+        self._reading: _Reading | None = None
+        self._now = ""
+        self._sleepers: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._numbers = 0
+        self._poked = asyncio.Event()
+        self._session: aiohttp.ClientSession | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._failure: ClockError | None = None
+        self._failed = asyncio.Event()
+
+    async def start(self, quiet: Callable[[], bool], settle: Settle | None = None) -> None:
+        """Read the time, then keep it until `close`. Raises `ClockError` when the sandbox does not answer."""
+        if self._keeper is not None:
+            raise ClockError("the clock was started before")
+        self._session = open_session()
+        try:
+            self._learn(await self._ask(self._session, Call("GET", "/_sandbox/clock")))
+        except ClockError:
+            await self._session.close()
+            raise
+        self._keeper = asyncio.create_task(self._keep(self._session, quiet, settle), name="sandbox-clock")
+
+    async def close(self) -> None:
+        """Stop taking part. Sleepers stay asleep: whoever made them cancels them."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def run_until_failed(self) -> None:
+        """Raise `ClockError` once time stands still for good: for a process that has nothing to sleep for. Never returns otherwise."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    @property
+    def failure(self) -> ClockError | None:
+        """Why time stands still for good; None while it can move."""
+        return self._failure
+
+    def now(self) -> str:
+        """The simulated instant. Raises `ClockError` before `start`."""
+        if not self._now:
+            raise ClockError("the sandbox's clock was not started")
+        return self._now
+
+    async def sleep_until(self, at: str) -> None:
+        """Return once simulated time has reached `at`. Raises `ClockError` when it never will."""
+        if self._failure is not None:
+            raise self._failure
+        wake = normalise(at)
+        if wake <= self.now():
+            await asyncio.sleep(0)
+            return
+        self._numbers += 1
+        number, woken = self._numbers, asyncio.get_running_loop().create_future()
+        self._sleepers[number] = (wake, woken)
+        self.poke()
+        try:
+            await woken
+        finally:
+            self._sleepers.pop(number, None)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return `seconds` of simulated time later, at least a millisecond when above zero."""
+        step = timedelta(seconds=seconds)
+        if timedelta(0) < step < timedelta(milliseconds=1):
+            step = timedelta(milliseconds=1)
+        await self.sleep_until(instant(parse(self.now()) + step))
+
+    def poke(self) -> None:
+        """Something began or ended: look again at once whether the program is quiet."""
+        self._poked.set()
+
+    def next_wake(self) -> str | None:
+        """The instant at which the first sleeper wants to be woken; None when nobody sleeps."""
+        return min((at for at, _ in self._sleepers.values()), default=None)
+
+    async def _keep(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], settle: Settle | None) -> None:
+        try:
+            while True:
+                fingerprint = await self._until_settled(quiet, settle)
+                reading = await self._hold_token(session, quiet, fingerprint)
+                if reading is not None:
+                    self._learn(reading)
+        except ClockError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever `quiet` raises must reach the sleepers, not die in a background task
+            failure = ClockError(f"the clock stopped: {type(error).__name__} while asking whether the program is quiet")
+            failure.__cause__ = error
+            self._fail(failure)
+
+    async def _until_settled(self, quiet: Callable[[], bool], settle: Settle | None) -> str:
+        """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares nothing."""
+        while True:
+            await self._until_quiet(quiet)
+            if settle is None:
+                return ""
+            fingerprint = await settle()
+            if fingerprint is None:
+                await self._poke_or(_UNSETTLED_S)
+            # A poke: something began and ended meanwhile, maybe after the fingerprint was taken.
+            elif quiet() and not self._poked.is_set():
+                return fingerprint
+
+    async def _until_quiet(self, quiet: Callable[[], bool]) -> None:
+        """Return when the program was quiet in several turns of the loop in a row."""
+        turns = 0
+        while turns < _SETTLE_TURNS:
+            self._poked.clear()
+            if quiet():
+                turns += 1
+                await asyncio.sleep(0)
+            else:
+                turns = 0
+                await self._poke_or(_LOOK_S)
+
+    async def _poke_or(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._poked.wait()
+        except TimeoutError:
+            return
+
+    async def _hold_token(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint: str) -> _Reading | None:
+        """Say "quiet" until the sandbox answers; None when the program began to work, or wants to be woken earlier, before that."""
+        wake = self.next_wake()
+        asking = asyncio.create_task(self._ask_quiet(session, wake, fingerprint))
+        try:
+            while not asking.done():
+                poked = asyncio.create_task(self._poked.wait())
+                await asyncio.wait({asking, poked}, timeout=_RECHECK_S, return_when=asyncio.FIRST_COMPLETED)
+                poked.cancel()
+                self._poked.clear()
+                earlier = self.next_wake()
+                if not asking.done() and (not quiet() or (earlier is not None and (wake is None or earlier < wake))):
+                    return None
+            return asking.result()
+        finally:
+            # Cancelled, its connection closes, and with it the token dies.
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _ask_quiet(self, session: aiohttp.ClientSession, wake: str | None, fingerprint: str) -> _Reading:
+        assert self._reading is not None
+        token = {
+            "participant": self._participant,
+            "now": self._reading.now,  # as it came: the sandbox compares it exactly
+            "activity": self._reading.activity,
+            "next_wake": wake,
+            "wait_s": _HOLD_S,
+            "fingerprint": fingerprint,
+        }
+        body = msgspec.json.encode(token)
+        return await self._ask(session, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"}))
+
+    async def _ask(self, session: aiohttp.ClientSession, call: Call) -> _Reading:
+        answer = await self._exchange(session, call)
+        if answer.status != 200:
+            said = answer.body[:2000].decode(errors="replace")
+            raise ClockError(f"the sandbox at {self._url} answered {answer.status} when asked for the time: {said}")
+        try:
+            return _decode_reading(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ClockError(f"{self._url} does not speak the sandbox's clock") from None
+
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call) -> Answer:
+        give_up_at = asyncio.get_running_loop().time() + self._gone_after_s
+        while True:
+            try:
+                return await exchange(session, self._url, call, {}, deadline_s=_HOLD_S + _GRACE_S)
+            except TransportError as error:
+                if asyncio.get_running_loop().time() >= give_up_at:
+                    raise ClockError(f"the sandbox at {self._url} is gone ({error.reason}): start it and the program again") from None
+            await asyncio.sleep(_TRY_AGAIN_S)
+
+    def _learn(self, reading: _Reading) -> None:
+        try:
+            now = normalise(reading.now)
+        except TimeError:
+            raise ClockError(f"{self._url} does not speak the sandbox's clock") from None
+        if now < self._now or (self._reading is not None and reading.activity < self._reading.activity):
+            raise ClockError(f"the sandbox started over: it was {self._now} and is now {now}; the program must start over too")
+        self._reading, self._now = reading, now
+        due = sorted((at, number) for number, (at, _) in self._sleepers.items() if at <= now)
+        for _, number in due:
+            _, woken = self._sleepers.pop(number)
+            if not woken.done():
+                woken.set_result(None)
+
+    def _fail(self, error: ClockError) -> None:
+        self._failure = error
+        self._failed.set()
+        for _, woken in self._sleepers.values():
+            if not woken.done():
+                woken.set_exception(error)
