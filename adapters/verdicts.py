@@ -10,7 +10,13 @@ Verdict
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+#: Which call of a command an answer belongs to: its own, a search before a repeat, or a further read that an answer asked for.
+Step = Literal["send", "look_up", "follow"]
+
+#: Why a look-up's answer is a `Retry`: nothing that the command made was found.
+ABSENT: Final = "absent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
     }.get(row.type)
     if handler is not None:
         handler(draft, booking, row, outcome)
-    elif outcome.kind != "succeeded":
+    elif outcome.end != "succeeded":
         _show_refusal(draft, booking, row, outcome, "the transfer to suspense")
     payment = draft.state.payments.get(booking.payment)
     if payment is not None:
@@ -190,7 +190,7 @@ def _show_refusal(draft: Draft, booking: Booking, row: CommandRow, outcome: even
 
 def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
     about = f"bookings:{booking.id}"
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.close("posting_refused", about)
         if outcome.reason == "updated":
             draft.open("already_booked", about, payment=booking.payment)
@@ -236,7 +236,7 @@ def _post_unapplied(draft: Draft, booking: Booking) -> None:
 
 
 def _unapplied(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         if booking.stage != "unapplying":
             return
         draft.mark("bookings", booking.id, stage="refunding")
@@ -257,17 +257,17 @@ def _unapplied(draft: Draft, booking: Booking, row: CommandRow, outcome: events.
             key=f"{booking.id}:reversal",
             look_up_first=True,
         )
-    elif outcome.kind == "parked":
+    elif outcome.end == "parked":
         _show_refusal(draft, booking, row, outcome, "the reversal")
     else:
         _to_suspense(draft, booking, outcome)
 
 
 def _refunded(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.mark("bookings", booking.id, stage="reversed", refund=outcome.resource_id)
         draft.close("posting_refused", f"bookings:{booking.id}")
-    elif outcome.kind == "parked":
+    elif outcome.end == "parked":
         _show_refusal(draft, booking, row, outcome, "the reversal")
     else:
         _to_suspense(draft, booking, outcome)

@@ -434,7 +434,7 @@ def decide_billing_request(draft: Draft, key: str) -> None:
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """An invitation's call ended."""
     about = f"contacts:{key}"
-    if outcome.kind != "succeeded":
+    if outcome.end != "succeeded":
         code: Code = "posting_refused" if row.type.startswith("gocardless.create") else "read_refused"
         draft.open(code, about, what=row.type, number=key, reason=outcome.reason, id=row.id)
         return

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from domain.policy import Policy
+from domain.vocabulary import CommandStatus, narrowed
 
 
 class Data(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -276,6 +277,11 @@ class Outcome(Data, frozen=True):
     http_status: int = 0
     found: bool = False
     """The resource was there before this call: an idempotency conflict, an upsert that updated, a look-up that hit."""
+
+    @property
+    def end(self) -> CommandStatus:
+        """`kind` as a word that the rules may compare; "unknown" where a later version recorded another."""
+        return narrowed(self.kind, CommandStatus, "unknown")
 
 
 class Finding(Data, frozen=True):

@@ -440,20 +440,20 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
     about = f"invoices:{key}"
     invoice = draft.state.invoices.get(key)
     if row.type != "gocardless.create_payment" or invoice is None:
-        if outcome.kind == "succeeded":
+        if outcome.end == "succeeded":
             draft.close("read_refused", about)
         else:
             draft.open("read_refused", about, what="an invoice", reason=outcome.reason, id=row.id)
         return
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         _debited(draft, invoice, row, outcome.resource_id)
     elif row.id != invoice.command or invoice.stage != "collecting":
         return
-    elif outcome.kind == "withheld":
+    elif outcome.end == "withheld":
         draft.close("command_parked", about)
         draft.mark("invoices", key, stage="none", reason=outcome.reason, since=draft.at)
         draft.touch("invoices", key)
-    elif outcome.kind == "parked":
+    elif outcome.end == "parked":
         draft.mark("invoices", key, stage="hold", reason="parked", since=draft.at)
         draft.open("command_parked", about, command="The debit", number=invoice.number, reason=outcome.reason, id=row.id)
     elif outcome.reason in _MANDATE_REASONS:

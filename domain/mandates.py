@@ -134,7 +134,7 @@ def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> No
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a mandate, or of its payments, ended."""
     about = f"mandates:{key}"
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.close("read_refused", about)
         return
     if row.type == "gocardless.read_mandate_payments":

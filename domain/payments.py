@@ -238,9 +238,9 @@ def _tell_invoice(draft: Draft, payment: Payment) -> None:
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a payment ended: one that GoCardless does not have is not ours (a test webhook names such)."""
     about = f"payments:{key}"
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.close("read_refused", about)
-    elif outcome.kind == "refused" and outcome.http_status in {404, 410}:
+    elif outcome.end == "refused" and outcome.http_status in {404, 410}:
         draft.mark("payments", key, claim="foreign")
         draft.touch("payments", key)
     else:

@@ -461,7 +461,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
     """A call about a payout ended."""
     about = f"payouts:{key}"
     field = {f"transfer:{key}": "transfer", f"expense:{key}": "expense", f"foreign:{key}": "suspense_transfer"}.get(row.purpose)
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.close("posting_refused" if field else "read_refused", about)
         if field == "transfer":
             draft.mark("payouts", key, transfer=outcome.resource_id)

@@ -15,7 +15,6 @@ from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, UnknownData
 from domain.state import CommandRow, State
-from domain.vocabulary import CommandStatus, narrowed
 
 Touched = tuple[tuple[str, str], ...]
 
@@ -44,13 +43,13 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
     if held is None:
         return ()
     if held.status == "succeeded":
-        differs = data.kind == "succeeded" and data.resource_id and held.resource_id and data.resource_id != held.resource_id
+        differs = data.end == "succeeded" and data.resource_id and held.resource_id and data.resource_id != held.resource_id
         return (("conflicts", data.command),) if differs else ()
-    if held.status != "open" and data.kind != "succeeded":
+    if held.status != "open" and data.end != "succeeded":
         return ()
     state.commands[held.id] = replace(
         held,
-        status=narrowed(data.kind, CommandStatus, "unknown"),
+        status=data.end,
         resource_id=data.resource_id,
         reason=data.reason,
         message=data.message,
@@ -155,12 +154,12 @@ def _decide_outcome(draft: Draft, key: str) -> None:
 
 
 def _on_connection(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
-    connections.on_outcome(draft, key, outcome.kind == "succeeded", outcome.reason, row.id)
+    connections.on_outcome(draft, key, outcome.end == "succeeded", outcome.reason, row.id)
 
 
 def _on_read(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     about = row.about
-    if outcome.kind == "succeeded":
+    if outcome.end == "succeeded":
         draft.close("read_refused", about)
     else:
         draft.open("read_refused", about, what=key, reason=outcome.reason, id=row.id)

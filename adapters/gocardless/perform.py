@@ -23,7 +23,7 @@ import msgspec
 from adapters.budgets import THROTTLED_S
 from adapters.gocardless import facts, pages, wire
 from adapters.headers import moment
-from adapters.verdicts import Answer, Call, Done, Follow, Retry, Unknown, Verdict
+from adapters.verdicts import ABSENT, Answer, Call, Done, Follow, Retry, Step, Unknown, Verdict
 from domain import commands, events
 from domain.commands import Command, CommandData
 from domain.errors import DomainError
@@ -41,9 +41,6 @@ WALK_PAGE: Final = 200
 #: Pages of a look-up. Lower: a mandate with thousands of payments is never seen to its end, and its debits wait for a person. Higher: one
 #: look-up spends a large part of a minute's calls.
 LOOK_UP_PAGES: Final = 20
-
-#: Why a command that was looked up may be sent.
-ABSENT: Final = "absent"
 
 #: Command → the name, on the wire, of what it makes or reads.
 NAMES: Final[dict[type[CommandData], str]] = {
@@ -129,7 +126,7 @@ def target(command: Command) -> str:
             raise ValueError(f"{command.type} is not a command for GoCardless")
 
 
-def verdict(command: Command, step: str, call: Call, answer: Answer) -> Verdict:
+def verdict(command: Command, step: Step, call: Call, answer: Answer) -> Verdict:
     """What an answer to `call`, made in `step` ("send", "look_up", "follow"), means for the command. Never raises on any answer.
 
     Raises `ValueError` for a command of another API.
@@ -196,7 +193,7 @@ def _payment(command: Command, data: commands.CreatePayment) -> dict[str, object
 # --- answers -----------------------------------------------------------------------------------------------------------------------
 
 
-def _succeeded(command: Command, step: str, answer: Answer, asked: str) -> Verdict:
+def _succeeded(command: Command, step: Step, answer: Answer, asked: str) -> Verdict:
     """One resource: the one that was made, or asked for, and as it was asked for."""
     try:
         raw = wire.resource(answer.body, NAMES[type(command.data)])
@@ -284,7 +281,7 @@ def _difference(data: CommandData, read: facts.Read) -> str:
     return "" if read.metadata.get("zoho_invoice_id", data.invoice) == data.invoice else "invoice_mismatch"
 
 
-def _unclear(command: Command, step: str, reason: str) -> Verdict:
+def _unclear(command: Command, step: Step, reason: str) -> Verdict:
     """No answer to rely on. A write may have happened; a read, also of what an earlier write made, is simply asked again."""
     return Unknown(reason) if command.writes and step == "send" else Retry(reason)
 

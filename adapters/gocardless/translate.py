@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Parked, Translation
 from adapters.gocardless import facts, pages, perform, wire
 from adapters.gocardless.webhook import MAX_BODY_BYTES
-from adapters.verdicts import Answer, Call, Done
+from adapters.verdicts import Answer, Call, Done, Step
 from domain import commands, events, ids
 from domain.envelope import Event
 from domain.errors import DomainError
+from domain.vocabulary import narrowed
 
 #: Parked pieces named one by one. Lower: a person sees less of what is wrong. Higher: a hostile body of a million bad rows would be
 #: answered with a million records.
@@ -169,7 +170,7 @@ def _answer(found: _Found, info: CallInfo, body: bytes) -> None:
     call = Call("POST" if info.method == "POST" else "GET", info.path, info.query)
     if 200 <= info.status < 300:
         _shown(found, info, call, body)
-    verdict = perform.verdict(command, info.step, call, Answer(info.status, found.headers, body))
+    verdict = perform.verdict(command, narrowed(info.step, Step, "follow"), call, Answer(info.status, found.headers, body))
     if isinstance(verdict, Done):
         found.outcome(info, body, verdict)
 

@@ -12,15 +12,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.verdicts import Answer, Call, Done, Follow, Retry, Unknown, Verdict
+from adapters.verdicts import ABSENT, Answer, Call, Done, Follow, Retry, Step, Unknown, Verdict
 from adapters.zoho import amounts, codes, pages, wire
 from domain import commands as c
 from domain.errors import DomainError
 
 R = TypeVar("R", bound=wire.Row)
-
-#: What a look-up says when the effect is surely not there: the executor may send.
-ABSENT: Final = "absent"
 
 #: Pages of one search. Lower: an ignored filter hides our row behind other people's. Higher: such a search eats the day's calls.
 LOOK_UP_PAGES: Final = 50
@@ -40,7 +37,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def send_call(command: c.Command) -> Call:
-    """The command's own call. Raises `TypeError` for a command that is not Zoho's."""
+    """The command's own call. Raises `ValueError` for a command of another API."""
     match command.data:
         case c.CreateCustomerPayment() as data:
             return _upsert("/customerpayments", data.unique_field, data.unique_value, _payment_body(data))
@@ -59,7 +56,7 @@ def send_call(command: c.Command) -> Call:
         case c.ListOpenInvoices():
             return pages.first("zoho.open_invoices")
         case _:
-            raise TypeError(f"{command.type} is not a command for Zoho Books")
+            raise ValueError(f"{command.type} is not a command for Zoho Books")
 
 
 def look_up_call(command: c.Command) -> Call | None:
@@ -176,7 +173,7 @@ def _marked(description: str, key: str, limit: int) -> str:
 # --- verdicts --------------------------------------------------------------------------------------------------------------------
 
 
-def verdict(command: c.Command, step: str, call: Call, answer: Answer) -> Verdict:
+def verdict(command: c.Command, step: Step, call: Call, answer: Answer) -> Verdict:
     """What an answer means. `step` "send", "look_up" or "follow"; a write follows only from a look-up, so its find is `found`."""
     searching = command.writes and step != "send"
     body = codes.examine(answer, writes=command.writes and not searching)
@@ -209,7 +206,7 @@ def _meaning(data: c.AnyCommandData, call: Call, body: wire.Body, status: int, *
         case c.ListOpenInvoices():
             return _listed(call, body)
         case _:
-            raise TypeError("not a command for Zoho Books")
+            raise ValueError(f"{type(data).__name__} is not a command for Zoho Books")
 
 
 def _search_refused(said: Verdict, call: Call) -> Verdict:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Parked, Translation
-from adapters.verdicts import Answer, Call, Done
+from adapters.verdicts import Answer, Call, Done, Step
 from adapters.zoho import codes, facts, pages, perform, wire
 from adapters.zoho.webhook import is_form
 from domain import commands as c
@@ -21,6 +21,7 @@ from domain.envelope import Event
 from domain.errors import DomainError
 from domain.events import CurrenciesRead, HeadReached, InvoiceGone, InvoicesListed, Outcome
 from domain.ids import digest, observation_id, outcome_id
+from domain.vocabulary import narrowed
 
 #: Names of the two custom fields, unless the connection's policy says otherwise.
 UNIQUE_FIELD: Final = "cf_gocardless_key"
@@ -132,7 +133,7 @@ class _Reading:
         if call.command.api != "zoho":
             self.parked.append(Parked("call", "an answer to a command that is not for Zoho Books"))
             return
-        verdict = perform.verdict(call.command, call.step, asked, answer)
+        verdict = perform.verdict(call.command, narrowed(call.step, Step, "follow"), asked, answer)
         understood = codes.examine(answer, writes=call.command.writes)
         if isinstance(understood, wire.Body):
             self._observe(call, asked, understood, last=isinstance(verdict, Done) and verdict.kind == "succeeded")

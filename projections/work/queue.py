@@ -258,7 +258,7 @@ def _entrance(asked_at: str, *, recorded: bool) -> tuple[str, str | None]:
 
 def ending(connection: str, outcome: Outcome) -> tuple[Any, ...]:
     """An outcome event, as `write` wants it."""
-    return ("parked" if outcome.kind == "parked" else "done", connection, outcome.command)
+    return ("parked" if outcome.end == "parked" else "done", connection, outcome.command)
 
 
 def write(store: Store, connection: sa.Connection, commands: list[Any], resends: list[Any], endings: list[Any]) -> None:

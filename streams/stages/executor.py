@@ -8,15 +8,15 @@ restart goes on where this process died.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from adapters import budgets
 from adapters.deliveries import CallInfo, DeliveryMeta
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform as gocardless
 from adapters.http import uptime_s
-from adapters.verdicts import Answer, Call, Done, Retry, Unknown, Verdict
+from adapters.interface import Perform
+from adapters.verdicts import ABSENT, Answer, Call, Done, Retry, Step, Unknown, Verdict
 from adapters.zoho import pages as zoho_pages
 from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices
@@ -34,7 +34,7 @@ from streams.stages.api_access import NO_TOKEN, Api, Desk
 from streams.stages.context import Shop
 from streams.stages.freshness import Compared, compare
 
-PERFORM: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
+PERFORM: Final[dict[Api, Perform]] = {"gocardless": gocardless, "zoho": zoho}
 
 #: Calls that one claim may lead to (pages, a resource that a conflict names). Lower than 200: a long list would never be complete.
 _MAX_FOLLOWS: Final = 250
@@ -65,7 +65,7 @@ _INVOICES: Final = "zoho.invoices"
 class _Walk(NamedTuple):
     """A walk over pages that waits for its budget: the next call, how many it took so far, and when it began."""
 
-    step: str
+    step: Step
     call: Call
     sent: int
     as_of: str
@@ -226,7 +226,7 @@ class _Performance:
                 self._unanswered(verdict, step)
                 return None
             if isinstance(verdict, Retry):
-                if verdict.reason == self._perform.ABSENT:
+                if verdict.reason == ABSENT:
                     objection = self._objection(command)
                     if self._search_again(objection):
                         return None
@@ -255,9 +255,9 @@ class _Performance:
                 self._queue.goes_on(self._desk.connection, command.id, self._call_number, until, state=state)
                 return _Walk(step, call, self._sent, self._as_of)
 
-    def _first(self, command: commands.Command) -> tuple[str, Call]:
+    def _first(self, command: commands.Command) -> tuple[Step, Call]:
         if command.writes and (self._before.state == "unknown" or command.look_up_first):
-            look_up: Call | None = self._perform.look_up_call(command)
+            look_up = self._perform.look_up_call(command)
             if look_up is not None:
                 return "look_up", look_up
         return "send", self._perform.send_call(command)
@@ -267,7 +267,7 @@ class _Performance:
         with read_state(self._shop.store, self._desk.connection) as state:
             return invoices.objection(state, command, self._shop.clock.now())
 
-    async def _once(self, step: str, call: Call) -> tuple[Answer | None, Verdict]:
+    async def _once(self, step: Step, call: Call) -> tuple[Answer | None, Verdict]:
         self._sent += 1
         try:
             # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
@@ -281,10 +281,9 @@ class _Performance:
         except CredentialError as error:
             return None, Retry("scope", _CREDENTIALS_S) if error.one_call else Retry("credentials", scope="api")
         failpoints.hit("executor.after_call")
-        verdict: Verdict = self._perform.verdict(self._command, step, call, answer)
-        return answer, verdict
+        return answer, self._perform.verdict(self._command, step, call, answer)
 
-    def _unanswered(self, verdict: Verdict, step: str) -> None:
+    def _unanswered(self, verdict: Verdict, step: Step) -> None:
         if isinstance(verdict, Retry) and self._not_let_in(verdict):
             self._later(verdict)
         elif isinstance(verdict, Unknown) or (step == "look_up" and self._before.state == "unknown"):
@@ -324,7 +323,7 @@ class _Performance:
         due = add_seconds(self._shop.clock.now(), wait_s)
         self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, reason[:200])
 
-    async def _deliver(self, answer: Answer, step: str, call: Call) -> None:
+    async def _deliver(self, answer: Answer, step: Step, call: Call) -> None:
         """The answer enters the log like everything else from outside."""
         page = self._compare(answer)
         info = CallInfo(
@@ -360,7 +359,7 @@ class _Performance:
             return None
         return compare(self._polls, self._desk.connection, _INVOICES, zoho_pages.rows(_INVOICES, answer.body))
 
-    async def _conclude(self, kind: str, reason: str) -> None:
+    async def _conclude(self, kind: Literal["withheld", "parked"], reason: str) -> None:
         """An outcome that no answer tells: withheld before the write, or given up."""
         now = self._shop.clock.now()
         outcome = events.Outcome(self._command.id, self._call_number, kind, reason=reason)

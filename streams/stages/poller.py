@@ -5,7 +5,6 @@ cursor advances when all pages are durable, so a crash repeats a walk and never 
 """
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,7 +14,8 @@ from adapters.deliveries import DeliveryMeta, PageInfo
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import pages as gocardless
 from adapters.http import uptime_s
-from adapters.verdicts import Answer
+from adapters.interface import Pages
+from adapters.verdicts import Answer, Call
 from adapters.zoho import pages as zoho
 from domain import commands, ids
 from domain.customers import HEADS
@@ -34,7 +34,7 @@ from streams.stages.context import Shop
 from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest
 
-PAGES: Final[dict[str, ModuleType]] = {"gocardless": gocardless, "zoho": zoho}
+PAGES: Final[dict[Api, Pages]] = {"gocardless": gocardless, "zoho": zoho}
 
 #: What is walked, in this order: who is there before what they owe, so that a first run matches before it invites.
 KINDS: Final[dict[str, tuple[str, ...]]] = {
@@ -49,7 +49,7 @@ _OF_EVENTS: Final = "gocardless.events"
 class _Walk(NamedTuple):
     """A walk that waits for its budget: the next call and its page, when it began, from which cursor, and the digest of the last page."""
 
-    call: object
+    call: Call
     page: int
     as_of: str
     cursor: str
@@ -160,10 +160,10 @@ class Poller:
             self._polls.save(later)
         return later
 
-    async def _ask(self, desk: Desk, call: object) -> Answer | None:
+    async def _ask(self, desk: Desk, call: Call) -> Answer | None:
         desk.begin(commands.PRIORITY_SWEEP)
         try:
-            return await desk.call(call, uptime_s() + self._calls.deadline_s)  # type: ignore[arg-type] # a Call, made by the API's own pages
+            return await desk.call(call, uptime_s() + self._calls.deadline_s)
         except (TransportError, CredentialError):
             return None
         finally:
@@ -171,7 +171,7 @@ class Poller:
 
     async def _keep(self, desk: Desk, poll: Poll, answer: Answer, info: PageInfo) -> str:
         """Append the page: whole when something in it is new, else its digest. Returns the digest."""
-        rows: list[tuple[str, bytes]] = PAGES[self._api].rows(poll.kind, answer.body)
+        rows = PAGES[self._api].rows(poll.kind, answer.body)
         remembered: dict[str, bytes] = {}
         if poll.kind == _OF_EVENTS:
             known = processed(self._shop.store, desk.connection, [key for key, _ in rows])

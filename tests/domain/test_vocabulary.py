@@ -22,6 +22,9 @@ AT = "2026-03-02T09:00:00.000Z"
 WRONG = {
     "a status that is compared": 'from domain.state import Invoice\nfound = Invoice("1").stage == "colecting"\n',
     "a status that a row is made with": 'from domain.state import Booking\nfound = Booking("1", stage="unaplying")\n',
+    "an end of a command that is compared": 'from domain.events import Outcome\n\n\ndef rule(data: Outcome) -> bool:\n    return data.status == "witheld"\n',
+    "a step that an answer belongs to": 'from adapters.verdicts import Step\nstep: Step = "lookup"\n',
+    "a module that lacks a verb of its protocol": "from adapters.gocardless import pages\nfrom adapters.interface import Perform\nfound: Perform = pages\n",
     "a code that is opened": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.open("debit_faild", "invoices:1")\n',
 }
 RIGHT = 'from domain.state import Invoice\nfound = Invoice("1", stage="collecting").stage == "collected"\n'

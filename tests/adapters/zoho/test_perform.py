@@ -207,7 +207,7 @@ def test_reads_and_searches(z):
 
 
 def test_a_command_of_the_other_api_is_a_mistake(z):
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=r"gocardless\.read_payment is not a command for Zoho Books"):
         perform.send_call(z.command(c.ReadPayment("PM1")))
 
 
