@@ -134,7 +134,8 @@ def claimed(payment: Payment, metadata: dict[str, str]) -> Payment:
 
 def evolve_read(state: State, event: Event) -> Touched:
     """A payment as GoCardless holds it now."""
-    return fold_read(state, event.data)
+    data: events.PaymentRead = event.data
+    return fold_read(state, data)
 
 
 def fold_read(state: State, data: events.PaymentRead) -> Touched:

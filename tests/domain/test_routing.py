@@ -1,3 +1,5 @@
+import ast
+import inspect
 from itertools import permutations
 
 import pytest
@@ -145,3 +147,28 @@ def test_a_look_up_that_finds_two_records_is_shown(company):
     command = company.take("zoho.create_customer_payment")
     company.outcome(command, resource="zp-1", reason="duplicate", found=True)
     assert f"duplicate_found:bookings:{payment}:1" in company.state.discrepancies
+
+
+def reads_as(fold):
+    """How a fold takes the data of its event: the annotation of each `data: X = event.data`, and the classes that it asks for."""
+    for node in ast.walk(ast.parse(inspect.getsource(fold))):
+        if isinstance(node, ast.AnnAssign) and node.value is not None and ast.unparse(node.value) == "event.data":
+            yield getattr(events, ast.unparse(node.annotation).removeprefix("events."))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance" and ast.unparse(node.args[0]) == "data":
+            yield getattr(events, ast.unparse(node.args[1]).removeprefix("events."))
+
+
+#: These need nothing of their event but that it happened.
+WITHOUT_DATA = {"operator.gate_closed"}
+
+
+def test_every_fold_takes_the_data_that_its_type_of_event_carries():
+    """`Event.data` is of any type to the type check, so the table could lead a fact to a rule for another."""
+    for type_, fold in routing._EVOLVE.items():
+        wanted = [] if type_ in WITHOUT_DATA else [events.TYPES[type_]]
+        assert list(reads_as(fold)) == wanted, type_
+        assert bool(wanted) == ("event.data" in inspect.getsource(fold)), type_
+    for resource, fold in routing._EVOLVE_RESOURCE.items():
+        assert list(reads_as(fold)) in ([events.GcEvent], [events.BillingRequestRead]), resource
+    routed = {*routing._EVOLVE, *(one for one, data in events.TYPES.items() if data is events.GcEvent)}
+    assert routed == set(events.TYPES)
