@@ -4,11 +4,9 @@ from msgspec.structs import replace
 
 from domain import ceilings, commands, customers, events, ledger, times
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.state import ConnectionRow, State
 from domain.vocabulary import Environment, narrowed
-
-Touched = tuple[tuple[str, str], ...]
 
 
 def _put(state: State, row: ConnectionRow) -> Touched:

@@ -13,11 +13,9 @@ from msgspec.structs import replace
 from domain import commands, events, ids, lists
 from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.state import BillingRequest, CommandRow, Contact, Invoice, Mandate, Payer, State
 from domain.vocabulary import Code
-
-Touched = tuple[tuple[str, str], ...]
 
 #: Lists that must have been read to their end before anybody is unique.
 HEADS: Final = ("gocardless.customers", "gocardless.mandates", "zoho.contacts")

@@ -29,3 +29,7 @@ class UnknownData(msgspec.Struct, frozen=True):
     """Data of a type or schema that this version does not know: kept whole, counted, decided again by a later version."""
 
     raw: msgspec.Raw
+
+
+#: The rows, as (kind, key), that folding an event has changed, or whose rules must look again because of it.
+Touched = tuple[tuple[str, str], ...]

@@ -12,12 +12,10 @@ from msgspec.structs import replace
 from domain import attempts, ceilings, commands, connections, customers, events, ids, mandates, money, times
 from domain.customers import CHARGEABLE, usable_mandate
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.policy import Policy
 from domain.state import CommandRow, Contact, Invoice, Mandate, Payment, State
 from domain.vocabulary import Code
-
-Touched = tuple[tuple[str, str], ...]
 
 #: Zoho's statuses that mean "sent, and owing" (reference 3.3). All of them count as one when two observations are compared: "overdue"
 #: comes with the calendar, without any change of the invoice.

@@ -7,10 +7,8 @@ from msgspec.structs import replace
 from domain import commands, customers, events, lists, payments, times
 from domain.currencies import SCHEME_CURRENCY
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.state import CommandRow, Mandate, Payer, State
-
-Touched = tuple[tuple[str, str], ...]
 
 #: What each action of GoCardless makes of a mandate's status (API reference, events, mandates). "" leaves it as it is.
 STATUS: Final[dict[str, str]] = {

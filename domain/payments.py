@@ -16,10 +16,8 @@ from msgspec.structs import replace
 from domain import bookings, commands, events
 from domain.collection import collected, failed, lost
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.state import CommandRow, DebitCount, Payment, PaymentFact, State
-
-Touched = tuple[tuple[str, str], ...]
 
 #: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the status.
 ACTIONS: Final[dict[str, tuple[int, str]]] = {

@@ -16,12 +16,10 @@ from domain import commands, events, ledger, money, payout_items, reconciliation
 from domain.bookings import before_books, booking_date, rate
 from domain.decisions import Line
 from domain.draft import Draft
-from domain.envelope import Event
+from domain.envelope import Event, Touched
 from domain.payments import add_fact
 from domain.state import CommandRow, Payment, PaymentFact, Payout, PayoutItemRow, State
 from domain.vocabulary import Code
-
-Touched = tuple[tuple[str, str], ...]
 
 #: Item types that are fees; every other type moves a payment's or refund's gross (reference 2.11).
 FEE_TYPES: Final = frozenset({"gocardless_fee", "app_fee", "surcharge_fee"})

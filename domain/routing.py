@@ -13,10 +13,8 @@ from msgspec.structs import replace
 from domain import attempts, bookings, ceilings, connections, customers, events, invoices, mandates, payments, payouts, publications
 from domain.decisions import Decision
 from domain.draft import Draft, apply
-from domain.envelope import Event, UnknownData
+from domain.envelope import Event, Touched, UnknownData
 from domain.state import CommandRow, State
-
-Touched = tuple[tuple[str, str], ...]
 
 #: Resources of GoCardless whose events change nothing here. They are known, so nobody is told; any other unknown one is shown.
 QUIET_RESOURCES: Final = frozenset(
