@@ -10,7 +10,7 @@ day             the number and the sum of debits in a day, per currency: the pol
 `count` adds and takes back: a debit counts from its decision on, unless it turns out that it was not made.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ NONE: Final = -1
 Ceiling = Literal["", "due_before_start", "over_limit", "over_payer_month", "over_day"]
 
 #: Why an invoice is on hold, where a ceiling is the reason: it looks again, as of the day it was held, when that may have been raised.
-REASONS: Final = frozenset({"due_before_start", "over_limit", "over_payer_month", "over_day"})
+REASONS: Final = frozenset(get_args(Ceiling)) - {""}
 
 
 # --- what was debited -------------------------------------------------------------------------------------------------------------
