@@ -68,6 +68,11 @@ def _keyring(path: Path) -> Keyring:
     return Keyring.from_file(path)
 
 
+def sign(secret: str, body: bytes) -> str:
+    """GoCardless's signature of a body."""
+    return hmac.new(secret.encode(), body, "sha256").hexdigest()
+
+
 class HandClock:
     """A clock that the test moves by hand."""
 
@@ -345,22 +350,13 @@ class Installation:
 
     script = Script
     answer = staticmethod(answer)
-
-    @staticmethod
-    def sign(secret: str, body: bytes) -> str:
-        """GoCardless's signature of a body."""
-        return sign(secret, body)
+    sign = staticmethod(sign)
 
     def desk(self, api, send, *, connection: str = "acme", owner: str = EMBEDDED_OWNER, calls: Calls | None = None) -> Desk:
         return Desk(self.shop, connection, api, send, owner, calls or Calls())
 
     def publication(self, topic: str, key: str, **value) -> Publication:
         return Publication(topic, key, msgspec.Raw(msgspec.json.encode(value)))
-
-
-def sign(secret: str, body: bytes) -> str:
-    """GoCardless's signature of a body."""
-    return hmac.new(secret.encode(), body, "sha256").hexdigest()
 
 
 class GatewayProgram(Installation):
