@@ -1,1 +1,3 @@
-"""The outside world: both APIs, their webhooks, time, secrets. The simulators live here too, and share no code with the rest."""
+"""The outside world: both APIs, their webhooks, time, secrets. The simulators live here too, and share no code with the
+rest.
+"""

@@ -1,9 +1,11 @@
-"""How often an API may be called: pure arithmetic. State in, verdict out; the caller keeps the state in a row and brings the clock.
+"""How often an API may be called: pure arithmetic. State in, verdict out; the caller keeps the state in a row and
+brings the clock.
 
-The minute is kept by the generic cell rate algorithm: one number (when the next call would be due if all calls were evenly spaced) stands
-for the whole window, so the state survives a restart in a few bytes and is exact: in no stretch of 60 seconds are more than
-`burst` + 60 000 / `interval_ms` calls let through, wherever the API's own minute begins. Each priority may use only a part of the burst
-and of the day, so that sweeps stop first, reads next, and money-bearing writes never find the budget eaten by polls.
+The minute is kept by the generic cell rate algorithm: one number (when the next call would be due if all calls were
+evenly spaced) stands for the whole window, so the state survives a restart in a few bytes and is exact: in no stretch
+of 60 seconds are more than `burst` + 60 000 / `interval_ms` calls let through, wherever the API's own minute begins.
+Each priority may use only a part of the burst and of the day, so that sweeps stop first, reads next, and money-bearing
+writes never find the budget eaten by polls.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,39 +19,43 @@ from domain.times import add_seconds, instant, parse
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
 
-#: First wait's ceiling, seconds. Lower: a struggling API is hit again at once. Higher: one lost packet delays a posting for no reason.
+#: First wait's ceiling, seconds. Lower: a struggling API is hit again at once. Higher: one lost packet delays a posting
+#: for no reason.
 BACKOFF_BASE_S: Final = 1.0
 
-#: Longest wait's ceiling, seconds. Lower: an API that is down for hours is called thousands of times. Higher: after it is back, work waits
-#: on.
+#: Longest wait's ceiling, seconds. Lower: an API that is down for hours is called thousands of times. Higher: after it
+#: is back, work waits on.
 BACKOFF_CAP_S: Final = 300.0
 
-#: Seconds to stay away after "too many requests" that names no end (both APIs count by the minute; neither documents the block's length).
-#: Lower: the same minute is hit again. Higher: lost throughput.
+#: Seconds to stay away after "too many requests" that names no end (both APIs count by the minute; neither documents
+#: the block's length). Lower: the same minute is hit again. Higher: lost throughput.
 THROTTLED_S: Final = 60.0
 
 
-#: First wait after the API has refused our credentials, seconds; each further refusal doubles it. Lower: more calls that cannot succeed.
-#: Higher: a token that is refused by mistake for a moment stops a connection for longer.
+#: First wait after the API has refused our credentials, seconds; each further refusal doubles it. Lower: more calls
+#: that cannot succeed. Higher: a token that is refused by mistake for a moment stops a connection for longer.
 REFUSED_BASE_S: Final = 60
 
-#: Longest of these waits. Lower: more than some thirty calls a day for a token that is dead. Higher: a new one is tried later.
+#: Longest of these waits. Lower: more than some thirty calls a day for a token that is dead. Higher: a new one is tried
+#: later.
 REFUSED_CAP_S: Final = 3_600
 
 #: Why an API is closed whose credentials are refused.
 REFUSED: Final = "refused"
 
-#: Furthest end that is believed of a day or of a closure, seconds: a little over a day. Lower than 86,400: a day would end before the API's
-#: does. Higher: a senseless header, or a row that was written while the clock was wrong, would keep an API closed for longer.
+#: Furthest end that is believed of a day or of a closure, seconds: a little over a day. Lower than 86,400: a day would
+#: end before the API's does. Higher: a senseless header, or a row that was written while the clock was wrong, would
+#: keep an API closed for longer.
 MAX_AHEAD_S: Final = 90_000
 
 
 class Limits(msgspec.Struct, frozen=True):
     """What an API allows one connection. The tuples are indexed by priority (debit, money, read, sweep).
 
-    `interval_ms`: the even spacing of calls. `burst`: calls that may go at once after a pause; `burst_kept`: how many of them a priority
-    must leave to those before it. `at_once`: calls in flight; `at_once_kept` likewise. `day`: calls a day until the API's answers say
-    better (0: no daily limit); `day_kept_percent`: the share of the day a priority must leave.
+    `interval_ms`: the even spacing of calls. `burst`: calls that may go at once after a pause; `burst_kept`: how many
+    of them a priority must leave to those before it. `at_once`: calls in flight; `at_once_kept` likewise. `day`: calls
+    a day until the API's answers say better (0: no daily limit); `day_kept_percent`: the share of the day a priority
+    must leave.
     """
 
     interval_ms: int
@@ -61,14 +67,17 @@ class Limits(msgspec.Struct, frozen=True):
     day_kept_percent: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-#: GoCardless documents 1,000 requests a minute for all that shares an organisation (API reference, "Rate limiting"; a newer page says
-#: 1,600 but still advises to plan for 1,000). 750 evenly + 150 at once = 900 in the worst minute: the rest is left to the merchant's other
-#: tools. No concurrency limit is documented; ten calls of 0.3 s keep up with the rate.
-GOCARDLESS: Final = Limits(interval_ms=80, burst=150, burst_kept=(0, 10, 50, 100), at_once=10, at_once_kept=(0, 0, 2, 4))
+#: GoCardless documents 1,000 requests a minute for all that shares an organisation (API reference, "Rate limiting"; a
+#: newer page says 1,600 but still advises to plan for 1,000). 750 evenly + 150 at once = 900 in the worst minute: the
+#: rest is left to the merchant's other tools. No concurrency limit is documented; ten calls of 0.3 s keep up with the
+#: rate.
+GOCARDLESS: Final = Limits(
+    interval_ms=80, burst=150, burst_kept=(0, 10, 50, 100), at_once=10, at_once_kept=(0, 0, 2, 4)
+)
 
-#: Zoho Books allows 100 requests a minute for the organisation (code 44), 1,000 a day on the smallest plan (code 45; each answer names the
-#: real figure) and 5 at once there (code 1070), shared with the company's other integrations. 60 evenly + 30 at once = 90 in the worst
-#: minute. Of the day, sweeps leave three tenths and reads one tenth.
+#: Zoho Books allows 100 requests a minute for the organisation (code 44), 1,000 a day on the smallest plan (code 45;
+#: each answer names the real figure) and 5 at once there (code 1070), shared with the company's other integrations. 60
+#: evenly + 30 at once = 90 in the worst minute. Of the day, sweeps leave three tenths and reads one tenth.
 ZOHO: Final = Limits(
     interval_ms=1000,
     burst=30,
@@ -81,9 +90,10 @@ ZOHO: Final = Limits(
 
 
 class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What has been used; a row's JSON. `arrival_ms`: when an evenly spaced next call would be due, milliseconds since 1970. `day_left` of
-    `day_limit` calls until `day_ends` ("": no day begun). Nothing goes before `closed_until`, for the reason `closed_why`. Our credentials
-    have been refused `refusals` times in a row since the instant `refused_since` ("": they are not), because `refused_why`.
+    """What has been used; a row's JSON. `arrival_ms`: when an evenly spaced next call would be due, milliseconds since
+    1970. `day_left` of `day_limit` calls until `day_ends` ("": no day begun). Nothing goes before `closed_until`, for
+    the reason `closed_why`. Our credentials have been refused `refusals` times in a row since the instant
+    `refused_since` ("": they are not), because `refused_why`.
     """
 
     arrival_ms: int = 0
@@ -108,7 +118,9 @@ class Go(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Not before `until` (an instant), or, when "", not before a call in flight ends. `reason`: "closed", "at_once", "minute", "day"."""
+    """Not before `until` (an instant), or, when "", not before a call in flight ends. `reason`: "closed", "at_once",
+    "minute", "day".
+    """
 
     reason: str
     until: str
@@ -125,7 +137,9 @@ def decode(row: str) -> Spent:
 
 
 def may_go(limits: Limits, spent: Spent, *, at: str, in_flight: int, priority: int) -> Go | Wait:
-    """Whether one more call of this priority may go at the instant `at`, with `in_flight` calls of the connection under way."""
+    """Whether one more call of this priority may go at the instant `at`, with `in_flight` calls of the connection under
+    way.
+    """
     rank = min(max(priority, 0), PRIORITY_SWEEP)
     if at < spent.closed_until <= add_seconds(at, MAX_AHEAD_S):
         return Wait(spent.closed_why or "closed", spent.closed_until)
@@ -162,7 +176,8 @@ def close(spent: Spent, until: str, why: str = "closed") -> Spent:
 
 
 def refuse(spent: Spent, at: str, why: str) -> Spent:
-    """The API has refused our credentials: no call for a while that grows with each refusal, then one call at a time until one succeeds.
+    """The API has refused our credentials: no call for a while that grows with each refusal, then one call at a time
+    until one succeeds.
 
     What several calls under way at once are told counts once.
     """
@@ -188,7 +203,9 @@ def try_at_once(spent: Spent) -> Spent:
 
 
 def learn_day(spent: Spent, *, limit: int, left: int, ends: str) -> Spent:
-    """What an answer says about the day: it counts the calls of the company's other integrations as well, so it beats our own count."""
+    """What an answer says about the day: it counts the calls of the company's other integrations as well, so it beats
+    our own count.
+    """
     return msgspec.structs.replace(spent, day_limit=max(limit, 0), day_left=max(left, 0), day_ends=ends)
 
 
@@ -202,7 +219,9 @@ def backoff_s(attempt: int, draw: float) -> float:
 
 
 def _today(limits: Limits, spent: Spent, at: str) -> Spent:
-    """The state with a day that goes on. The API says where a day ends; until it does, one lasts 24 hours from its first call."""
+    """The state with a day that goes on. The API says where a day ends; until it does, one lasts 24 hours from its
+    first call.
+    """
     if not limits.day or at < spent.day_ends <= add_seconds(at, MAX_AHEAD_S):
         return spent
     limit = spent.day_limit or limits.day

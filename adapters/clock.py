@@ -1,6 +1,7 @@
 """The one seam through which the program learns the time and waits for it.
 
-`SystemClock` is the machine's; the simulators' is `adapters.sandbox_clock`. HTTP deadlines are not simulated; they stay on real time.
+`SystemClock` is the machine's; the simulators' is `adapters.sandbox_clock`. HTTP deadlines are not simulated; they stay
+on real time.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ from typing import Final, Protocol
 from adapters.errors import ClockError
 from domain.times import instant, parse
 
-#: Longest single sleep of the system clock, seconds, before it looks at the wall clock again. Lower: needless wake-ups. Higher: after the
-#: machine slept, or its clock was set, a due time is noticed that much later.
+#: Longest single sleep of the system clock, seconds, before it looks at the wall clock again. Lower: needless wake-ups.
+#: Higher: after the machine slept, or its clock was set, a due time is noticed that much later.
 _LONGEST_SLEEP_S: Final = 30.0
 
 
 class Clock(Protocol):
-    """The time, as instants of `domain.times`, and two ways to wait for it. `simulated`: it moves only while every program is quiet."""
+    """The time, as instants of `domain.times`, and two ways to wait for it. `simulated`: it moves only while every
+    program is quiet.
+    """
 
     simulated: bool
 

@@ -1,6 +1,7 @@
 """A delivery: bytes that came from outside, kept whole, with what we know about how they came.
 
-In the log a delivery is one record: value = the body exactly as received; header "meta" = `DeliveryMeta` as JSON; header "id".
+In the log a delivery is one record: value = the body exactly as received; header "meta" = `DeliveryMeta` as JSON;
+header "id".
 """
 
 from typing import Final, Literal
@@ -15,9 +16,10 @@ META_HEADER: Final = "meta"
 
 
 class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which call of ours a body answers. `step`: "send" (the command's own call), "look_up" (a search before a repeat), "follow" (a
-    further read the answer asked for: the next page, the resource an idempotency conflict names). `call` counts the calls of the
-    command from 1. `status` is the HTTP status. `fresh`: as in `PageInfo`, where the answer is a page of a list.
+    """Which call of ours a body answers. `step`: "send" (the command's own call), "look_up" (a search before a repeat),
+    "follow" (a further read the answer asked for: the next page, the resource an idempotency conflict names). `call`
+    counts the calls of the command from 1. `status` is the HTTP status. `fresh`: as in `PageInfo`, where the answer is
+    a page of a list.
     """
 
     command: Command
@@ -32,10 +34,10 @@ class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which poll a body is a page of. `kind` "gocardless.events", "zoho.invoices", "zoho.contacts", "zoho.currencies", … ; `page` from 1;
-    `as_of` the instant the first page was asked for; `complete` on the last page; `fresh` the positions of rows that differ from what
-    was delivered before (None: all are fresh). `tell_head`: with this page the list was read to its end, and the rules do not know yet that
-    it ever was.
+    """Which poll a body is a page of. `kind` "gocardless.events", "zoho.invoices", "zoho.contacts", "zoho.currencies",
+    … ; `page` from 1; `as_of` the instant the first page was asked for; `complete` on the last page; `fresh` the
+    positions of rows that differ from what was delivered before (None: all are fresh). `tell_head`: with this page the
+    list was read to its end, and the rules do not know yet that it ever was.
     """
 
     kind: str
@@ -48,9 +50,9 @@ class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DeliveryMeta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`id` is derived from the cause: webhook → digest of (connection, received_at, body, counter of the receiver); answer → command,
-    call, digest; page → kind, as_of, page. `secret` names which webhook secret verified it, never the secret. `same_as`: the body is
-    left out because it equals that of an earlier page with this digest.
+    """`id` is derived from the cause: webhook → digest of (connection, received_at, body, counter of the receiver);
+    answer → command, call, digest; page → kind, as_of, page. `secret` names which webhook secret verified it, never the
+    secret. `same_as`: the body is left out because it equals that of an earlier page with this digest.
     """
 
     id: str
@@ -68,14 +70,18 @@ class DeliveryMeta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """A piece of a delivery that could not be understood: `where` in it ("events[3].links"), and why. No values, no personal data."""
+    """A piece of a delivery that could not be understood: `where` in it ("events[3].links"), and why. No values, no
+    personal data.
+    """
 
     where: str
     reason: str
 
 
 class Translation(msgspec.Struct, frozen=True):
-    """What a delivery says: events in the order of the body, and the pieces that could not be read (the rest goes on)."""
+    """What a delivery says: events in the order of the body, and the pieces that could not be read (the rest goes
+    on).
+    """
 
     events: list[Event]
     parked: list[Parked]

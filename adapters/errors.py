@@ -2,7 +2,7 @@
 
 ```
 AdapterError
-├── TransportError     no whole answer came back; `sent` says whether the request may have reached the API        (retriable)
+├── TransportError     no whole answer came back; `sent` says whether the request may have reached the API (retriable)
 ├── CredentialError    the API, or its token service, does not accept our credentials: a person must act
 ├── ClockError         the owner of the time is gone, or answers nonsense
 └── VaultError
@@ -10,8 +10,8 @@ AdapterError
     ├── UnknownKeyError   an envelope names a key that the keyring does not hold
     └── EnvelopeError     an envelope is damaged, altered, or belongs to another name
 ```
-`retriable` says whether the same thing may succeed later without a person. An answer that says "no" is not an error but a `Verdict`. No
-message holds a secret, a body or personal data.
+`retriable` says whether the same thing may succeed later without a person. An answer that says "no" is not an error but
+a `Verdict`. No message holds a secret, a body or personal data.
 """
 
 
@@ -22,9 +22,11 @@ class AdapterError(Exception):
 
 
 class TransportError(AdapterError):
-    """No whole answer. `sent` False: the request surely never left. True: it may have been carried out, so a write's outcome is unknown.
+    """No whole answer. `sent` False: the request surely never left. True: it may have been carried out, so a write's
+    outcome is unknown.
 
-    `reason` is one of a few fixed words ("refused", "connect_timeout", "deadline", "reset", "truncated", "too_large", "malformed").
+    `reason` is one of a few fixed words ("refused", "connect_timeout", "deadline", "reset", "truncated", "too_large",
+    "malformed").
     """
 
     retriable = True
@@ -36,7 +38,9 @@ class TransportError(AdapterError):
 
 
 class CredentialError(AdapterError):
-    """Credentials are missing, revoked or refused. `one_call`: they do not reach for this kind of call, and may be good for others."""
+    """Credentials are missing, revoked or refused. `one_call`: they do not reach for this kind of call, and may be good
+    for others.
+    """
 
     def __init__(self, message: str, *, one_call: bool = False) -> None:
         super().__init__(message)
@@ -59,7 +63,9 @@ class UnknownKeyError(VaultError):
     """The key that sealed this is not in the keyring; `key_id` names it."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"sealed with key {key_id[:32]!r}, which is not in the keyring: add it back, or enter the secret again")
+        super().__init__(
+            f"sealed with key {key_id[:32]!r}, which is not in the keyring: add it back, or enter the secret again"
+        )
         self.key_id = key_id
 
 

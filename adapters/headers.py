@@ -1,8 +1,9 @@
 """Numbers and dates in header text. Total: whatever stands there, there is a value within the bounds, or None.
 
-What an API's answers say about themselves (its clock, its limits) is text that a proxy between us may have made up. A value outside its
-bounds is ignored, as if the header were not there; `unreadable` names it, so that it can be counted. Source: RFC 9110, 5.6.7 (dates) and
-10.2.3 (`Retry-After`); Zoho Books API v3, introduction; GoCardless API reference, "Rate limiting".
+What an API's answers say about themselves (its clock, its limits) is text that a proxy between us may have made up. A
+value outside its bounds is ignored, as if the header were not there; `unreadable` names it, so that it can be counted.
+Source: RFC 9110, 5.6.7 (dates) and 10.2.3 (`Retry-After`); Zoho Books API v3, introduction; GoCardless API reference,
+"Rate limiting".
 """
 
 import email.utils
@@ -14,13 +15,16 @@ from typing import Final
 from adapters.budgets import MAX_AHEAD_S
 from domain import times
 
-#: Longest text that is read as a date. Lower: the longest legal form (RFC 850 with "Wednesday") would not fit. Higher: time spent on noise.
+#: Longest text that is read as a date. Lower: the longest legal form (RFC 850 with "Wednesday") would not fit. Higher:
+#: time spent on noise.
 _MAX_DATE: Final = 64
 
-#: Most calls a day that a header can speak of. Lower: a large plan's figure would be ignored, and our small guess used. Higher: nothing.
+#: Most calls a day that a header can speak of. Lower: a large plan's figure would be ignored, and our small guess used.
+#: Higher: nothing.
 MAX_CALLS: Final = 100_000_000
 
-#: Largest count of ours that comes back as text (a page, the rows before it). Lower: a long walk would lose count. Higher: nothing.
+#: Largest count of ours that comes back as text (a page, the rows before it). Lower: a long walk would lose count.
+#: Higher: nothing.
 MAX_COUNT: Final = 999_999_999
 
 #: Fractions of a second are read to three digits.
@@ -45,7 +49,9 @@ def seconds(text: str) -> float | None:
 
 
 def moment(text: str) -> datetime | None:
-    """A date of HTTP, in UTC; None when it is none, or not believable (`times.EARLIEST`). A leap second is read as the one before it."""
+    """A date of HTTP, in UTC; None when it is none, or not believable (`times.EARLIEST`). A leap second is read as the
+    one before it.
+    """
     if len(text) > _MAX_DATE:
         return None
     try:
@@ -80,7 +86,9 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def day_limit(headers: Mapping[str, str]) -> tuple[int, int, int] | None:
-    """(calls a day, calls left, seconds until the day ends) as Zoho's answers say them; None when one is missing or out of bounds."""
+    """(calls a day, calls left, seconds until the day ends) as Zoho's answers say them; None when one is missing or out
+    of bounds.
+    """
     limit, left = (_calls(headers.get(f"x-rate-limit-{name}", "")) for name in ("limit", "remaining"))
     ends_s = _day_s(headers.get("x-rate-limit-reset", ""))
     return None if limit is None or left is None or ends_s is None else (limit, left, ends_s)

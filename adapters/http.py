@@ -1,11 +1,14 @@
-"""The rules that every call to an API obeys: one write, a hard deadline, a bounded answer, and a clear word on what is unknown.
+"""The rules that every call to an API obeys: one write, a hard deadline, a bounded answer, and a clear word on what is
+unknown.
 
-Both clients use this; neither adds a retry of its own. `exchange` sends one `Call` exactly once: aiohttp would silently send GET, PUT and
-DELETE again on a kept connection that died, which for a payment record in Zoho (PUT) would be a blind second write.
+Both clients use this; neither adds a retry of its own. `exchange` sends one `Call` exactly once: aiohttp would silently
+send GET, PUT and DELETE again on a kept connection that died, which for a payment record in Zoho (PUT) would be a blind
+second write.
 
-A process may be stopped anywhere (a signal, a debugger, a machine that sleeps) and go on when another has taken its work over. So the
-deadline is an absolute instant, and is compared with the clock once more when the connection stands and the bytes are about to go; timers
-alone would fire after them. What cannot be told from here is a stop in the microseconds between that and the system's own `send`.
+A process may be stopped anywhere (a signal, a debugger, a machine that sleeps) and go on when another has taken its
+work over. So the deadline is an absolute instant, and is compared with the clock once more when the connection stands
+and the bytes are about to go; timers alone would fire after them. What cannot be told from here is a stop in the
+microseconds between that and the system's own `send`.
 """
 
 import asyncio
@@ -24,23 +27,26 @@ from adapters.errors import TransportError
 from adapters.texts import encodable
 from adapters.verdicts import Answer, Call
 
-#: Seconds to get a connection (DNS, TCP, TLS, and a free place in the pool). Lower: a slow handshake fails calls that would have worked.
-#: Higher: when an API is down, each call holds its place longer before it is known not to have been sent.
+#: Seconds to get a connection (DNS, TCP, TLS, and a free place in the pool). Lower: a slow handshake fails calls that
+#: would have worked. Higher: when an API is down, each call holds its place longer before it is known not to have been
+#: sent.
 CONNECT_TIMEOUT_S: Final = 10.0
 
-#: Seconds of silence while reading an answer. Lower: Zoho's slow pages are cut off. Higher: a dead peer is noticed only by the deadline.
+#: Seconds of silence while reading an answer. Lower: Zoho's slow pages are cut off. Higher: a dead peer is noticed only
+#: by the deadline.
 SILENCE_TIMEOUT_S: Final = 60.0
 
-#: Longest answer accepted, bytes after decompression. Lower: a full page of 500 GoCardless events (about 1 kB each) or 200 Zoho invoices
-#: with custom fields would not fit. Higher: with its headers an answer could outgrow the log's largest record (8 MiB), and could not be
-#: kept.
+#: Longest answer accepted, bytes after decompression. Lower: a full page of 500 GoCardless events (about 1 kB each) or
+#: 200 Zoho invoices with custom fields would not fit. Higher: with its headers an answer could outgrow the log's
+#: largest record (8 MiB), and could not be kept.
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
-#: Connections of one session. Lower: calls of different connections wait for each other. Higher: more than the APIs' concurrency allows.
+#: Connections of one session. Lower: calls of different connections wait for each other. Higher: more than the APIs'
+#: concurrency allows.
 MAX_CONNECTIONS: Final = 20
 
-#: Seconds an idle connection is kept. Lower: a TLS handshake per call. Higher: servers close first, and a write into a dying connection is
-#: an unknown outcome that must be looked up.
+#: Seconds an idle connection is kept. Lower: a TLS handshake per call. Higher: servers close first, and a write into a
+#: dying connection is an unknown outcome that must be looked up.
 KEEP_ALIVE_S: Final = 15.0
 
 _USER_AGENT: Final = "zoho-gocardless/1"
@@ -54,13 +60,16 @@ _last_moment_s: Final[ContextVar[float]] = ContextVar("last_moment_s", default=m
 
 
 def uptime_s() -> float:
-    """Seconds on a clock for deadlines: it goes on while this process is stopped, and (on Linux) while the machine sleeps."""
+    """Seconds on a clock for deadlines: it goes on while this process is stopped, and (on Linux) while the machine
+    sleeps.
+    """
     return time.clock_gettime(_CLOCK)
 
 
 @contextlib.contextmanager
 def nothing_sent_after(last_moment_s: float) -> Iterator[None]:
-    """No request that is begun inside goes out after `last_moment_s` (of `uptime_s`), however much time its own deadline leaves it.
+    """No request that is begun inside goes out after `last_moment_s` (of `uptime_s`), however much time its own
+    deadline leaves it.
 
     An ambient value, and not a parameter, because a duration that is handed on loses what passes between two hands.
     """
@@ -83,7 +92,9 @@ class _Gate:
         self._begun = False
         self.late = False
 
-    async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         if self._begun:
             raise _SecondSendError
         self._begun = True
@@ -102,8 +113,8 @@ async def _about_to_send(_session: aiohttp.ClientSession, context: SimpleNamespa
 
 
 def _at_the_last_moment() -> aiohttp.TraceConfig:
-    """The gate's check. Of headers, and of a body's first part, aiohttp tells once the connection stands and right before it writes them (a
-    body's headers go with its first part); what is raised then keeps them back.
+    """The gate's check. Of headers, and of a body's first part, aiohttp tells once the connection stands and right
+    before it writes them (a body's headers go with its first part); what is raised then keeps them back.
     """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_about_to_send)
@@ -112,7 +123,9 @@ def _at_the_last_moment() -> aiohttp.TraceConfig:
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session for `exchange`: no cookies, no proxies or credentials from the environment, bounded connections. The caller closes it."""
+    """A session for `exchange`: no cookies, no proxies or credentials from the environment, bounded connections. The
+    caller closes it.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -122,11 +135,15 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-async def exchange(session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float) -> Answer:
-    """Send `call` once to `base_url` + `call.path` and give the whole answer, whatever its status; redirects are answers too.
+async def exchange(
+    session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float
+) -> Answer:
+    """Send `call` once to `base_url` + `call.path` and give the whole answer, whatever its status; redirects are
+    answers too.
 
-    `session` comes from `open_session`. `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`: seconds from now for
-    everything, the body included; less where `nothing_sent_after` leaves less. Raises `TransportError` when no whole answer came.
+    `session` comes from `open_session`. `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`:
+    seconds from now for everything, the body included; less where `nothing_sent_after` leaves less. Raises
+    `TransportError` when no whole answer came.
     """
     now_s = uptime_s()
     last_moment_s = min(now_s + deadline_s, _last_moment_s.get())

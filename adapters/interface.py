@@ -1,6 +1,8 @@
-"""What the adapters of both APIs have in common: their modules `perform` and `pages`, as the executor and the poller use them.
+"""What the adapters of both APIs have in common: their modules `perform` and `pages`, as the executor and the poller
+use them.
 
-The type check holds each module to its protocol where they are listed (`streams/stages/executor.py`, `streams/stages/poller.py`).
+The type check holds each module to its protocol where they are listed (`streams/stages/executor.py`,
+`streams/stages/poller.py`).
 """
 
 from typing import Protocol
@@ -19,17 +21,23 @@ class Perform(Protocol):
         """The search for an earlier effect of the command; None where sending it again harms nothing."""
 
     def verdict(self, command: Command, step: Step, call: Call, answer: Answer) -> Verdict:
-        """What an answer to `call`, made in `step`, means for the command; `Retry(ABSENT)`: a look-up that found nothing."""
+        """What an answer to `call`, made in `step`, means for the command; `Retry(ABSENT)`: a look-up that found
+        nothing.
+        """
 
 
 class Pages(Protocol):
     """How a list of an API is walked."""
 
     def first(self, kind: str, since: str = "") -> Call:
-        """The first page. `since`: the instant the last complete walk began, "" reads all. Raises `KeyError` on a kind of another API."""
+        """The first page. `since`: the instant the last complete walk began, "" reads all. Raises `KeyError` on a kind
+        of another API.
+        """
 
     def next_page(self, kind: str, call: Call, answer: Answer, since: str = "") -> Call | None:
-        """The page after `call`; None: the last was reached, the cursor was passed, or no more pages may be asked for."""
+        """The page after `call`; None: the last was reached, the cursor was passed, or no more pages may be asked
+        for.
+        """
 
     def is_page(self, kind: str, answer: Answer) -> bool:
         """Whether an answer is a page of the list."""

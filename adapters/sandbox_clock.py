@@ -1,4 +1,6 @@
-"""The simulators' clock: time stands still until every program says it is quiet, and then jumps to the next thing that is due."""
+"""The simulators' clock: time stands still until every program says it is quiet, and then jumps to the next thing that
+is due.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,28 +15,33 @@ from adapters.http import exchange, open_session
 from adapters.verdicts import Answer, Call
 from domain.times import TimeError, instant, normalise, parse
 
-#: Seconds between looks while the program is not quiet and nothing pokes. Lower: the looks cost more than the work. Higher: each step of
-#: simulated time takes longer, and a simulated year has tens of thousands of steps.
+#: Seconds between looks while the program is not quiet and nothing pokes. Lower: the looks cost more than the work.
+#: Higher: each step of simulated time takes longer, and a simulated year has tens of thousands of steps.
 _LOOK_S: Final = 0.002
 
-#: Seconds between looks while a token is out: a belt for work that began without a poke. Lower: load. Higher: time may run ahead of it.
+#: Seconds between looks while a token is out: a belt for work that began without a poke. Lower: load. Higher: time may
+#: run ahead of it.
 _RECHECK_S: Final = 0.05
 
-#: Turns of the loop in a row in which the program must be quiet: a sleeper that was just woken runs in the first of them, and what it
-#: starts in the next. Lower: time could move between a sleeper's waking and its work. Higher: slower steps.
+#: Turns of the loop in a row in which the program must be quiet: a sleeper that was just woken runs in the first of
+#: them, and what it starts in the next. Lower: time could move between a sleeper's waking and its work. Higher: slower
+#: steps.
 _SETTLE_TURNS: Final = 5
 
-#: Seconds between looks at what several processes share while something in it is on its way. Lower: those who wait take the machine from
-#: those who work. Higher: each hand-over from process to process makes a step of simulated time longer.
+#: Seconds between looks at what several processes share while something in it is on its way. Lower: those who wait take
+#: the machine from those who work. Higher: each hand-over from process to process makes a step of simulated time
+#: longer.
 _UNSETTLED_S: Final = 0.01
 
-#: Real seconds that the sandbox holds one quiet request. Lower: more requests while nothing happens. Higher than 30: the sandbox cuts it.
+#: Real seconds that the sandbox holds one quiet request. Lower: more requests while nothing happens. Higher than 30:
+#: the sandbox cuts it.
 _HOLD_S: Final = 20.0
 
 #: Real seconds allowed beyond that before an answer counts as lost.
 _GRACE_S: Final = 10.0
 
-#: Real seconds in which a lost sandbox may come back. Lower: a short hiccup ends a long run. Higher: its end is told that much later.
+#: Real seconds in which a lost sandbox may come back. Lower: a short hiccup ends a long run. Higher: its end is told
+#: that much later.
 GONE_AFTER_S: Final = 5.0
 _TRY_AGAIN_S: Final = 0.1
 
@@ -53,13 +60,15 @@ Settle = Callable[[], Awaitable[str | None]]
 class SandboxClock:
     """The simulators' clock, seen through their barrier: time moves only while this program is quiet.
 
-    `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this instant: no record
-    unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be cheap. Whoever starts or ends work calls
-    `poke()`. When the sandbox goes away or starts over, every sleeper gets `ClockError`, and time stands still.
+    `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this
+    instant: no record unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be
+    cheap. Whoever starts or ends work calls `poke()`. When the sandbox goes away or starts over, every sleeper gets
+    `ClockError`, and time stands still.
 
-    A process of several gives `settle` too, and a `participant` name of its own. Awaited each time the process has become quiet, it gives
-    the fingerprint of what the processes share (at most 128 characters), as of a moment since the call, once this process has looked at
-    all of it; None while something is on its way in it, or while this process is to look. Time moves when all say the same.
+    A process of several gives `settle` too, and a `participant` name of its own. Awaited each time the process has
+    become quiet, it gives the fingerprint of what the processes share (at most 128 characters), as of a moment since
+    the call, once this process has looked at all of it; None while something is on its way in it, or while this process
+    is to look. Time moves when all say the same.
     """
 
     simulated = True
@@ -99,7 +108,9 @@ class SandboxClock:
             await self._session.close()
 
     async def run_until_failed(self) -> None:
-        """Raise `ClockError` once time stands still for good: for a process that has nothing to sleep for. Never returns otherwise."""
+        """Raise `ClockError` once time stands still for good: for a process that has nothing to sleep for. Never
+        returns otherwise.
+        """
         await self._failed.wait()
         assert self._failure is not None
         raise self._failure
@@ -162,7 +173,9 @@ class SandboxClock:
             self._fail(failure)
 
     async def _until_settled(self, quiet: Callable[[], bool], settle: Settle | None) -> str:
-        """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares nothing."""
+        """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares
+        nothing.
+        """
         while True:
             await self._until_quiet(quiet)
             if settle is None:
@@ -193,8 +206,12 @@ class SandboxClock:
         except TimeoutError:
             return
 
-    async def _hold_token(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint: str) -> _Reading | None:
-        """Say "quiet" until the sandbox answers; None when the program began to work, or wants to be woken earlier, before that."""
+    async def _hold_token(
+        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint: str
+    ) -> _Reading | None:
+        """Say "quiet" until the sandbox answers; None when the program began to work, or wants to be woken earlier,
+        before that.
+        """
         wake = self.next_wake()
         asking = asyncio.create_task(self._ask_quiet(session, wake, fingerprint))
         try:
@@ -223,7 +240,9 @@ class SandboxClock:
             "fingerprint": fingerprint,
         }
         body = msgspec.json.encode(token)
-        return await self._ask(session, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"}))
+        return await self._ask(
+            session, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"})
+        )
 
     async def _ask(self, session: aiohttp.ClientSession, call: Call) -> _Reading:
         answer = await self._exchange(session, call)
@@ -242,7 +261,9 @@ class SandboxClock:
                 return await exchange(session, self._url, call, {}, deadline_s=_HOLD_S + _GRACE_S)
             except TransportError as error:
                 if asyncio.get_running_loop().time() >= give_up_at:
-                    raise ClockError(f"the sandbox at {self._url} is gone ({error.reason}): start it and the program again") from None
+                    raise ClockError(
+                        f"the sandbox at {self._url} is gone ({error.reason}): start it and the program again"
+                    ) from None
             await asyncio.sleep(_TRY_AGAIN_S)
 
     def _learn(self, reading: _Reading) -> None:
@@ -251,7 +272,9 @@ class SandboxClock:
         except TimeError:
             raise ClockError(f"{self._url} does not speak the sandbox's clock") from None
         if now < self._now or (self._reading is not None and reading.activity < self._reading.activity):
-            raise ClockError(f"the sandbox started over: it was {self._now} and is now {now}; the program must start over too")
+            raise ClockError(
+                f"the sandbox started over: it was {self._now} and is now {now}; the program must start over too"
+            )
         self._reading, self._now = reading, now
         due = sorted((at, number) for number, (at, _) in self._sleepers.items() if at <= now)
         for _, number in due:

@@ -9,7 +9,9 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def clip(text: str, limit: int) -> str:
-    """Free text, cut, without control characters or space around it: PostgreSQL refuses NUL, and a log line must stay one line."""
+    """Free text, cut, without control characters or space around it: PostgreSQL refuses NUL, and a log line must stay
+    one line.
+    """
     return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
 
 
@@ -19,7 +21,9 @@ def encodable(text: str) -> str:
 
 
 def why(error: Exception) -> str:
-    """One of `UNREADABLE` in words. The decoder's own words name fields and types; a `UnicodeDecodeError`'s could quote bytes."""
+    """One of `UNREADABLE` in words. The decoder's own words name fields and types; a `UnicodeDecodeError`'s could quote
+    bytes.
+    """
     if isinstance(error, msgspec.DecodeError):
         return str(error)
     return "nested too deep" if isinstance(error, RecursionError) else "not UTF-8"

@@ -1,10 +1,11 @@
 """Credentials at rest: sealed with AES-256-GCM under a key that never lies beside them.
 
-The keyring comes from the environment or a file, one key a line (or comma separated): `id:base64 of 32 bytes`. The first seals; all open.
-To rotate: put a new key first, re-seal everything with `rotate`, take the old key out. No restart loses anything in between.
+The keyring comes from the environment or a file, one key a line (or comma separated): `id:base64 of 32 bytes`. The
+first seals; all open. To rotate: put a new key first, re-seal everything with `rotate`, take the old key out. No
+restart loses anything in between.
 
-An envelope is: magic, length of the key id, key id, nonce, ciphertext with its tag. Name, magic and key id are authenticated with it, so an
-envelope moved to another connection's row does not open.
+An envelope is: magic, length of the key id, key id, nonce, ciphertext with its tag. Name, magic and key id are
+authenticated with it, so an envelope moved to another connection's row does not open.
 """
 
 import base64
@@ -28,7 +29,8 @@ _TAG_BYTES: Final = 16
 #: Most keys in a ring. Lower: a long rotation would not fit. Higher: a file that is no keyring is taken for one.
 MAX_KEYS: Final = 16
 
-#: Longest secret, bytes. Lower: a service account's JSON would not fit. Higher: a mistake (a whole file) lands in the store.
+#: Longest secret, bytes. Lower: a service account's JSON would not fit. Higher: a mistake (a whole file) lands in the
+#: store.
 MAX_SECRET_BYTES: Final = 65_536
 
 _ENTRY: Final = re.compile(r"([A-Za-z0-9_.-]{1,32}):([A-Za-z0-9+/_=-]+)\Z")
@@ -62,7 +64,13 @@ class Keyring:
     def from_text(cls, text: str) -> Self:
         """Read keys from text, as in an environment variable. Raises `KeyringError`, which never repeats the text."""
         keys: dict[str, bytes] = {}
-        entries = [entry for line in text.splitlines() if not line.lstrip().startswith("#") for entry in _BETWEEN.split(line) if entry]
+        entries = [
+            entry
+            for line in text.splitlines()
+            if not line.lstrip().startswith("#")
+            for entry in _BETWEEN.split(line)
+            if entry
+        ]
         for number, entry in enumerate(entries, start=1):
             match = _ENTRY.match(entry)
             if match is None:
@@ -107,7 +115,9 @@ class Keyring:
 
 
 class Vault:
-    """Seals and opens secrets. `name` says whose secret it is and which ("connection/api/token"): it must be the same to open."""
+    """Seals and opens secrets. `name` says whose secret it is and which ("connection/api/token"): it must be the same
+    to open.
+    """
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
@@ -122,14 +132,18 @@ class Vault:
         return head + nonce + AESGCM(self._keyring.key(key_id)).encrypt(nonce, secret, head + name.encode())
 
     def open(self, name: str, envelope: bytes) -> bytes:
-        """The secret. Raises `UnknownKeyError`, or `EnvelopeError` when it is damaged, altered, or sealed under another name."""
+        """The secret. Raises `UnknownKeyError`, or `EnvelopeError` when it is damaged, altered, or sealed under another
+        name.
+        """
         key_id = key_id_of(envelope)
         head = _head(key_id)
         nonce, sealed = envelope[len(head) : len(head) + _NONCE_BYTES], envelope[len(head) + _NONCE_BYTES :]
         try:
             return AESGCM(self._keyring.key(key_id)).decrypt(nonce, sealed, head + name.encode())
         except InvalidTag:
-            raise EnvelopeError(f"what is stored for {name!r} was altered, or sealed for something else: enter the secret again") from None
+            raise EnvelopeError(
+                f"what is stored for {name!r} was altered, or sealed for something else: enter the secret again"
+            ) from None
 
     def rotate(self, name: str, envelope: bytes) -> bytes:
         """The same secret under the active key; the same envelope when it is under it already. Raises as `open`."""

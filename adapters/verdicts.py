@@ -4,7 +4,8 @@
 Verdict
 ├── Done      final: succeeded, or refused by the API (terminal)
 ├── Follow    not finished: one more call (the next page, the resource that an idempotency conflict names)
-├── Retry     nothing happened; the same call again, not before `after_s` (throttled, token refreshed, the API down before our write)
+├── Retry     nothing happened; the same call again, not before `after_s` (throttled, token refreshed, the API down
+│             before our write)
 └── Unknown   it may have happened: look up first, then decide
 ```
 """
@@ -12,7 +13,8 @@ Verdict
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-#: Which call of a command an answer belongs to: its own, a search before a repeat, or a further read that an answer asked for.
+#: Which call of a command an answer belongs to: its own, a search before a repeat, or a further read that an answer
+#: asked for.
 Step = Literal["send", "look_up", "follow"]
 
 #: Why a look-up's answer is a `Retry`: nothing that the command made was found.
@@ -60,7 +62,9 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Nothing happened. `scope`: what is closed until then: this command, or the whole API of the connection (minute, day, token)."""
+    """Nothing happened. `scope`: what is closed until then: this command, or the whole API of the connection (minute,
+    day, token).
+    """
 
     reason: str
     after_s: float | None = None

@@ -1,8 +1,9 @@
 """The log that the benches measure on: a company's months, made by the rules themselves.
 
-Every invoice is seen, falls due, is looked at again, collected, confirmed, booked and paid out; every twentieth is taken back. What the
-APIs would answer is told as the facts that their answers carry, so that the mix of events is that of the running program. Ids rise with
-time and differ by chance within a day, as those of both APIs do, since that is what the indexes of the store feel.
+Every invoice is seen, falls due, is looked at again, collected, confirmed, booked and paid out; every twentieth is
+taken back. What the APIs would answer is told as the facts that their answers carry, so that the mix of events is that
+of the running program. Ids rise with time and differ by chance within a day, as those of both APIs do, since that is
+what the indexes of the store feel.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +56,9 @@ def api_id(block: int, *parts: str) -> str:
 
 
 class Company:
-    """A connection in memory. `block` keeps the ids of one month's story apart from another's of the same connection."""
+    """A connection in memory. `block` keeps the ids of one month's story apart from another's of the same
+    connection.
+    """
 
     def __init__(self, block: int, opens_at: str) -> None:
         self.state = State(CONNECTION)
@@ -81,7 +84,9 @@ class Company:
 
     def gc(self, resource: str, action: str, links: dict[str, str]) -> None:
         """One of GoCardless's own events."""
-        data = events.GcEvent(resource, action, links, origin="gocardless", cause=f"{resource[:-1]}_{action}", scheme="bacs")
+        data = events.GcEvent(
+            resource, action, links, origin="gocardless", cause=f"{resource[:-1]}_{action}", scheme="bacs"
+        )
         self.tell(events.gc_type(resource, action), data)
 
     def answer_all(self) -> None:
@@ -96,7 +101,9 @@ class Company:
 
     def view_mandate(self, command: Command, data: commands.ReadMandatePayments) -> str:
         del command
-        self.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead(data.mandate, self.now, [], complete=True))
+        self.tell(
+            "gocardless.mandate_payments_read", events.MandatePaymentsRead(data.mandate, self.now, [], complete=True)
+        )
         return ""
 
     def list_open(self, command: Command, data: commands.ListOpenInvoices) -> str:
@@ -105,7 +112,9 @@ class Company:
         for page in range(0, max(1, len(owing)), 200):
             rows = owing[page : page + 200]
             last = page + 200 >= len(owing)
-            self.tell("zoho.invoices_listed", events.InvoicesListed("open", self.now, page // 200 + 1, rows, complete=last))
+            self.tell(
+                "zoho.invoices_listed", events.InvoicesListed("open", self.now, page // 200 + 1, rows, complete=last)
+            )
         return ""
 
     def debit(self, command: Command, data: commands.CreatePayment) -> str:
@@ -130,7 +139,10 @@ class Company:
         applied = [events.AppliedInvoice(one.invoice, one.amount_minor, 0) for one in data.applied]
         unused = data.amount_minor - sum(one.amount_minor for one in data.applied)
         facts = (key, data.customer, data.amount_minor, unused, data.currency, data.date, data.account)
-        self.tell("zoho.customer_payment_read", events.CustomerPaymentRead(*facts, key=data.unique_value, created=True, invoices=applied))
+        self.tell(
+            "zoho.customer_payment_read",
+            events.CustomerPaymentRead(*facts, key=data.unique_value, created=True, invoices=applied),
+        )
         for one in data.applied:
             self.invoice(one.invoice, "zoho.invoice_notified", status="paid", balance_minor=0, last_modified=self.now)
         return key
@@ -140,7 +152,14 @@ class Company:
         net = len(self._paid_out[data.payout]) * (AMOUNT_MINOR - FEE_MINOR)
         arrival = times.add_days(self.now[:10], 1)
         read = events.PayoutRead(
-            data.payout, "paid", net, "GBP", self.now, arrival_date=arrival, reference="ACME-REF", creditor_bank_account="BA1"
+            data.payout,
+            "paid",
+            net,
+            "GBP",
+            self.now,
+            arrival_date=arrival,
+            reference="ACME-REF",
+            creditor_bank_account="BA1",
         )
         self.tell("gocardless.payout_read", read)
         return data.payout
@@ -157,7 +176,9 @@ class Company:
 
     def open(self) -> None:
         """The check has run, a policy is set, and a person has opened the gate."""
-        facts = events.ConnectionChecked([], "20000000001", "GBP", "Europe/London", "CR1", "sandbox", {}, {"BA1": "GBP"})
+        facts = events.ConnectionChecked(
+            [], "20000000001", "GBP", "Europe/London", "CR1", "sandbox", {}, {"BA1": "GBP"}
+        )
         self.tell("connection.checked", facts)
         self.tell("policy.set", events.PolicySet("finance", POLICY))
         for kind in customers.HEADS:
@@ -170,7 +191,10 @@ class Company:
         """A contact with its payer and mandate."""
         contact, payer, mandate = (self.id(kind, str(number)) for kind in ("ZC", "CU", "MD"))
         email = f"accounts@{contact}.example"
-        self.tell("zoho.contact_seen", events.ContactFacts(contact, "Ada Archer", "active", "customer", self.now, email, currency="GBP"))
+        self.tell(
+            "zoho.contact_seen",
+            events.ContactFacts(contact, "Ada Archer", "active", "customer", self.now, email, currency="GBP"),
+        )
         self.tell("gocardless.payer_read", events.PayerRead(payer, self.now, email, "Ada Archer", "GB"))
         self.tell("gocardless.mandate_read", events.MandateRead(mandate, "active", "bacs", payer, self.now))
         self.gc("mandates", "active", {"mandate": mandate})
@@ -216,7 +240,8 @@ class Company:
             self.answer_all()
         self.now = f"{times.add_days(first, 8)}T09:30:00.000Z"
         self._paid_out = {
-            self.id("PO", str(start)): payments[start : start + PAYOUT_PAYMENTS] for start in range(0, invoices, PAYOUT_PAYMENTS)
+            self.id("PO", str(start)): payments[start : start + PAYOUT_PAYMENTS]
+            for start in range(0, invoices, PAYOUT_PAYMENTS)
         }
         for payout, some in self._paid_out.items():
             for payment in some:

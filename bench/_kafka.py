@@ -1,7 +1,7 @@
 """What the benches on Kafka share: real servers, and topics and databases of their own.
 
-The servers come from the ladder of the tests (`tests/support`): given ones, else a Docker engine, else brokers from their jars and an
-installed PostgreSQL. Where there are none a bench says what was looked for, and is not run.
+The servers come from the ladder of the tests (`tests/support`): given ones, else a Docker engine, else brokers from
+their jars and an installed PostgreSQL. Where there are none a bench says what was looked for, and is not run.
 """
 
 import contextlib

@@ -67,7 +67,9 @@ class Limited:
         self._told = asyncio.Event()
 
     async def rate(self, *, waiting: bool) -> float:
-        """Calls a second of all connections but the first; that one has nothing to do, or is told to wait with all its commands due."""
+        """Calls a second of all connections but the first; that one has nothing to do, or is told to wait with all its
+        commands due.
+        """
         first, *others = self._names
         for name in others:
             self._ask(name)
@@ -105,7 +107,9 @@ class Limited:
         own = take(shop.store, STAGE, shop.topics.events.name, partition)
         now = shop.clock.now()
         asked = [
-            commands.Command(f"cm-{name}-{number}", f"invoices:{number}", f"read:{number}", commands.ReadInvoice(str(number)))
+            commands.Command(
+                f"cm-{name}-{number}", f"invoices:{number}", f"read:{number}", commands.ReadInvoice(str(number))
+            )
             for number in range(COMMANDS)
         ]
         event = Event(f"EV-{name}", "clock.day_began", name, now, now, "bench", DayBegan(now[:10]))

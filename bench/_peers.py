@@ -23,7 +23,12 @@ def python_of(requirement: str, *, make: bool = True) -> Path:
 
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "zoho-gocardless" / "peers" / f"{requirement.replace('==', '-')}-py{sys.version_info.major}.{sys.version_info.minor}"
+    folder = (
+        cache
+        / "zoho-gocardless"
+        / "peers"
+        / f"{requirement.replace('==', '-')}-py{sys.version_info.major}.{sys.version_info.minor}"
+    )
     python, made = folder / "bin" / "python", folder / ".made"
     if made.exists():
         return python

@@ -1,9 +1,11 @@
-"""How many events a second go through the Faust agents with the whole core and the store, beside a bare loop over the same log.
+"""How many events a second go through the Faust agents with the whole core and the store, beside a bare loop over the
+same log.
 
-The log is filled first: a month of many invoices of several companies, collected, confirmed, booked and paid out. Then the program's own
-worker runs over it: Faust's delivery, decode, evolve, decide, and state, decisions and position committed durably, batch by batch. The
-bare loop reads the same records, decodes them with orjson and folds them into one dict: what any reader must pay.
-Run: `python bench/agents.py [--invoices 250] [--connections 8] [--rounds 3] [--quick]`.
+The log is filled first: a month of many invoices of several companies, collected, confirmed, booked and paid out. Then
+the program's own worker runs over it: Faust's delivery, decode, evolve, decide, and state, decisions and position
+committed durably, batch by batch. The bare loop reads the same records, decodes them with orjson and folds them into
+one dict: what any reader must pay. Run: `python bench/agents.py [--invoices 250] [--connections 8] [--rounds 3]
+[--quick]`.
 """
 
 import argparse
@@ -63,7 +65,10 @@ async def measure(invoices: int, connections: int, rounds: int) -> tuple[float, 
         async with open_log(f"sqlite://{folder}/log.db") as log:
             await log.ensure_topics(TOPICS)
             events = await fill(log, TOPICS, turns(story, connections))
-            print(f"{events:,} events of {connections} connections, {invoices} invoices each, {TOPICS.partitions} partitions")
+            print(
+                f"{events:,} events of {connections} connections, {invoices} invoices each, {TOPICS.partitions} "
+                f"partitions"
+            )
             ours, beside = [], []
             for number in range(rounds):
                 beside.append(bare(log))
@@ -82,7 +87,10 @@ def main() -> None:
     ours, beside = uvloop.run(measure(*size))  # as the program does
     print(f"agents with core and store: {ours:,.0f} events/s")
     print(f"bare loop (orjson, dict): {beside:,.0f} events/s, {beside / ours:.1f} times ours")
-    print(f"aim {AIM_EVENTS_S:,} events/s: ratio {ours / AIM_EVENTS_S:.2f} ({'met' if ours >= AIM_EVENTS_S else 'missed'})")
+    print(
+        f"aim {AIM_EVENTS_S:,} events/s: ratio {ours / AIM_EVENTS_S:.2f} "
+        f"({'met' if ours >= AIM_EVENTS_S else 'missed'})"
+    )
 
 
 if __name__ == "__main__":

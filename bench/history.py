@@ -1,9 +1,10 @@
-"""What one event costs after 10⁴, 10⁵ and 10⁶ events of history: CPU time of the core's batches, and the ratio to the first.
+"""What one event costs after 10⁴, 10⁵ and 10⁶ events of history: CPU time of the core's batches, and the ratio to the
+first.
 
-The history is one connection's: months of invoices collected, confirmed, booked and paid out, written into the store as the core left
-them. Then the same new months go through the real core over each store, in turns, so that whatever else the machine does meets all of
-them: decode, look for duplicates, read the rows, decide, write, commit.
-Run: `python bench/history.py [--sizes 10000 100000 1000000] [--invoices 100] [--rounds 15] [--quick]`.
+The history is one connection's: months of invoices collected, confirmed, booked and paid out, written into the store as
+the core left them. Then the same new months go through the real core over each store, in turns, so that whatever else
+the machine does meets all of them: decode, look for duplicates, read the rows, decide, write, commit. Run: `python
+bench/history.py [--sizes 10000 100000 1000000] [--invoices 100] [--rounds 15] [--quick]`.
 """
 
 import argparse
@@ -41,7 +42,8 @@ TOPICS = Topics("", 1)
 EVENTS = TopicPartition(TOPICS.events.name, 0)
 NOW = "2026-06-01T00:00:00.000Z"
 
-#: Events of one batch: what the program takes when it is behind, so that the fixed price of a commit does not hide the rest.
+#: Events of one batch: what the program takes when it is behind, so that the fixed price of a commit does not hide the
+#: rest.
 BATCH = 500
 #: Rows that a connection has once, however long its history: they come from the first month alone.
 SHARED = ("connections", "balances", "timers")
@@ -57,13 +59,22 @@ class History:
     def __init__(self, invoices: int) -> None:
         company = month(invoices)
         self.events = len(company.story)
-        rows = {kind: [CODECS[kind].values(CONNECTION, row) for row in company.state.mapping(kind).values()] for kind in STATE}
+        rows = {
+            kind: [CODECS[kind].values(CONNECTION, row) for row in company.state.mapping(kind).values()]
+            for kind in STATE
+        }
         self.shared = {kind: rows.pop(kind) for kind in SHARED}
         self.shared["connections"] = [opened(company)]
         facts = Facts()
         for offset, (event, decision) in enumerate(company.story):
             facts.add(event_digest(CONNECTION, event.id), (0, offset), event, None if decision.empty else decision)
-        columns: Columns = {"entries": facts.entries, "lines": facts.lines, "queue": facts.commands, "endings": facts.endings, **rows}
+        columns: Columns = {
+            "entries": facts.entries,
+            "lines": facts.lines,
+            "queue": facts.commands,
+            "endings": facts.endings,
+            **rows,
+        }
         self._packed = msgspec.msgpack.encode(columns)
         self._digests = [digest for digest, _ in facts.ids]
 
@@ -72,7 +83,9 @@ class History:
         first = block * self.events
         columns = msgspec.msgpack.decode(_IDS.sub(renamed(block), self._packed), type=Columns)
         facts = Facts()
-        facts.ids = [(blake2b(digest, key=str(block).encode(), digest_size=16).digest(), first) for digest in self._digests]
+        facts.ids = [
+            (blake2b(digest, key=str(block).encode(), digest_size=16).digest(), first) for digest in self._digests
+        ]
         facts.entries = [(row[0], row[1] + first, *row[2:]) for row in columns.pop("entries")]
         facts.lines = [(row[0], row[1] + first, *row[2:]) for row in columns.pop("lines")]
         facts.commands = [(*row[:-1], row[-1] + first) for row in columns.pop("queue")]
@@ -98,7 +111,9 @@ def opened(company: Company) -> tuple[Any, ...]:
 
 
 def renamed(block: int) -> Callable[[re.Match[bytes]], bytes]:
-    """Ids of one month ↦ those of another, of the same shape: ids of the APIs rise with the months, digests are anywhere."""
+    """Ids of one month ↦ those of another, of the same shape: ids of the APIs rise with the months, digests are
+    anywhere.
+    """
     table: dict[bytes, bytes] = {}
 
     def other(match: re.Match[bytes]) -> bytes:
@@ -154,7 +169,8 @@ class Measured:
         spent = 0.0
         for start in range(0, len(story), BATCH):
             records = [
-                msgspec.structs.replace(record, offset=self._next + number) for number, record in enumerate(story[start : start + BATCH])
+                msgspec.structs.replace(record, offset=self._next + number)
+                for number, record in enumerate(story[start : start + BATCH])
             ]
             self._next += len(records)
             began = time.process_time()
@@ -185,7 +201,9 @@ async def measure(sizes: list[int], invoices: int, rounds: int) -> list[list[flo
             times = [[await one.run(story) / len(story) * 1e6 for one in over] for story in todo]
             for one in over:
                 one.store.close()
-    return [list(column) for column in zip(*times[1:], strict=True)]  # the first round reads the upper pages of the trees
+    return [
+        list(column) for column in zip(*times[1:], strict=True)
+    ]  # the first round reads the upper pages of the trees
 
 
 def main() -> None:
@@ -195,11 +213,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that it works")
     options = parser.parse_args()
-    sizes, invoices, rounds = ([400, 1_200], 10, 1) if options.quick else (options.sizes, options.invoices, options.rounds)
+    sizes, invoices, rounds = (
+        ([400, 1_200], 10, 1) if options.quick else (options.sizes, options.invoices, options.rounds)
+    )
     costs = asyncio.run(measure(sizes, invoices, rounds))
     for size, cost in zip(sizes, costs, strict=True):
         ratio = statistics.median(one / first for one, first in zip(cost, costs[0], strict=True))
-        said = f"{ratio:.2f} times the first ({'met' if ratio <= AIM_RATIO else 'missed'}: aim {AIM_RATIO:g})" if size != sizes[0] else ""
+        said = (
+            f"{ratio:.2f} times the first ({'met' if ratio <= AIM_RATIO else 'missed'}: aim {AIM_RATIO:g})"
+            if size != sizes[0]
+            else ""
+        )
         print(f"after {size:>9,} events: {statistics.median(cost):6.1f} µs of CPU per event  {said}")
 
 

@@ -1,9 +1,10 @@
-"""Ingress: signed webhooks of 250 events, acknowledged when durable, beside a bare handler that does only what cannot be left out.
+"""Ingress: signed webhooks of 250 events, acknowledged when durable, beside a bare handler that does only what cannot
+be left out.
 
-Ours is the gateway as it is. The bare one reads the body, compares one HMAC and awaits the same append to a log of the same kind. Each
-server has a process of its own, so has the client. They take turns for several rounds; each round gives one ratio, of two runs one after
-the other, so that what else the machine does weighs on both; the medians are shown. Aim: 0.8 of the bare one.
-Run: `python bench/ingress.py [--rounds 9] [--seconds 1]`.
+Ours is the gateway as it is. The bare one reads the body, compares one HMAC and awaits the same append to a log of the
+same kind. Each server has a process of its own, so has the client. They take turns for several rounds; each round gives
+one ratio, of two runs one after the other, so that what else the machine does weighs on both; the medians are shown.
+Aim: 0.8 of the bare one. Run: `python bench/ingress.py [--rounds 9] [--seconds 1]`.
 """
 
 import argparse
@@ -57,7 +58,8 @@ def body(number: int) -> bytes:
             "details": {
                 "origin": "gocardless",
                 "cause": "payment_confirmed",
-                "description": "Enough time has passed since the payment was submitted for the banks to return an error; it is confirmed.",
+                "description": "Enough time has passed since the payment was submitted for the banks to return an"
+                " error; it is confirmed.",
             },
             "metadata": {},
             "resource_metadata": {"zoho_invoice_id": f"4600000000{number * 104_729 + place:08d}"},
@@ -68,7 +70,7 @@ def body(number: int) -> bytes:
     return json.dumps({"events": rows, "meta": {"webhook_id": f"WB{number:010d}"}}, separators=(",", ":")).encode()
 
 
-# --- the two servers ---------------------------------------------------------------------------------------------------------------
+# --- the two servers --------------------------------------------------------------------------------------------------
 
 
 async def ours(log: Log, folder: Path, topics: Topics = TOPICS) -> web.AppRunner:
@@ -122,7 +124,7 @@ async def answer(serving: web.AppRunner) -> None:
     await serving.cleanup()
 
 
-# --- the client ----------------------------------------------------------------------------------------------------------------------
+# --- the client -------------------------------------------------------------------------------------------------------
 
 
 async def load(url: str, concurrency: int, seconds: float, requests: list[tuple[bytes, dict[str, str]]]) -> float:
@@ -150,7 +152,10 @@ async def client() -> None:
     """For each line `url concurrency seconds`, say the rate."""
     contents = [body(number) for number in range(BODIES)]
     requests = [
-        (content, {"Webhook-Signature": hmac.new(SECRET, content, "sha256").hexdigest(), "Content-Type": "application/json"})
+        (
+            content,
+            {"Webhook-Signature": hmac.new(SECRET, content, "sha256").hexdigest(), "Content-Type": "application/json"},
+        )
         for content in contents
     ]
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -158,12 +163,12 @@ async def client() -> None:
         print(await load(url, int(concurrency), float(seconds), requests), flush=True)
 
 
-# --- the comparison --------------------------------------------------------------------------------------------------------------------
+# --- the comparison ---------------------------------------------------------------------------------------------------
 
 
 async def compare(rounds: int, seconds: float, *words: str) -> dict[int, dict[str, list[float]]]:
-    """Rates by concurrency and server, one per round. Who goes first changes from round to round. `words`: how the servers are started,
-    before the name of each.
+    """Rates by concurrency and server, one per round. Who goes first changes from round to round. `words`: how the
+    servers are started, before the name of each.
     """
     servers = {name: await Child.start(*words, name) for name in ("ours", "bare")}
     urls = {name: await server.says() for name, server in servers.items()}
@@ -197,7 +202,10 @@ def main() -> None:
 
 def show(rates: dict[int, dict[str, list[float]]], rounds: int) -> None:
     median: Callable[[list[float]], float] = statistics.median
-    print(f"signed webhooks of {EVENTS} events ({len(body(0)) // 1024} KiB), durable before 2xx; medians of {rounds} rounds")
+    print(
+        f"signed webhooks of {EVENTS} events ({len(body(0)) // 1024} KiB), durable before 2xx; medians of {rounds} "
+        f"rounds"
+    )
     print(f"{'at once':>8} {'ours/s':>9} {'bare/s':>9} {'ratio':>6}")
     worst = 1.0
     for concurrency, of in rates.items():

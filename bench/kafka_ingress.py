@@ -1,10 +1,11 @@
-"""Ingress on Kafka: signed webhooks of 250 events, acknowledged when the broker has them, beside a bare aiohttp and aiokafka handler.
+"""Ingress on Kafka: signed webhooks of 250 events, acknowledged when the broker has them, beside a bare aiohttp and
+aiokafka handler.
 
-Ours is the gateway as it is, over the program's own producer. The bare one reads the body, compares one HMAC and awaits aiokafka's
-`send_and_wait`, idempotent and with acks=all as ours is, in batches as large as ours (by itself aiokafka makes them of 16 KiB, which would
-send each of these bodies alone). Each server has a process of its own, so has the client; one real broker serves both. They take turns as
-in `ingress.py`. Aim: 0.8 of the bare one.
-Run: `python bench/kafka_ingress.py [--rounds 7] [--seconds 1]`.
+Ours is the gateway as it is, over the program's own producer. The bare one reads the body, compares one HMAC and awaits
+aiokafka's `send_and_wait`, idempotent and with acks=all as ours is, in batches as large as ours (by itself aiokafka
+makes them of 16 KiB, which would send each of these bodies alone). Each server has a process of its own, so has the
+client; one real broker serves both. They take turns as in `ingress.py`. Aim: 0.8 of the bare one. Run: `python
+bench/kafka_ingress.py [--rounds 7] [--seconds 1]`.
 """
 
 import argparse

@@ -1,10 +1,12 @@
-"""The live path on Kafka and PostgreSQL: events a second, beside a Quix Streams application that keeps one count per key.
+"""The live path on Kafka and PostgreSQL: events a second, beside a Quix Streams application that keeps one count per
+key.
 
-The topic `events` is filled first: months of several companies, made by the rules themselves. Ours is the program's worker over it: Faust's
-delivery from the broker, decode, evolve, decide, and state, decisions and position committed durably to PostgreSQL, batch by batch. The
-peer reads the same topic from the same broker and counts the events of each key in its state store. Both from their first event to their
-last one; ours with the last commit, the peer's without. They take turns; medians are shown.
-Run: `python bench/kafka_live.py [--invoices 300] [--connections 8] [--rounds 3] [--quick]`.
+The topic `events` is filled first: months of several companies, made by the rules themselves. Ours is the program's
+worker over it: Faust's delivery from the broker, decode, evolve, decide, and state, decisions and position committed
+durably to PostgreSQL, batch by batch. The peer reads the same topic from the same broker and counts the events of each
+key in its state store. Both from their first event to their last one; ours with the last commit, the peer's without.
+They take turns; medians are shown. Run: `python bench/kafka_live.py [--invoices 300] [--connections 8] [--rounds 3]
+[--quick]`.
 """
 
 import argparse
@@ -69,7 +71,9 @@ async def measure(url: str, peer: Path | None, invoices: int, connections: int, 
         async with opened(url, topics) as log:
             events = await fill(log, topics, turns(story, connections))
             print(
-                f"{events:,} events of {connections} connections, {invoices} invoices each, {PARTITIONS} partitions; {load()}", flush=True
+                f"{events:,} events of {connections} connections, {invoices} invoices each, {PARTITIONS} partitions; "
+                f"{load()}",
+                flush=True,
             )
             mine: list[float] = []
             beside: list[float] = []
@@ -96,7 +100,9 @@ def main() -> None:
     parser.add_argument("--invoices", type=int, default=300)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="a small run that only shows that it works; the peer only if it is there")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small run that only shows that it works; the peer only if it is there"
+    )
     options = parser.parse_args()
     size = (10, 2, 1) if options.quick else (options.invoices, options.connections, options.rounds)
     peer: Path | None = None

@@ -1,9 +1,9 @@
-"""The log on Kafka by itself: how long one durable append takes, beside aiokafka's producer, and how soon a worker has what another
-process appended, beside the aim of 10 ms.
+"""The log on Kafka by itself: how long one durable append takes, beside aiokafka's producer, and how soon a worker has
+what another process appended, beside the aim of 10 ms.
 
-Appends one after the other, one small record each, acknowledged by all replicas in step: ours and aiokafka's idempotent producer take turns
-over one broker. The wake-up is measured as `log_wakeup.py` does it for the embedded log.
-Run: `python bench/kafka_log.py [--records 500] [--rounds 5]`.
+Appends one after the other, one small record each, acknowledged by all replicas in step: ours and aiokafka's idempotent
+producer take turns over one broker. The wake-up is measured as `log_wakeup.py` does it for the embedded log. Run:
+`python bench/kafka_log.py [--records 500] [--rounds 5]`.
 """
 
 import argparse
@@ -51,7 +51,9 @@ async def appends(url: str, named: str, records: int, rounds: int) -> None:
     for name, rows in (("ours", ours), ("aiokafka", bare)):
         p50, p99 = (statistics.median(percentile(row, percent) for row in rows) for percent in (50, 99))
         print(f"one append, durable, {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
-    ratio = statistics.median(percentile(mine, 50) / percentile(beside, 50) for mine, beside in zip(ours, bare, strict=True))
+    ratio = statistics.median(
+        percentile(mine, 50) / percentile(beside, 50) for mine, beside in zip(ours, bare, strict=True)
+    )
     print(f"aim {AIM:g} times aiokafka's p50: ratio {ratio:.2f} ({'met' if ratio <= AIM else 'missed'})")
 
 

@@ -1,10 +1,11 @@
-"""What it costs that a worker comes, goes or dies: how long nothing at all moves, and how long the partition that waits longest does.
+"""What it costs that a worker comes, goes or dies: how long nothing at all moves, and how long the partition that waits
+longest does.
 
-Workers of one group, each a process, read a topic of eight partitions into which records are written all the time, one for each partition
-every 20 ms. Then a second worker joins; leaves cleanly; is killed; and, with a name that stays (`kafka.instance`, static membership), is
-killed and started again within its session. The group's protocol is Kafka's eager one: Faust gives up every partition before they are
-shared anew. Times are of the gaps between records handled, in real seconds; the session is the shortest that the settings allow.
-Run: `python bench/kafka_rebalance.py [--rounds 2]`.
+Workers of one group, each a process, read a topic of eight partitions into which records are written all the time, one
+for each partition every 20 ms. Then a second worker joins; leaves cleanly; is killed; and, with a name that stays
+(`kafka.instance`, static membership), is killed and started again within its session. The group's protocol is Kafka's
+eager one: Faust gives up every partition before they are shared anew. Times are of the gaps between records handled, in
+real seconds; the session is the shortest that the settings allow. Run: `python bench/kafka_rebalance.py [--rounds 2]`.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from streams.log.worker import HandlerSpec, Worker
 
 PARTITIONS = 8
 EVERY_S = 0.02
-#: How long the group stands before and after each change. Lower: a change runs into the next one. Higher: the bench takes longer.
+#: How long the group stands before and after each change. Lower: a change runs into the next one. Higher: the bench
+#: takes longer.
 STEADY_S = 1.5
 #: A clean change of members may stop everything for so long.
 AIM_S = 1.0
@@ -38,7 +40,7 @@ STAYS = "is killed and started again, under a name that stays"
 _STARTED = "started"
 
 
-# --- a worker ---------------------------------------------------------------------------------------------------------------------
+# --- a worker ---------------------------------------------------------------------------------------------------------
 
 
 async def member(url: str, topic: str, instance: str) -> None:
@@ -81,7 +83,7 @@ class Watched:
         await self._reading
 
 
-# --- what happens to the group ------------------------------------------------------------------------------------------------------
+# --- what happens to the group ----------------------------------------------------------------------------------------
 
 
 class Gap(NamedTuple):
@@ -97,7 +99,10 @@ def gap(handled: list[tuple[int, int]], since_ns: int, until_ns: int) -> Gap:
     for partition, at_ns in sorted(handled, key=lambda one: one[1]):
         if since_ns <= at_ns <= until_ns:
             by_partition[partition].append(at_ns)
-    return Gap(longest(sorted({at for times in by_partition.values() for at in times})), max(map(longest, by_partition.values())))
+    return Gap(
+        longest(sorted({at for times in by_partition.values() for at in times})),
+        max(map(longest, by_partition.values())),
+    )
 
 
 def longest(times: list[int]) -> float:
@@ -122,7 +127,9 @@ class Group:
     async def until_shared(self) -> int:
         """Wait until every partition moves again; when it did."""
         since_ns = time.monotonic_ns()
-        await self.until(lambda: {partition for partition, at_ns in self.handled() if at_ns > since_ns} == set(range(PARTITIONS)))
+        await self.until(
+            lambda: {partition for partition, at_ns in self.handled() if at_ns > since_ns} == set(range(PARTITIONS))
+        )
         return time.monotonic_ns()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -202,21 +209,33 @@ async def measure(url: str, named: str, rounds: int) -> None:
     found: dict[str, list[Gap]] = {}
     async with open_log(url, kafka=ONE_BROKER) as log:
         for number in range(rounds):
-            for gaps in (await changes(log, url, f"{named}{number}"), await restarts(log, url, f"{named}static-{number}")):
+            for gaps in (
+                await changes(log, url, f"{named}{number}"),
+                await restarts(log, url, f"{named}static-{number}"),
+            ):
                 for name, one in gaps.items():
                     found.setdefault(name, []).append(one)
     started_s = statistics.median(one.one_s for one in found.pop(_STARTED))
     session_s = ONE_BROKER.session_timeout_s
-    print(f"two workers, {PARTITIONS} partitions, session {session_s:g} s; medians of {rounds} rounds, the worst in brackets")
+    print(
+        f"two workers, {PARTITIONS} partitions, session {session_s:g} s; medians of {rounds} rounds, the worst in "
+        f"brackets"
+    )
     for name, some in found.items():
         everything, single = ([one[place] for one in some] for place in (0, 1))
         print(
             f"a worker {name}: nothing moves for {statistics.median(everything):.2f} s ({max(everything):.2f}), "
             f"one partition stands still for {statistics.median(single):.2f} s ({max(single):.2f})"
         )
-    print(f"from that kill until the new process has handled its first record: {started_s:.2f} s, Python's imports among them")
+    print(
+        f"from that kill until the new process has handled its first record: {started_s:.2f} s, Python's imports among "
+        f"them"
+    )
     clean = statistics.median(one.all_s for name in ("joins", "leaves cleanly") for one in found[name])
-    print(f"aim {AIM_S:g} s without progress at a clean change: ratio {clean / AIM_S:.2f} ({'met' if clean <= AIM_S else 'missed'})")
+    print(
+        f"aim {AIM_S:g} s without progress at a clean change: ratio {clean / AIM_S:.2f} "
+        f"({'met' if clean <= AIM_S else 'missed'})"
+    )
     print(load())
 
 

@@ -1,9 +1,11 @@
-"""Bulk replay from Kafka: events a second of the log through the rules, beside a bare aiokafka reader of the same topics.
+"""Bulk replay from Kafka: events a second of the log through the rules, beside a bare aiokafka reader of the same
+topics.
 
-The log is that of `replay.py`: a company's months for many connections, with the decisions published. Ours scans events and decisions and
-puts them through the rules over dictionaries, as a rebuild does. The bare one reads the same records with aiokafka's consumer, decodes each
-with `json.loads` and folds it into one dict. Both count events alone; they take turns over one real broker, and medians are shown.
-Run: `python bench/kafka_replay.py [--connections 40] [--invoices 50] [--rounds 3]`.
+The log is that of `replay.py`: a company's months for many connections, with the decisions published. Ours scans events
+and decisions and puts them through the rules over dictionaries, as a rebuild does. The bare one reads the same records
+with aiokafka's consumer, decodes each with `json.loads` and folds it into one dict. Both count events alone; they take
+turns over one real broker, and medians are shown. Run: `python bench/kafka_replay.py [--connections 40] [--invoices 50]
+[--rounds 3]`.
 """
 
 import argparse
@@ -34,7 +36,9 @@ async def bare(url: str, topics: Topics) -> int:
     """Read, decode, fold: nothing else."""
     counts: dict[str, int] = {topics.events.name: 0, topics.decisions.name: 0}
     state: dict[tuple[str, str], Any] = {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers_of(url), auto_offset_reset="earliest", max_partition_fetch_bytes=2 * 1024 * 1024)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers_of(url), auto_offset_reset="earliest", max_partition_fetch_bytes=2 * 1024 * 1024
+    )
     async with consumer:
         tps = [KafkaPartition(topic, partition) for topic in counts for partition in range(PARTITIONS)]
         consumer.assign(tps)

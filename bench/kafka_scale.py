@@ -1,11 +1,13 @@
-"""Scale: fifty connections over eight partitions with 1, 2 and 4 workers; and whether one that waits for Zoho's limit slows another.
+"""Scale: fifty connections over eight partitions with 1, 2 and 4 workers; and whether one that waits for Zoho's limit
+slows another.
 
-Workers are the program's own processes (`run --role worker`) over one broker and one PostgreSQL: they decide, commit, and publish what was
-decided. They run and have shared the partitions out before the events are appended; the time runs from the first append until every event
-is committed. Brokers and database share the machine's cores with the workers.
-Then one executor calls for ten connections, first all of them open, then one that Zoho has told to wait while its commands are due: the
-calls a second of the other nine. Zoho answers at once; the budget per minute is the API's own, and the commands fit into it.
-Run: `python bench/kafka_scale.py [--invoices 20] [--workers 1 2 4] [--rounds 5] [--quick]`.
+Workers are the program's own processes (`run --role worker`) over one broker and one PostgreSQL: they decide, commit,
+and publish what was decided. They run and have shared the partitions out before the events are appended; the time runs
+from the first append until every event is committed. Brokers and database share the machine's cores with the workers.
+Then one executor calls for ten connections, first all of them open, then one that Zoho has told to wait while its
+commands are due: the calls a second of the other nine. Zoho answers at once; the budget per minute is the API's own,
+and the commands fit into it. Run: `python bench/kafka_scale.py [--invoices 20] [--workers 1 2 4] [--rounds 5]
+[--quick]`.
 """
 
 import argparse
@@ -48,7 +50,13 @@ def install(folder: Path, url: str, store: str, named: str) -> None:
     keys = folder / "keys"
     keys.write_text(new_key("bench") + "\n")
     keys.chmod(0o600)
-    lines = [f'log = "{url}"', f'store = "{store}"', f'keys = "file:{keys}"', f'topic_prefix = "{named}"', f"partitions = {PARTITIONS}"]
+    lines = [
+        f'log = "{url}"',
+        f'store = "{store}"',
+        f'keys = "file:{keys}"',
+        f'topic_prefix = "{named}"',
+        f"partitions = {PARTITIONS}",
+    ]
     kafka = ["[kafka]", "replication = 1", "min_insync = 1", f"session_timeout_s = {ONE_BROKER.session_timeout_s:g}"]
     (folder / "settings.toml").write_text("\n".join([*lines, *kafka]) + "\n")
 
@@ -84,7 +92,11 @@ async def decided(store: Store, topics: Topics, events: int) -> None:
 async def scaled(url: str, store_url: str, invoices: int, workers: int) -> float:
     """Events a second of so many workers."""
     story = month(invoices).story
-    with tempfile.TemporaryDirectory() as made, prefix(url) as named, open_store(store_url, now=SystemClock().now()) as store:
+    with (
+        tempfile.TemporaryDirectory() as made,
+        prefix(url) as named,
+        open_store(store_url, now=SystemClock().now()) as store,
+    ):
         folder, topics = Path(made), Topics(named, PARTITIONS)
         install(folder, url, store_url, named)
         await command(folder, "topics", "apply")
@@ -104,7 +116,11 @@ async def scaled(url: str, store_url: str, invoices: int, workers: int) -> float
                 program.watch()
         finally:
             await asyncio.gather(*(program.stop() for program in running))
-    print(f"{workers} workers: {rate:,.0f} events/s ({events:,} events of {CONNECTIONS} connections, {PARTITIONS} partitions)", flush=True)
+    print(
+        f"{workers} workers: {rate:,.0f} events/s ({events:,} events of {CONNECTIONS} connections, {PARTITIONS} "
+        f"partitions)",
+        flush=True,
+    )
     return rate
 
 
@@ -116,13 +132,18 @@ async def limited(url: str, store_url: str, rounds: int) -> None:
             alone: list[float] = []
             beside: list[float] = []
             for number in range(rounds + 1):
-                for waiting, rates in ((False, alone), (True, beside)) if number % 2 else ((True, beside), (False, alone)):
-                    rate = await Limited(log, Topics(named, PARTITIONS), store, f"r{number}{'w' if waiting else 'o'}").rate(waiting=waiting)
+                for waiting, rates in (
+                    ((False, alone), (True, beside)) if number % 2 else ((True, beside), (False, alone))
+                ):
+                    rate = await Limited(
+                        log, Topics(named, PARTITIONS), store, f"r{number}{'w' if waiting else 'o'}"
+                    ).rate(waiting=waiting)
                     if number:  # the first is to warm up
                         rates.append(rate)
     ratio = statistics.median(one / other for one, other in zip(beside, alone, strict=True))
     print(
-        f"nine connections: {statistics.median(alone):,.0f} calls/s; beside one that waits for its limit: {statistics.median(beside):,.0f}"
+        f"nine connections: {statistics.median(alone):,.0f} calls/s; beside one that waits for its limit: "
+        f"{statistics.median(beside):,.0f}"
     )
     print(f"aim {AIM:g} of the rate without it: ratio {ratio:.2f} ({'met' if ratio >= AIM else 'missed'})")
 
@@ -135,7 +156,9 @@ async def measure(url: str, invoices: int, workers: list[int], rounds: int) -> N
                 rates[number] = await scaled(url, store_url, invoices, number)
         first = workers[0]
         for number in workers[1:]:
-            print(f"{number} workers beside {first}: {rates[number] / rates[first]:.2f} times, on {os.cpu_count()} cores")
+            print(
+                f"{number} workers beside {first}: {rates[number] / rates[first]:.2f} times, on {os.cpu_count()} cores"
+            )
         with database(server) as store_url:
             await limited(url, store_url, rounds)
     print(load())

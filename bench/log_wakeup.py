@@ -1,8 +1,8 @@
 """How soon a waiting agent has a record that another process appended: p50 and p99 beside the aim of 10 ms.
 
 The wake-up runs from the moment the record is durable and its writer knows it, to the agent's first line; it holds the
-notice to the other process, the read and Faust's delivery. The whole way, from before the append and its fsync, is told beside.
-Run: `python bench/log_wakeup.py [--records 500] [--url sqlite:///absolute/path.db]`.
+notice to the other process, the read and Faust's delivery. The whole way, from before the append and its fsync, is told
+beside. Run: `python bench/log_wakeup.py [--records 500] [--url sqlite:///absolute/path.db]`.
 """
 
 import argparse
@@ -37,7 +37,9 @@ async def write(url: str, topic: str, records: int) -> None:
                 print(began_ns, time.monotonic_ns())
 
 
-async def measure(url: str, records: int, topic: str = TOPIC.name, kafka: Kafka | None = None) -> tuple[list[float], list[float]]:
+async def measure(
+    url: str, records: int, topic: str = TOPIC.name, kafka: Kafka | None = None
+) -> tuple[list[float], list[float]]:
     """Milliseconds of the wake-ups, and of the whole way from before the append; each in rising order."""
     spec = msgspec.structs.replace(TOPIC, name=topic)
     seen_ns: list[int] = []

@@ -1,8 +1,9 @@
-"""How fast a log goes through the rules in bulk: events a second beside a bare loop over the same log, with and without the store.
+"""How fast a log goes through the rules in bulk: events a second beside a bare loop over the same log, with and without
+the store.
 
-The log is a synthetic company's months (invoices collected, some failing after they were confirmed, paid out, booked), repeated for many
-connections. The bare loop reads the same records, decodes them with orjson and folds them into one dict: what any replay must cost.
-Run: `python bench/replay.py [--connections 40] [--invoices 50]`.
+The log is a synthetic company's months (invoices collected, some failing after they were confirmed, paid out, booked),
+repeated for many connections. The bare loop reads the same records, decodes them with orjson and folds them into one
+dict: what any replay must cost. Run: `python bench/replay.py [--connections 40] [--invoices 50]`.
 """
 
 import argparse
@@ -69,7 +70,9 @@ async def write(log: Log, story: list[tuple[Event, Decision]], connections: int,
     for number in range(connections):
         name = f"company-{number}"
         events = [event_record(topics, msgspec.structs.replace(event, connection=name)) for event, _ in story]
-        places = [place for start in range(0, len(events), 5_000) for place in await log.append(events[start : start + 5_000])]
+        places = [
+            place for start in range(0, len(events), 5_000) for place in await log.append(events[start : start + 5_000])
+        ]
         records: list[NewRecord] = []
         for place, (_, decision) in zip(places, story, strict=True):
             if not decision.empty:

@@ -1,9 +1,9 @@
 """How long the program takes to be ready with a million events in its log and store, beside the aim of one second.
 
-The whole program is started, in a process of its own: log, store, gateway, Faust's worker, every stage, without connections to call for.
-Ready is when all of that runs and the gateway answers over HTTP. A start of an empty installation goes before it in the same process, so
-that Python's imports are not in the figure; the whole way from the shell, with them, is told beside.
-Run: `python bench/startup.py [--events 1000000] [--rounds 5] [--quick]`.
+The whole program is started, in a process of its own: log, store, gateway, Faust's worker, every stage, without
+connections to call for. Ready is when all of that runs and the gateway answers over HTTP. A start of an empty
+installation goes before it in the same process, so that Python's imports are not in the figure; the whole way from the
+shell, with them, is told beside. Run: `python bench/startup.py [--events 1000000] [--rounds 5] [--quick]`.
 """
 
 import argparse
@@ -58,7 +58,9 @@ def settings_in(folder: Path) -> Settings:
 
 
 async def prepare(folder: Path, events: int) -> int:
-    """A log of so many events, their last decisions, and a store that has handled them all; returns how many there are."""
+    """A log of so many events, their last decisions, and a store that has handled them all; returns how many there
+    are.
+    """
     settings, story = settings_in(folder), month(INVOICES).story
     history = History(INVOICES)
     grow(folder / "store.db", history, 0, max(1, round(events / history.events)))
@@ -92,7 +94,9 @@ async def start(folder: Path) -> float:
 
 
 def child(folder: Path, *, warm: bool) -> None:
-    """In a process of its own: start, after an empty installation if the imports are to lie behind; print the seconds."""
+    """In a process of its own: start, after an empty installation if the imports are to lie behind; print the
+    seconds.
+    """
     with tempfile.TemporaryDirectory() as empty:
         if warm:
             uvloop.run(start(Path(empty)))

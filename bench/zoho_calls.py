@@ -1,8 +1,9 @@
-"""How many calls to Zoho Books one more paid invoice costs, beside the aim of 1.2: counted in the simulator, not by the program.
+"""How many calls to Zoho Books one more paid invoice costs, beside the aim of 1.2: counted in the simulator, not by the
+program.
 
-Two fresh installations of the real program live through the same weeks against the simulators of both APIs; they differ in the number of
-invoices alone. What grows with the invoices is the price of one; what is called by the clock, whatever happens in the books, is told apart.
-Run: `python bench/zoho_calls.py [--invoices 40 120] [--days 8] [--quick]`.
+Two fresh installations of the real program live through the same weeks against the simulators of both APIs; they differ
+in the number of invoices alone. What grows with the invoices is the price of one; what is called by the clock, whatever
+happens in the books, is told apart. Run: `python bench/zoho_calls.py [--invoices 40 120] [--days 8] [--quick]`.
 """
 
 import argparse
@@ -66,7 +67,10 @@ async def measure(invoices: list[int], days: int, drain_days: int) -> tuple[list
             done, counted = await live(weeks(number, max(invoices), days, drain_days), Path(folder))
         paid.append(done)
         calls.append(counted)
-        print(f"{done} of {number} invoices paid: {counted.total()} calls of Zoho Books in {days + drain_days} days", flush=True)
+        print(
+            f"{done} of {number} invoices paid: {counted.total()} calls of Zoho Books in {days + drain_days} days",
+            flush=True,
+        )
     return paid, calls
 
 
@@ -83,7 +87,10 @@ def main() -> None:
         sys.exit("the second run has paid no more invoices than the first: nothing to measure")
     marginal = (calls[1].total() - calls[0].total()) / more
     for name in sorted({*calls[0], *calls[1]}):
-        print(f"  {name}: {calls[0][name]} and {calls[1][name]}, {(calls[1][name] - calls[0][name]) / more:+.2f} per invoice")
+        print(
+            f"  {name}: {calls[0][name]} and {calls[1][name]}, {(calls[1][name] - calls[0][name]) / more:+.2f} per "
+            f"invoice"
+        )
     polls = [sum(one[name] for name in POLLED) / (days + drain_days) for one in calls]
     print(f"fixed polls a day, by the clock: {polls[0]:.1f} and {polls[1]:.1f}")
     print(f"calls per additional paid invoice: {marginal:.2f}")

@@ -1,21 +1,30 @@
-"""The number of a debit: whoever knows the same of GoCardless and of the books gives an invoice's next one the same, and so its key."""
+"""The number of a debit: whoever knows the same of GoCardless and of the books gives an invoice's next one the same,
+and so its key.
+"""
 
 from domain.state import CommandRow, Invoice, State
 
 
 def next_number(state: State, invoice: Invoice) -> int:
-    """The number of the next debit of an invoice: 1 + those that GoCardless has shown or that may have been made (rule 3).
+    """The number of the next debit of an invoice: 1 + those that GoCardless has shown or that may have been made (rule
+    3).
 
-    So another installation for the same books counts as this one does, and its debit meets this one's key. One that was surely never made
-    counts none: its key is free, and GoCardless answers 409 should it have been made after all.
+    So another installation for the same books counts as this one does, and its debit meets this one's key. One that was
+    surely never made counts none: its key is free, and GoCardless answers 409 should it have been made after all.
     """
     counted = state.debit_counts.get(invoice.id)
     last = state.commands.get(invoice.command) if invoice.command else None
-    return 1 + (counted.shown if counted is not None else 0) + (1 if last is not None and _may_be_unseen(state, last) else 0)
+    return (
+        1
+        + (counted.shown if counted is not None else 0)
+        + (1 if last is not None and _may_be_unseen(state, last) else 0)
+    )
 
 
 def surely_not_made(command: CommandRow) -> bool:
-    """Whether a debit's command ended without a debit: it was never sent, or refused, and no payment shows itself in the refusal."""
+    """Whether a debit's command ended without a debit: it was never sent, or refused, and no payment shows itself in
+    the refusal.
+    """
     return command.status in {"withheld", "refused"} and not command.resource_id
 
 

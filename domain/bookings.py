@@ -1,8 +1,9 @@
 """Bookings: a confirmed payment in the ledger and in Zoho, and how both are undone.
 
-Ledger: confirmed is Dr clearing · Cr receivables (what was applied) and customer credit (the rest); a reversal is its exact opposite.
-Zoho: one customer payment per booking, by upsert on `<environment>:<payment>:<n>`; undone by un-applying it and refunding the whole amount
-out of clearing, which keeps the trail; where Zoho refuses, the amount moves to suspense and a person is told (design, section 8).
+Ledger: confirmed is Dr clearing · Cr receivables (what was applied) and customer credit (the rest); a reversal is its
+exact opposite. Zoho: one customer payment per booking, by upsert on `<environment>:<payment>:<n>`; undone by
+un-applying it and refunding the whole amount out of clearing, which keeps the trail; where Zoho refuses, the amount
+moves to suspense and a person is told (design, section 8).
 """
 
 from domain import commands, events, ledger, publications, times
@@ -57,7 +58,13 @@ def book(draft: Draft, payment: Payment, fact: PaymentFact) -> bool:
         f"{payment.id} confirmed",
         f"payments:{payment.id}",
         [
-            ledger.debit(ledger.CLEARING, payment.amount_minor, payment.currency, item=payment.id, name="confirmed, not yet paid out"),
+            ledger.debit(
+                ledger.CLEARING,
+                payment.amount_minor,
+                payment.currency,
+                item=payment.id,
+                name="confirmed, not yet paid out",
+            ),
             ledger.credit(ledger.RECEIVABLES, applied, payment.currency),
             ledger.credit(ledger.CUSTOMER_CREDIT, payment.amount_minor - applied, payment.currency),
         ],
@@ -90,7 +97,14 @@ def _applicable(invoice: Invoice | None, payment: Payment) -> int:
 
 def _note_excess(draft: Draft, payment: Payment, invoice: Invoice | None, rest_minor: int) -> None:
     number = invoice.number if invoice is not None else payment.invoice
-    draft.open("excess", f"payments:{payment.id}", amount_minor=rest_minor, currency=payment.currency, payment=payment.id, number=number)
+    draft.open(
+        "excess",
+        f"payments:{payment.id}",
+        amount_minor=rest_minor,
+        currency=payment.currency,
+        payment=payment.id,
+        number=number,
+    )
 
 
 def _ask_posting(draft: Draft, booking: Booking, account: str, exchange_rate: str, fact: PaymentFact) -> None:
@@ -138,7 +152,13 @@ def unbook(draft: Draft, payment: Payment, number: int, fact: PaymentFact) -> No
         [
             ledger.debit(ledger.RECEIVABLES, booking.applied_minor, booking.currency),
             ledger.debit(ledger.CUSTOMER_CREDIT, rest, booking.currency),
-            ledger.credit(ledger.CLEARING, booking.amount_minor, booking.currency, item=payment.id, name="taken back, not yet debited"),
+            ledger.credit(
+                ledger.CLEARING,
+                booking.amount_minor,
+                booking.currency,
+                item=payment.id,
+                name="taken back, not yet debited",
+            ),
         ],
     )
     draft.mark("bookings", key, reversal_at=date, reversal_id=fact.id)
@@ -185,7 +205,9 @@ def _number(draft: Draft, booking: Booking) -> str:
 
 def _show_refusal(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome, what: str) -> None:
     reason = outcome.message or outcome.reason
-    draft.open("posting_refused", f"bookings:{booking.id}", what=what, number=_number(draft, booking), reason=reason, id=row.id)
+    draft.open(
+        "posting_refused", f"bookings:{booking.id}", what=what, number=_number(draft, booking), reason=reason, id=row.id
+    )
 
 
 def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
@@ -207,8 +229,8 @@ def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Out
 
 
 def _post_unapplied(draft: Draft, booking: Booking) -> None:
-    """The balance fell meanwhile: the money is posted all the same, unused (design rule 11). Taken back already, the books hold
-    neither.
+    """The balance fell meanwhile: the money is posted all the same, unused (design rule 11). Taken back already, the
+    books hold neither.
     """
     moved_minor = 0 if booking.reversal_at else booking.applied_minor
     draft.entry(
@@ -230,7 +252,10 @@ def _post_unapplied(draft: Draft, booking: Booking) -> None:
     )
     draft.mark("bookings", booking.id, applied_minor=0)
     payment = draft.state.payments[booking.payment]
-    fact = next((one for one in payment.facts if one.action in {"confirmed", "paid_out"}), PaymentFact("", draft.at, "confirmed"))
+    fact = next(
+        (one for one in payment.facts if one.action in {"confirmed", "paid_out"}),
+        PaymentFact("", draft.at, "confirmed"),
+    )
     account = draft.state.policy.accounts.clearing.get(booking.currency, "")
     _ask_posting(draft, draft.state.bookings[booking.id], account, rate(draft.state, booking.currency) or "", fact)
 

@@ -4,8 +4,9 @@
 first day       what fell due before the day a person accepted is not collected by itself
 debit           the largest single debit, per currency (policy)
 payer's month   the sum debited from a payer in a month, per currency (policy)
-day             the number and the sum of debits in a day, per currency: the policy's; where it names neither for a currency, three times
-                the largest day of the last 60, or what a person accepted as the first list, whichever is larger
+day             the number and the sum of debits in a day, per currency: the policy's; where it names neither for a
+                currency, three times the largest day of the last 60, or what a person accepted as the first list,
+                whichever is larger
 ```
 `count` adds and takes back: a debit counts from its decision on, unless it turns out that it was not made.
 """
@@ -18,12 +19,12 @@ from domain import lists, times
 from domain.commands import CreatePayment
 from domain.state import CommandRow, DebitDay, Invoice, PayerMonth, State
 
-#: How far back the largest day is looked for. Lower: a company that collects once a month is held each time. Higher: a day of long ago,
-#: when things were otherwise, allows too much.
+#: How far back the largest day is looked for. Lower: a company that collects once a month is held each time. Higher: a
+#: day of long ago, when things were otherwise, allows too much.
 HISTORY_DAYS: Final = 60
 
-#: How much larger than the largest day a day may be. Lower: ordinary growth is held. Higher: a fault takes that many days' money before
-#: anybody is asked.
+#: How much larger than the largest day a day may be. Lower: ordinary growth is held. Higher: a fault takes that many
+#: days' money before anybody is asked.
 TIMES_LARGEST: Final = 3
 
 #: No ceiling.
@@ -31,11 +32,12 @@ NONE: Final = -1
 
 Ceiling = Literal["", "due_before_start", "over_limit", "over_payer_month", "over_day"]
 
-#: Why an invoice is on hold, where a ceiling is the reason: it looks again, as of the day it was held, when that may have been raised.
+#: Why an invoice is on hold, where a ceiling is the reason: it looks again, as of the day it was held, when that may
+#: have been raised.
 REASONS: Final = frozenset(get_args(Ceiling)) - {""}
 
 
-# --- what was debited -------------------------------------------------------------------------------------------------------------
+# --- what was debited -------------------------------------------------------------------------------------------------
 
 
 def count(state: State, debit: CreatePayment, asked_at: str, sign: Literal[1, -1]) -> None:
@@ -46,7 +48,14 @@ def count(state: State, debit: CreatePayment, asked_at: str, sign: Literal[1, -1
 
 def recount(state: State, debit: CommandRow, sign: Literal[1, -1]) -> None:
     """The same for a debit of which its row is at hand."""
-    _count(state, times.local_day(debit.asked_at, state.own.time_zone), debit.mandate, debit.amount_minor, debit.currency, sign)
+    _count(
+        state,
+        times.local_day(debit.asked_at, state.own.time_zone),
+        debit.mandate,
+        debit.amount_minor,
+        debit.currency,
+        sign,
+    )
 
 
 def _count(state: State, day: str, mandate: str, amount_minor: int, currency: str, sign: int) -> None:
@@ -73,7 +82,7 @@ def month_key(day: str, payer: str, currency: str) -> str:
     return f"{day[:7]}:{payer}:{currency}"
 
 
-# --- what may be debited ----------------------------------------------------------------------------------------------------------
+# --- what may be debited ----------------------------------------------------------------------------------------------
 
 
 def before_start(state: State, invoice: Invoice) -> bool:
@@ -82,8 +91,8 @@ def before_start(state: State, invoice: Invoice) -> bool:
 
 
 def exceeded(state: State, invoice: Invoice, payer: str, at: str) -> Ceiling:
-    """Which ceiling one more debit, of what the invoice owes, would exceed on the day of `at`; "" for none. The day's limits must have been
-    worked out (`day_limits`).
+    """Which ceiling one more debit, of what the invoice owes, would exceed on the day of `at`; "" for none. The day's
+    limits must have been worked out (`day_limits`).
     """
     if _approved(invoice):
         return ""
@@ -129,8 +138,8 @@ def accepted(state: State, invoice: Invoice) -> bool:
 def day_limits(state: State, day: str, currency: str) -> tuple[int, int]:
     """Number and sum that a day may reach where the policy states none.
 
-    `NONE` in the first `HISTORY_DAYS` of an installation whose gate was opened without a list (by version 0.1.0): its days so far need not
-    be like those to come.
+    `NONE` in the first `HISTORY_DAYS` of an installation whose gate was opened without a list (by version 0.1.0): its
+    days so far need not be like those to come.
     """
     own = state.own
     start = times.add_days(day, -HISTORY_DAYS)

@@ -1,4 +1,6 @@
-"""Bytes ↔ events and decisions. The one place that knows the wire form, its versions, and what to do with an unknown one."""
+"""Bytes ↔ events and decisions. The one place that knows the wire form, its versions, and what to do with an unknown
+one.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,14 +13,14 @@ from domain.envelope import Event, UnknownData
 from domain.errors import OversizeDecisionError, UndecodableEventError
 from domain.events import SCHEMA, TYPES, GcEvent
 
-#: Longest event accepted, bytes. Lower than 1 MB: a listing of a few thousand invoices would not fit. Higher: one record could stall a
-#: partition for seconds and exceed Kafka's default `max.message.bytes`.
+#: Longest event accepted, bytes. Lower than 1 MB: a listing of a few thousand invoices would not fit. Higher: one
+#: record could stall a partition for seconds and exceed Kafka's default `max.message.bytes`.
 MAX_EVENT_BYTES: Final = 1_000_000
 
 
-#: Largest decision, bytes. The largest that the rules make, for a page of 200 invoices that are all due, is about a quarter of it. Lower: a
-#: page of invoices with long texts sets its connection aside. Higher: with its public records it comes near the largest record of the log
-#: (8 MiB), which would stop the whole partition.
+#: Largest decision, bytes. The largest that the rules make, for a page of 200 invoices that are all due, is about a
+#: quarter of it. Lower: a page of invoices with long texts sets its connection aside. Higher: with its public records
+#: it comes near the largest record of the log (8 MiB), which would stop the whole partition.
 MAX_DECISION_BYTES: Final = 2 * 1024 * 1024
 
 
@@ -39,7 +41,9 @@ class _Wire(msgspec.Struct, frozen=True):
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _decode_wire: Final = msgspec.json.Decoder(_Wire).decode
 _decode_gc: Final = msgspec.json.Decoder(GcEvent).decode
-_decoders: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {name: msgspec.json.Decoder(shape).decode for name, shape in TYPES.items()}
+_decoders: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
+    name: msgspec.json.Decoder(shape).decode for name, shape in TYPES.items()
+}
 _decode_decision: Final = msgspec.json.Decoder(Decision).decode
 
 
@@ -53,8 +57,8 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(value: bytes) -> Event:
-    """One event from JSON. A type or schema version we do not know gives `UnknownData`, never an error; bytes that are no envelope
-    raise `UndecodableEventError`.
+    """One event from JSON. A type or schema version we do not know gives `UnknownData`, never an error; bytes that are
+    no envelope raise `UndecodableEventError`.
     """
     try:
         wire = _decode_wire(value)
@@ -84,7 +88,9 @@ def decode_event(value: bytes) -> Event:
 
 
 def encode_decision(decision: Decision) -> bytes:
-    """One decision as JSON: the same decision gives the same bytes. Raises `OversizeDecisionError` when it is larger than one may be."""
+    """One decision as JSON: the same decision gives the same bytes. Raises `OversizeDecisionError` when it is larger
+    than one may be.
+    """
     data = _encoder.encode(decision)
     if len(data) > MAX_DECISION_BYTES:
         raise OversizeDecisionError(f"a decision of {len(data)} bytes exceeds {MAX_DECISION_BYTES}")

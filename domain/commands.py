@@ -1,7 +1,8 @@
 """Every instruction we give to an API: one command is one call (or one walk over pages), inside a decision.
 
-A command carries all that its call needs, so it can be sent, looked up or repeated without asking the state again. Money-bearing
-commands name the key that makes them idempotent: GoCardless's `Idempotency-Key`, or our unique field in Zoho. No personal data.
+A command carries all that its call needs, so it can be sent, looked up or repeated without asking the state again.
+Money-bearing commands name the key that makes them idempotent: GoCardless's `Idempotency-Key`, or our unique field in
+Zoho. No personal data.
 """
 
 from typing import Final, Literal
@@ -13,7 +14,7 @@ class CommandData(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="ty
     """Base of a command's data; the tag is the command's type."""
 
 
-# --- GoCardless ------------------------------------------------------------------------------------------------------------------
+# --- GoCardless -------------------------------------------------------------------------------------------------------
 
 
 class CreateBillingRequest(CommandData, frozen=True, tag="gocardless.create_billing_request"):
@@ -75,7 +76,7 @@ class ReadMandatePayments(CommandData, frozen=True, tag="gocardless.read_mandate
     since: str
 
 
-# --- Zoho Books ------------------------------------------------------------------------------------------------------------------
+# --- Zoho Books -------------------------------------------------------------------------------------------------------
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -110,7 +111,9 @@ class UnapplyPayment(CommandData, frozen=True, tag="zoho.unapply_payment"):
 
 
 class RefundPayment(CommandData, frozen=True, tag="zoho.refund_payment"):
-    """Refund the unused amount of a customer payment out of an account. Zoho has no upsert for it: `reference` finds it again."""
+    """Refund the unused amount of a customer payment out of an account. Zoho has no upsert for it: `reference` finds it
+    again.
+    """
 
     payment: str
     amount_minor: int
@@ -149,7 +152,9 @@ class CreateExpense(CommandData, frozen=True, tag="zoho.create_expense"):
 
 
 class CreateTransfer(CommandData, frozen=True, tag="zoho.create_transfer"):
-    """Move money between two accounts. No upsert: `marker` in the description finds it again, `reference` is the bank line's text."""
+    """Move money between two accounts. No upsert: `marker` in the description finds it again, `reference` is the bank
+    line's text.
+    """
 
     from_account: str
     to_account: str
@@ -203,10 +208,10 @@ PRIORITY_SWEEP: Final = 3
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One instruction. `about` is the row it serves ("invoices:460…"); `purpose` groups its attempts; `key` is GoCardless's
-    idempotency key or Zoho's unique value ("" for reads). `not_after` "" or the instant after which it must not be sent.
-    `look_up_first`: search for an earlier effect before the first send as well; set where the API has no upsert, since a log restored
-    from a backup does not remember what it sent.
+    """One instruction. `about` is the row it serves ("invoices:460…"); `purpose` groups its attempts; `key` is
+    GoCardless's idempotency key or Zoho's unique value ("" for reads). `not_after` "" or the instant after which it
+    must not be sent. `look_up_first`: search for an earlier effect before the first send as well; set where the API has
+    no upsert, since a log restored from a backup does not remember what it sent.
     """
 
     id: str

@@ -1,4 +1,6 @@
-"""The connection itself: what the first-run check found, whether a person has opened the gate, the policy in force, the daily tick."""
+"""The connection itself: what the first-run check found, whether a person has opened the gate, the policy in force, the
+daily tick.
+"""
 
 from msgspec.structs import replace
 
@@ -36,13 +38,17 @@ def evolve_checked(state: State, event: Event) -> Touched:
 
 
 def evolve_gate_opened(state: State, event: Event) -> Touched:
-    """A person opens the gate: it opens only when the check found nothing that stops, and each of its decisions was accepted."""
+    """A person opens the gate: it opens only when the check found nothing that stops, and each of its decisions was
+    accepted.
+    """
     own = state.own
     data: events.GateOpened = event.data
     if refusal(own, data) == "":
         own = replace(own, gate="open", undecided=(), collect_from=data.collect_from or own.collect_from)
         if data.first_count is not None and data.first_minor is not None:
-            own = replace(own, accepted_at=event.happened_at, accepted_count=data.first_count, accepted_minor=data.first_minor)
+            own = replace(
+                own, accepted_at=event.happened_at, accepted_count=data.first_count, accepted_minor=data.first_minor
+            )
     return _put(state, own)
 
 
@@ -110,7 +116,9 @@ def evolve_time(state: State, event: Event) -> Touched:
 
 
 def evolve_day(state: State, event: Event) -> Touched:
-    """A new day of the organisation began. What is no day, or one that nowhere on earth had begun by then, changes nothing."""
+    """A new day of the organisation began. What is no day, or one that nowhere on earth had begun by then, changes
+    nothing.
+    """
     data: events.DayBegan = event.data
     own = state.own
     try:
@@ -121,7 +129,9 @@ def evolve_day(state: State, event: Event) -> Touched:
 
 
 def decide(draft: Draft, key: str) -> None:
-    """What the connection needs: a refusal explained; a sweep after opening and every day, by which whatever waits is looked at again."""
+    """What the connection needs: a refusal explained; a sweep after opening and every day, by which whatever waits is
+    looked at again.
+    """
     own = draft.state.own
     data = draft.event.data
     if isinstance(data, events.GateOpened):
@@ -141,7 +151,9 @@ def decide(draft: Draft, key: str) -> None:
         draft.wake(customers.UNMATCHED)
     elif isinstance(data, events.PolicySet) and own.policy is not None:
         if data.policy != own.policy:
-            draft.open("policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version))
+            draft.open(
+                "policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version)
+            )
             return
         draft.wake(customers.UNMATCHED)
         if own.gate == "open":  # what a ceiling holds may pass under the new one
@@ -149,7 +161,9 @@ def decide(draft: Draft, key: str) -> None:
 
 
 def _post_opening(draft: Draft, own: ConnectionRow) -> None:
-    """The opening clearing balance that finance states, once: what was confirmed before `books_from` and is not paid out yet."""
+    """The opening clearing balance that finance states, once: what was confirmed before `books_from` and is not paid
+    out yet.
+    """
     if own.opening_posted:
         return
     policy = draft.state.policy

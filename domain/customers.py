@@ -1,9 +1,9 @@
 """Customers: a contact in Zoho is matched with a payer at GoCardless, or invited. Never a second payer, never a guess.
 
-Order of matching: the stored link (Zoho's custom field, or the payer's metadata), then a unique reference, then a unique e-mail where the
-policy says so; whatever is ambiguous waits for a person. "Unique" is judged once both sides have been read to their heads, and again when
-another contact or payer gets the same one: a link that rests on it is doubtful from then on, and nothing is collected by it. An invitation
-is a billing request and its hosted page.
+Order of matching: the stored link (Zoho's custom field, or the payer's metadata), then a unique reference, then a
+unique e-mail where the policy says so; whatever is ambiguous waits for a person. "Unique" is judged once both sides
+have been read to their heads, and again when another contact or payer gets the same one: a link that rests on it is
+doubtful from then on, and nothing is collected by it. An invitation is a billing request and its hosted page.
 """
 
 from typing import Final
@@ -20,23 +20,24 @@ from domain.vocabulary import Code
 #: Lists that must have been read to their end before anybody is unique.
 HEADS: Final = ("gocardless.customers", "gocardless.mandates", "zoho.contacts")
 
-#: Contacts that share an address, or payers, that are looked at together. Lower: a person is shown fewer of them. Higher: one change of a
-#: shared address (noreply@…) leads to that many looks. The others look again when they next owe something.
+#: Contacts that share an address, or payers, that are looked at together. Lower: a person is shown fewer of them.
+#: Higher: one change of a shared address (noreply@…) leads to that many looks. The others look again when they next owe
+#: something.
 SHARING: Final = 20
 
-#: Mandates of one payer that are looked at, newest first. Lower: a payer with many lost ones seems to have none. Higher: each look at one
-#: of its invoices reads that many rows.
+#: Mandates of one payer that are looked at, newest first. Lower: a payer with many lost ones seems to have none.
+#: Higher: each look at one of its invoices reads that many rows.
 MANDATES: Final = 100
 
 #: Contacts that look again when a list has been read to its head, or a policy comes into force.
 UNMATCHED: Final = "unmatched"
 
-#: A payment may be made on a mandate in these states (GoCardless API reference, payments; reference traps 8: some schemes activate a
-#: mandate only with its first payment, so waiting for "active" would wait for ever).
+#: A payment may be made on a mandate in these states (GoCardless API reference, payments; reference traps 8: some
+#: schemes activate a mandate only with its first payment, so waiting for "active" would wait for ever).
 CHARGEABLE = ("active", "submitted", "pending_submission")
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------------------
+# --- facts ------------------------------------------------------------------------------------------------------------
 
 
 def evolve_contact(state: State, event: Event) -> Touched:
@@ -98,7 +99,9 @@ def add_reference(state: State, reference: str, payer: str) -> Touched:
 
 
 def _handles(contact: Contact | None) -> set[str]:
-    """What a contact shares with a payer: "email:<lower case>", "reference:<text>", and "payer:<id>" for the payer that it names."""
+    """What a contact shares with a payer: "email:<lower case>", "reference:<text>", and "payer:<id>" for the payer that
+    it names.
+    """
     if contact is None:
         return set()
     found = {f"email:{contact.email}"} if contact.email else set()
@@ -113,7 +116,9 @@ def _rehandle(state: State, side: str, key: str, old: set[str], new: set[str]) -
         lists.remove(state, f"{side}:{handle}", key)
     for handle in sorted(new - old):
         lists.add(state, f"{side}:{handle}", key)
-    return tuple(("contacts", one) for handle in sorted(old ^ new) for one in lists.oldest(state, f"contacts:{handle}", SHARING))
+    return tuple(
+        ("contacts", one) for handle in sorted(old ^ new) for one in lists.oldest(state, f"contacts:{handle}", SHARING)
+    )
 
 
 def evolve_billing_request(state: State, event: Event) -> Touched:
@@ -152,7 +157,9 @@ def evolve_flow(state: State, event: Event) -> Touched:
     """The hosted page of a billing request."""
     data: events.FlowRead = event.data
     held = state.billing_requests.get(data.billing_request) or BillingRequest(data.billing_request)
-    state.billing_requests[held.id] = replace(held, authorisation_url=data.authorisation_url, expires_at=data.expires_at)
+    state.billing_requests[held.id] = replace(
+        held, authorisation_url=data.authorisation_url, expires_at=data.expires_at
+    )
     return ()
 
 
@@ -162,11 +169,13 @@ def evolve_match(state: State, event: Event) -> Touched:
     return (("contacts", data.contact),) if data.contact in state.contacts else ()
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 
 def usable_mandate(state: State, contact: Contact, currency: str) -> Mandate | None:
-    """The mandate to debit: of this contact's payer, in this currency, chargeable; an active one first, then the newest."""
+    """The mandate to debit: of this contact's payer, in this currency, chargeable; an active one first, then the
+    newest.
+    """
     if not contact.payer:
         return None
     found = None
@@ -187,7 +196,8 @@ def judged(state: State) -> bool:
 
 
 def doubtful(state: State, contact: Contact) -> bool:
-    """Whether the link of a contact rests on an e-mail or reference that another contact, or another payer, has as well.
+    """Whether the link of a contact rests on an e-mail or reference that another contact, or another payer, has as
+    well.
 
     Where the payer no longer has it (an address was changed), the link does not rest on it any more.
     """
@@ -196,14 +206,18 @@ def doubtful(state: State, contact: Contact) -> bool:
     handle = f"{contact.match_by}:{contact.email if contact.match_by == 'email' else contact.reference}"
     if not lists.has(state, f"payers:{handle}", contact.payer):
         return False
-    return lists.only(state, f"contacts:{handle}") != contact.id or _candidates(state, contact.match_by, handle, contact.id) != [
-        contact.payer
-    ]
+    return lists.only(state, f"contacts:{handle}") != contact.id or _candidates(
+        state, contact.match_by, handle, contact.id
+    ) != [contact.payer]
 
 
 def _candidates(state: State, how: str, handle: str, contact: str) -> list[str]:
-    """The payers with this handle, but for those that belong to another contact by something better; of a great many, the first."""
-    return [key for key in lists.oldest(state, f"payers:{handle}", SHARING) if not _better_linked(state, key, contact, how)]
+    """The payers with this handle, but for those that belong to another contact by something better; of a great many,
+    the first.
+    """
+    return [
+        key for key in lists.oldest(state, f"payers:{handle}", SHARING) if not _better_linked(state, key, contact, how)
+    ]
 
 
 def _better_linked(state: State, payer: str, contact: str, how: str) -> bool:
@@ -317,7 +331,9 @@ def _named(keys: list[str]) -> str:
 
 
 def _unlink(draft: Draft, contact: Contact) -> Contact:
-    """A link that rests on what others have as well is none: nothing more is collected by it until a person has said who is who."""
+    """A link that rests on what others have as well is none: nothing more is collected by it until a person has said
+    who is who.
+    """
     draft.mark("payers", contact.payer, contact="")
     draft.mark("contacts", contact.id, payer="", match="none", match_by="")
     row: Contact = draft.state.contacts[contact.id]
@@ -358,7 +374,9 @@ def wait(draft: Draft, contact: str, invoice: Invoice) -> None:
 
 
 def _waiting_currencies(draft: Draft, contact: Contact) -> list[str]:
-    """The currencies in which an invoice still waits; those that have been paid meanwhile, or moved, leave their list on the way."""
+    """The currencies in which an invoice still waits; those that have been paid meanwhile, or moved, leave their list
+    on the way.
+    """
     found = []
     for currency in contact.waiting_currencies:
         name = f"waiting:{contact.id}:{currency}"
@@ -369,14 +387,18 @@ def _waiting_currencies(draft: Draft, contact: Contact) -> list[str]:
                 break
             draft.leave(name, key)
     if len(found) < len(contact.waiting_currencies):
-        rest = tuple(one for one in contact.waiting_currencies if lists.first(draft.state, f"waiting:{contact.id}:{one}"))
+        rest = tuple(
+            one for one in contact.waiting_currencies if lists.first(draft.state, f"waiting:{contact.id}:{one}")
+        )
         draft.mark("contacts", contact.id, waiting_currencies=rest)
     return found
 
 
 def _wake(draft: Draft, contact: Contact, currency: str) -> None:
     row = draft.state.contacts[contact.id]
-    draft.mark("contacts", contact.id, waiting_currencies=tuple(one for one in row.waiting_currencies if one != currency))
+    draft.mark(
+        "contacts", contact.id, waiting_currencies=tuple(one for one in row.waiting_currencies if one != currency)
+    )
     draft.wake(f"waiting:{contact.id}:{currency}")
     draft.close("needs_mandate", f"contacts:{contact.id}")
 

@@ -12,7 +12,9 @@ RULES_VERSION: Final = 2
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One side of an entry: `amount_minor` above zero debits, below zero credits. `item` names the open item it moves, if any."""
+    """One side of an entry: `amount_minor` above zero debits, below zero credits. `item` names the open item it moves,
+    if any.
+    """
 
     account: str
     currency: str
@@ -60,7 +62,9 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class ListChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A change of a list (`domain.lists`): a key joins at its end, or leaves it; or a walk begins that ends with its present last key."""
+    """A change of a list (`domain.lists`): a key joins at its end, or leaves it; or a walk begins that ends with its
+    present last key.
+    """
 
     list: str
     key: str = ""
@@ -76,8 +80,8 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that `event` made us decide. Empty lists are left out on the wire, and so is version 1 of the rules, which is what a record
-    without it means for ever.
+    """All that `event` made us decide. Empty lists are left out on the wire, and so is version 1 of the rules, which is
+    what a record without it means for ever.
     """
 
     event: str

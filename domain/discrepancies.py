@@ -1,7 +1,7 @@
 """The catalogue of what a person must look at: one code each, what it says, and what to do.
 
-`docs/discrepancies.md` is written from this table; a test holds the two together. No personal data: resources are named by id or
-document number.
+`docs/discrepancies.md` is written from this table; a test holds the two together. No personal data: resources are named
+by id or document number.
 """
 
 from typing import Final, NamedTuple
@@ -36,13 +36,15 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "Remove the cause, then replay it: `zoho-gocardless parked replay {id}`.",
     ),
     "contact_ambiguous": Kind(
-        "Contacts {contacts} and payers {payers} at GoCardless have the same {how}: who {name} is cannot be told, and nothing is collected "
+        "Contacts {contacts} and payers {payers} at GoCardless have the same {how}: who {name} is cannot be told, and "
+        "nothing is collected "
         "from it by that.",
         "Approve the right payer: `zoho-gocardless decide match {name} --payer ID`. Or correct the {how} on one side.",
     ),
     "day_over_limit": Kind(
         "Debits in {currency_code} on {day} reached the day's ceiling ({limit}); further ones are held.",
-        "Look whether that many are right. Then let the day pass: `zoho-gocardless decide day {day} --currency {currency_code}`, or raise "
+        "Look whether that many are right. Then let the day pass: `zoho-gocardless decide day {day} --currency "
+        "{currency_code}`, or raise "
         "rules.max_day_count and rules.max_day and approve the policy.",
     ),
     "debit_failed": Kind(
@@ -51,7 +53,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
     ),
     "debit_over_limit": Kind(
         "{number} is above the largest debit allowed without a person's approval.",
-        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_debit and approve the policy: then it is "
+        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_debit and approve the "
+        "policy: then it is "
         "looked at again.",
     ),
     "debit_refused": Kind(
@@ -59,7 +62,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "Correct the cause, then retry it: `zoho-gocardless decide invoice {number} --retry`.",
     ),
     "debit_reversed": Kind(
-        "The payment for {number} was taken back after it had been confirmed: {reason}. The invoice is open again and on hold.",
+        "The payment for {number} was taken back after it had been confirmed: {reason}. The invoice is open again and "
+        "on hold.",
         "Speak with the customer, then release it: `zoho-gocardless decide invoice {number} --retry`.",
     ),
     "delivery_parked": Kind(
@@ -68,7 +72,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
     ),
     "due_before_start": Kind(
         "{number} fell due on {day}, before {start}, the day from which collection was accepted; it is held.",
-        "Collect it: `zoho-gocardless decide invoice {number} --retry`. Or leave it: `zoho-gocardless decide invoice {number} --ignore`.",
+        "Collect it: `zoho-gocardless decide invoice {number} --retry`. Or leave it: `zoho-gocardless decide invoice "
+        "{number} --ignore`.",
     ),
     "duplicate_found": Kind(
         "More than one record answers to {command}; {got} was taken.",
@@ -79,7 +84,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "Apply the credit to another invoice, or refund it.",
     ),
     "facts_left_out": Kind(
-        "GoCardless has told more than {count} facts of {payment}; further ones are kept in the log and change nothing.",
+        "GoCardless has told more than {count} facts of {payment}; further ones are kept in the log and change "
+        "nothing.",
         "Compare the payment with GoCardless's dashboard, and report this.",
     ),
     "fee_refund": Kind(
@@ -112,12 +118,15 @@ CATALOGUE: Final[dict[str, Kind]] = {
     ),
     "payer_over_limit": Kind(
         "{number} would take more than {limit} from payer {payer} in a month; it is held.",
-        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_payer_month and approve the policy: then it is "
+        "Approve it: `zoho-gocardless decide invoice {number} --retry`. Or raise rules.max_payer_month and approve the "
+        "policy: then it is "
         "looked at again.",
     ),
     "payer_taken": Kind(
-        "{name} belongs to payer {payer} by what is stored, and so does contact {other}, which is linked to it; {name} was not linked.",
-        "Correct the stored link on one side, or approve another payer: `zoho-gocardless decide match {name} --payer ID`.",
+        "{name} belongs to payer {payer} by what is stored, and so does contact {other}, which is linked to it; {name} "
+        "was not linked.",
+        "Correct the stored link on one side, or approve another payer: `zoho-gocardless decide match {name} --payer "
+        "ID`.",
     ),
     "payout_breach": Kind(
         "Payout {payout} does not foot: its items sum to {got}, its amount is {wanted}.",
@@ -148,7 +157,8 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "Compare both on the API's side; one of them is too many.",
     ),
     "unapplied": Kind(
-        "{payment} could not be applied to {number}: its balance had fallen. The whole payment is unused credit in Zoho.",
+        "{payment} could not be applied to {number}: its balance had fallen. The whole payment is unused credit in "
+        "Zoho.",
         "Apply the credit in Zoho to what the customer still owes, or refund it.",
     ),
 }

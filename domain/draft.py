@@ -1,7 +1,8 @@
 """A decision in the making, and how a made decision changes the state.
 
-Rules write through a `Draft`: each thing decided is recorded and applied to the state at once, by the same functions that `apply` uses
-for a recorded decision. So a rebuild from recorded decisions cannot end elsewhere than the run that made them.
+Rules write through a `Draft`: each thing decided is recorded and applied to the state at once, by the same functions
+that `apply` uses for a recorded decision. So a rebuild from recorded decisions cannot end elsewhere than the run that
+made them.
 """
 
 from collections import deque
@@ -19,12 +20,13 @@ from domain.envelope import Event
 from domain.state import CLOSED, KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
 from domain.vocabulary import Code
 
-#: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut short. Higher: a
-#: rule that keeps waking itself would hold up its partition for longer before it is stopped and its connection set aside.
+#: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut
+#: short. Higher: a rule that keeps waking itself would hold up its partition for longer before it is stopped and its
+#: connection set aside.
 MAX_TOUCHES: Final = 20_000
 
-#: Keys of a list that are woken by one event; the rest follow in further ones. Lower: more events on a day with many debits. Higher: a
-#: decision grows by about a kilobyte for each, and everybody on the partition waits for it.
+#: Keys of a list that are woken by one event; the rest follow in further ones. Lower: more events on a day with many
+#: debits. Higher: a decision grows by about a kilobyte for each, and everybody on the partition waits for it.
 WAKE_AT_ONCE: Final = 100
 
 #: What is woken of a list, by the first part of its name.
@@ -97,7 +99,9 @@ class Draft:
         row = mapping.get(key)
         misspelt = [name for name, values in CLOSED[kind].items() if name in changes and changes[name] not in values]
         assert not misspelt, f"a mark of {kind} outside its words: {misspelt}"
-        wanted = changes if row is None else {name: value for name, value in changes.items() if getattr(row, name) != value}
+        wanted = (
+            changes if row is None else {name: value for name, value in changes.items() if getattr(row, name) != value}
+        )
         if row is not None and not wanted:
             return
         _change(mapping, row, kind, key, wanted)
@@ -115,8 +119,8 @@ class Draft:
         look_up_first: bool = False,
         attempt: int | None = None,
     ) -> Command:
-        """Ask for one call; one event asks once for a purpose. Its attempt counts the commands recorded before for the same purpose, unless
-        the caller knows better.
+        """Ask for one call; one event asks once for a purpose. Its attempt counts the commands recorded before for the
+        same purpose, unless the caller knows better.
         """
         command_id = ids.command_id(self.event.id, purpose)
         for asked in self._commands:
@@ -144,13 +148,15 @@ class Draft:
         self._change_list(ListChange(name, key, "leave"))
 
     def wake(self, name: str) -> None:
-        """Whatever waits in a list looks again, and is in it no longer; as many at once as one decision may hold (`wake_next`)."""
+        """Whatever waits in a list looks again, and is in it no longer; as many at once as one decision may hold
+        (`wake_next`).
+        """
         self._change_list(ListChange(name, act="walk"))
         self.touch("lists", name)
 
     def wake_next(self, name: str) -> None:
-        """The next keys of a walk over a list; it goes on in a further event while there are more. What joins meanwhile waits for the next
-        walk.
+        """The next keys of a walk over a list; it goes on in a further event while there are more. What joins meanwhile
+        waits for the next walk.
         """
         kind = WOKEN[name.partition(":")[0]]
         for _ in range(WAKE_AT_ONCE):
@@ -170,7 +176,8 @@ class Draft:
     def go_on(self, kind: str, key: str) -> None:
         """The rule of this row goes on in a further event, which comes at once: this decision holds as much as one may.
 
-        The event is a due time, so that it lies in the log like every other; its number makes it one that has not been before.
+        The event is a due time, so that it lies in the log like every other; its number makes it one that has not been
+        before.
         """
         number = self.state.own.continued + 1
         self.mark("connections", self.state.connection, continued=number)

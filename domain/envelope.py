@@ -8,8 +8,9 @@ import msgspec
 class Event(msgspec.Struct, frozen=True):
     """One immutable fact in the total order of a connection.
 
-    `id` is the only authority for duplicates. `happened_at` and `learned_at` are instants (`domain.times`); `subject` names whose
-    personal data it holds ("contact:…", "payer:…", "" for none); `data` is a struct of `domain.events`, chosen by `type`.
+    `id` is the only authority for duplicates. `happened_at` and `learned_at` are instants (`domain.times`); `subject`
+    names whose personal data it holds ("contact:…", "payer:…", "" for none); `data` is a struct of `domain.events`,
+    chosen by `type`.
     """
 
     id: str
@@ -26,7 +27,9 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class UnknownData(msgspec.Struct, frozen=True):
-    """Data of a type or schema that this version does not know: kept whole, counted, decided again by a later version."""
+    """Data of a type or schema that this version does not know: kept whole, counted, decided again by a later
+    version.
+    """
 
     raw: msgspec.Raw
 

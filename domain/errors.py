@@ -2,7 +2,8 @@
 
 ```
 DomainError
-├── AmountError              an amount that does not fit its currency exactly, is negative where it must not be, or is out of bounds
+├── AmountError              an amount that does not fit its currency exactly, is negative where it must not be, or is
+│                            out of bounds
 ├── UnknownCurrencyError     not an ISO 4217 code that we know the minor unit of
 ├── UndecodableEventError    bytes that are not an event of ours
 ├── OversizeDecisionError    a decision larger than one may be (a rule without a bound; sets its connection aside)

@@ -1,8 +1,8 @@
 """Every type of event, with the shape of its data.
 
-Names: `<who says it>.<what>`. GoCardless's own events keep its names (`gocardless.payments.failed`), whatever resource and action it
-sends, known to us or not. "read" is a full read of one resource, "seen" a thin row of a list, "notified" the body of a webhook.
-Amounts are integer minor units (`_minor`) or tenths of them (`_tenths`), never decimals.
+Names: `<who says it>.<what>`. GoCardless's own events keep its names (`gocardless.payments.failed`), whatever resource
+and action it sends, known to us or not. "read" is a full read of one resource, "seen" a thin row of a list, "notified"
+the body of a webhook. Amounts are integer minor units (`_minor`) or tenths of them (`_tenths`), never decimals.
 """
 
 from typing import Final
@@ -17,14 +17,15 @@ class Data(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of all event data: immutable; defaults are left out on the wire, unknown fields are ignored on reading."""
 
 
-# --- GoCardless ------------------------------------------------------------------------------------------------------------------
+# --- GoCardless -------------------------------------------------------------------------------------------------------
 
 
 class GcEvent(Data, frozen=True):
-    """One event of GoCardless (API reference, Events), from a webhook or the list. Its envelope id is GoCardless's own event id.
+    """One event of GoCardless (API reference, Events), from a webhook or the list. Its envelope id is GoCardless's own
+    event id.
 
-    Type: `gocardless.<resource_type>.<action>`. It carries no amounts. `metadata` is dropped: it belongs to the call that caused the
-    event; `resource_metadata` belongs to the resource.
+    Type: `gocardless.<resource_type>.<action>`. It carries no amounts. `metadata` is dropped: it belongs to the call
+    that caused the event; `resource_metadata` belongs to the resource.
     """
 
     resource_type: str
@@ -159,7 +160,7 @@ class PayoutItemsRead(Data, frozen=True):
     complete: bool
 
 
-# --- Zoho Books ------------------------------------------------------------------------------------------------------------------
+# --- Zoho Books -------------------------------------------------------------------------------------------------------
 
 
 class LineItem(Data, frozen=True):
@@ -172,7 +173,9 @@ class LineItem(Data, frozen=True):
 
 
 class InvoiceFacts(Data, frozen=True):
-    """An invoice as Zoho showed it. `line_items` is None in a thin list row. `as_of`: no earlier than this was it read."""
+    """An invoice as Zoho showed it. `line_items` is None in a thin list row. `as_of`: no earlier than this was it
+    read.
+    """
 
     id: str
     number: str
@@ -212,7 +215,9 @@ class InvoicesListed(Data, frozen=True):
 
 
 class ContactFacts(Data, frozen=True):
-    """A contact as Zoho showed it; `customer_id_link` is our custom field with GoCardless's customer id, "" when empty."""
+    """A contact as Zoho showed it; `customer_id_link` is our custom field with GoCardless's customer id, "" when
+    empty.
+    """
 
     id: str
     name: str
@@ -258,14 +263,14 @@ class CurrenciesRead(Data, frozen=True):
     rates: dict[str, str]
 
 
-# --- Us: commands, connection, policy, people, time --------------------------------------------------------------------------------
+# --- Us: commands, connection, policy, people, time -------------------------------------------------------------------
 
 
 class Outcome(Data, frozen=True):
     """How a command ended, or what one call of it said.
 
-    `kind`: "succeeded" (with `resource_id` where a resource was made or found), "refused" (terminal answer of the API), "withheld"
-    (never sent: a precondition failed or its not-after passed), "parked" (gave up for a person to look at).
+    `kind`: "succeeded" (with `resource_id` where a resource was made or found), "refused" (terminal answer of the API),
+    "withheld" (never sent: a precondition failed or its not-after passed), "parked" (gave up for a person to look at).
     """
 
     command: str
@@ -309,8 +314,9 @@ class ConnectionChecked(Data, frozen=True):
 class GateOpened(Data, frozen=True):
     """A person accepted what the check found: collection may begin. `accepted` are the codes of the "decide" findings.
 
-    `collect_from`: what fell due before this day waits for a person, "" changes nothing. `first_count`, `first_minor`: how many debits, and
-    what sum, per currency, the list has that the person was shown as what would be collected first; None: no list was shown.
+    `collect_from`: what fell due before this day waits for a person, "" changes nothing. `first_count`, `first_minor`:
+    how many debits, and what sum, per currency, the list has that the person was shown as what would be collected
+    first; None: no list was shown.
     """
 
     by: str
@@ -384,7 +390,9 @@ class DayAccepted(Data, frozen=True):
 
 
 class HeadReached(Data, frozen=True):
-    """A list of an API was read to its end, at `as_of`: `kind` is the poll's, "gocardless.customers". Told until it is known."""
+    """A list of an API was read to its end, at `as_of`: `kind` is the poll's, "gocardless.customers". Told until it is
+    known.
+    """
 
     kind: str
     as_of: str

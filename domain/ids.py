@@ -3,11 +3,12 @@
 from hashlib import sha256
 from typing import Final
 
-#: Hex digits kept of a digest. Lower than 32 (128 bits) and collisions become thinkable over a company's life; higher only costs room
-#: (GoCardless's longest tolerated idempotency key is unknown; 64 in all is kept to).
+#: Hex digits kept of a digest. Lower than 32 (128 bits) and collisions become thinkable over a company's life; higher
+#: only costs room (GoCardless's longest tolerated idempotency key is unknown; 64 in all is kept to).
 _DIGITS: Final = 32
 
-#: Between the parts of a cause, so that ("ab", "c") and ("a", "bc") differ. No part may hold it: it is not a printable character.
+#: Between the parts of a cause, so that ("ab", "c") and ("a", "bc") differ. No part may hold it: it is not a printable
+#: character.
 _SEPARATOR: Final = "\x1f"
 
 
@@ -42,9 +43,10 @@ def entry_id(event_id: str, number: int) -> str:
 
 
 def idempotency_key(environment: str, organization: str, purpose: str, attempt: int) -> str:
-    """GoCardless's `Idempotency-Key`: a pure function of what the APIs call us and of the purpose (rule 20); 37 characters.
+    """GoCardless's `Idempotency-Key`: a pure function of what the APIs call us and of the purpose (rule 20); 37
+    characters.
 
-    So a second installation for the same organisation sends the same keys: where this one debits an invoice, it is answered 409, and makes
-    no second debit.
+    So a second installation for the same organisation sends the same keys: where this one debits an invoice, it is
+    answered 409, and makes no second debit.
     """
     return f"zg{attempt:02d}-{digest(environment, organization, purpose, str(attempt))}"

@@ -1,8 +1,9 @@
 """Invoices: from open in Zoho to a debit decided. A debit is never decided on a stale view.
 
-Stages: none → waiting (for a mandate) → scheduled (until the organisation's send hour on the due date) → viewing (the invoice and the
-mandate's payments are read again) → collecting → collected; or failed, hold, ignored. `obstacle` is the one list of what stands in the
-way of a debit: the rule asks it, the executor asks it again right before the call, and `why` prints it.
+Stages: none → waiting (for a mandate) → scheduled (until the organisation's send hour on the due date) → viewing (the
+invoice and the mandate's payments are read again) → collecting → collected; or failed, hold, ignored. `obstacle` is the
+one list of what stands in the way of a debit: the rule asks it, the executor asks it again right before the call, and
+`why` prints it.
 """
 
 from typing import Final
@@ -17,15 +18,17 @@ from domain.policy import Policy
 from domain.state import CommandRow, Contact, Invoice, Mandate, Payment, State
 from domain.vocabulary import Code
 
-#: Zoho's statuses that mean "sent, and owing" (reference 3.3). All of them count as one when two observations are compared: "overdue"
-#: comes with the calendar, without any change of the invoice.
+#: Zoho's statuses that mean "sent, and owing" (reference 3.3). All of them count as one when two observations are
+#: compared: "overdue" comes with the calendar, without any change of the invoice.
 OPEN: Final = frozenset({"sent", "overdue", "viewed", "unpaid", "partially_paid", "approved"})
 
 #: A payment in one of these states will never bring money; a new debit may be made.
 DEAD: Final = frozenset({"failed", "cancelled", "customer_approval_denied", "charged_back"})
 
 #: Refusals of GoCardless that say the mandate, not the debit, is at fault.
-_MANDATE_REASONS: Final = frozenset({"mandate_is_inactive", "mandate_replaced", "bank_account_disabled", "resource_not_found"})
+_MANDATE_REASONS: Final = frozenset(
+    {"mandate_is_inactive", "mandate_replaced", "bank_account_disabled", "resource_not_found"}
+)
 
 #: What a debit's end leaves open until a person answers it, or nothing is owing any more.
 _ANSWERED: Final = (
@@ -38,12 +41,12 @@ _ANSWERED: Final = (
     "command_parked",
 )
 
-#: How long a debit waits for its views before they are asked for again. Lower than an hour: a throttled API would be asked again while
-#: the first request still waits. Higher: a lost answer delays a debit by that much.
+#: How long a debit waits for its views before they are asked for again. Lower than an hour: a throttled API would be
+#: asked again while the first request still waits. Higher: a lost answer delays a debit by that much.
 VIEW_RETRY_S: Final = 3600
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------------------
+# --- facts ------------------------------------------------------------------------------------------------------------
 
 
 def evolve_facts(state: State, event: Event) -> Touched:
@@ -143,7 +146,7 @@ def evolve_released(state: State, event: Event) -> Touched:
     return (("invoices", data.invoice),) if data.invoice in state.invoices else ()
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 
 def collectable(invoice: Invoice) -> bool:
@@ -152,7 +155,9 @@ def collectable(invoice: Invoice) -> bool:
 
 
 def obstacle(state: State, invoice: Invoice) -> str:
-    """What stands in the way of a debit for this invoice, "" when nothing does. The order is what a person should hear first."""
+    """What stands in the way of a debit for this invoice, "" when nothing does. The order is what a person should hear
+    first.
+    """
     if not collectable(invoice):
         return "not_open"
     if state.own.gate != "open":
@@ -200,7 +205,8 @@ def decide(draft: Draft, key: str) -> None:
         invoice = draft.state.invoices[key]
     if invoice.stage in {"failed", "hold"}:
         payment = draft.state.payments.get(invoice.payment)
-        taken_back = payment is not None and payment.reversed > 0  # nothing is owing until Zoho has un-applied it: that settles nothing
+        # Nothing is owing until Zoho has un-applied what was taken back: that settles nothing.
+        taken_back = payment is not None and payment.reversed > 0
         if not collectable(invoice) and invoice.balance_minor == 0 and not taken_back:
             _rest(draft, invoice, "settled")
         elif invoice.stage == "hold" and invoice.reason in ceilings.REASONS:
@@ -256,8 +262,8 @@ def _hold(draft: Draft, invoice: Invoice, ceiling: ceilings.Ceiling) -> None:
 
 
 def _held(draft: Draft, invoice: Invoice) -> None:
-    """It goes on when the ceiling that held it would let it pass now, as of when it was held; a day that a person accepted counts as its
-    approval.
+    """It goes on when the ceiling that held it would let it pass now, as of when it was held; a day that a person
+    accepted counts as its approval.
     """
     state = draft.state
     contact = state.contacts.get(invoice.contact)
@@ -302,7 +308,8 @@ def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
 
 
 def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
-    """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is not after `at`.
+    """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is
+    not after `at`.
 
     Strictly after: a due time that was reached is an event already, and the same one would never come a second time.
     """
@@ -317,7 +324,9 @@ def _advance(draft: Draft, invoice: Invoice) -> None:
     if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
         pending = draft.state.timers.get(timer)
         since = draft.at
-        if pending is not None and pending.at <= since:  # its tick is on its way: the slot stays, unless the due date has moved
+        if (
+            pending is not None and pending.at <= since
+        ):  # its tick is on its way: the slot stays, unless the due date has moved
             since = times.add_seconds(pending.at, -1)
         due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
         draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
@@ -343,7 +352,9 @@ def _view(draft: Draft, invoice: Invoice) -> None:
     overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
     if overdue:
         purpose = f"read_invoice:{invoice.id}"
-        draft.command(f"invoices:{invoice.id}", purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT)
+        draft.command(
+            f"invoices:{invoice.id}", purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT
+        )
         draft.mark("mandates", mandate.id, payments_asked_at="")
         mandate = draft.state.mandates[mandate.id]
     elif invoice.as_of < invoice.due_at:
@@ -393,7 +404,9 @@ def _debit(draft: Draft, invoice: Invoice, mandate: Mandate) -> None:
 
 
 def _fail_earlier(draft: Draft, invoice: Invoice, payment: Payment) -> None:
-    """A debit of an earlier life (a lost log, another installation) has ended without money: no new one without a person."""
+    """A debit of an earlier life (a lost log, another installation) has ended without money: no new one without a
+    person.
+    """
     reason = payment.reason or payment.status
     draft.mark("invoices", invoice.id, stage="failed", reason=reason, since=draft.at)
     draft.open("debit_failed", f"invoices:{invoice.id}", number=invoice.number, reason=reason.replace("_", " "))
@@ -420,7 +433,9 @@ def _released(draft: Draft, invoice: Invoice, data: events.InvoiceReleased) -> N
     for code in (*_ANSWERED, "amount_mismatch"):
         draft.close(code, f"invoices:{invoice.id}")
     if data.action == "retry" and invoice.stage in {"failed", "hold", "ignored"}:
-        draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor)
+        draft.mark(
+            "invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor
+        )
     elif data.action == "ignore" and invoice.stage not in {"collecting", "collected"}:
         draft.mark("invoices", invoice.id, stage="ignored", reason="operator", since=draft.at)
         _cancel_timers(draft, invoice)
@@ -453,7 +468,9 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
         draft.touch("invoices", key)
     elif outcome.end == "parked":
         draft.mark("invoices", key, stage="hold", reason="parked", since=draft.at)
-        draft.open("command_parked", about, command="The debit", number=invoice.number, reason=outcome.reason, id=row.id)
+        draft.open(
+            "command_parked", about, command="The debit", number=invoice.number, reason=outcome.reason, id=row.id
+        )
     elif outcome.reason in _MANDATE_REASONS:
         draft.mark("mandates", invoice.mandate, read=False, read_asked=False, status="unknown")
         draft.mark("invoices", key, stage="none", reason=outcome.reason, since=draft.at)
@@ -477,9 +494,15 @@ def _debited(draft: Draft, invoice: Invoice, row: CommandRow, payment: str) -> N
         draft.open("amount_mismatch", about, api="GoCardless", number=invoice.number, got=got, wanted=wanted)
         return
     draft.mark("invoices", invoice.id, payment=payment)
-    if made is not None and made.status in DEAD and made.command != row.id and row.id == invoice.command and invoice.stage == "collecting":
-        # The key led to an earlier debit, of another installation or another life, that has ended: it counts now, so that a new one has the
-        # next key, and whether there is one is a person's to say.
+    if (
+        made is not None
+        and made.status in DEAD
+        and made.command != row.id
+        and row.id == invoice.command
+        and invoice.stage == "collecting"
+    ):
+        # The key led to an earlier debit, of another installation or another life, that has ended: it counts now, so
+        # that a new one has the next key, and whether there is one is a person's to say.
         _fail_earlier(draft, invoice, made)
         return
     if made is None and payment:

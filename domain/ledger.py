@@ -1,7 +1,7 @@
 """The books of a connection: every penny has two sides, in its own currency.
 
-Accounts are names of ours ("clearing", "receivables", …), per currency; `policy.Accounts` maps them to Zoho's. Each line on "clearing"
-moves a named open item, so the clearing balance equals the sum of its open items by construction.
+Accounts are names of ours ("clearing", "receivables", …), per currency; `policy.Accounts` maps them to Zoho's. Each
+line on "clearing" moves a named open item, so the clearing balance equals the sum of its open items by construction.
 """
 
 from collections import defaultdict
@@ -34,7 +34,9 @@ def credit(account: str, amount_minor: int, currency: str, *, item: str = "", na
 
 
 def post(state: State, entry: Entry) -> None:
-    """Add an entry to the balances and open items. Raises `LedgerError` when it does not balance, before anything is changed."""
+    """Add an entry to the balances and open items. Raises `LedgerError` when it does not balance, before anything is
+    changed.
+    """
     sums: dict[str, int] = defaultdict(int)
     for line in entry.lines:
         sums[line.currency] += line.amount_minor

@@ -1,8 +1,8 @@
 """Lists of any length, kept as rows: adding, removing and looking cost the same however long a list is.
 
-A list that lay in a row would be written whole with each change, and its bytes would grow with the square of its length (rule 19). Here
-each key has a row that knows its neighbours, and the list's own row knows its ends. A list that is empty has no row, so two histories that
-lead to the same keys in the same order lead to the same rows.
+A list that lay in a row would be written whole with each change, and its bytes would grow with the square of its length
+(rule 19). Here each key has a row that knows its neighbours, and the list's own row knows its ends. A list that is
+empty has no row, so two histories that lead to the same keys in the same order lead to the same rows.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,8 @@ def remove(state: State, name: str, key: str) -> bool:
 def become(state: State, name: str, keys: tuple[str, ...]) -> None:
     """Make the list hold these keys: those that are missing come to its end, in their order; others go.
 
-    For decisions of version 0.1.0, which recorded a list whole with each change; its rules only ever added at the end, or took out.
+    For decisions of version 0.1.0, which recorded a list whole with each change; its rules only ever added at the end,
+    or took out.
     """
     wanted = dict.fromkeys(keys)
     row = state.lists.get(name)

@@ -1,4 +1,6 @@
-"""Mandates: what GoCardless says of them, newest word wins; a mandate we do not know is read before anything is made of it."""
+"""Mandates: what GoCardless says of them, newest word wins; a mandate we do not know is read before anything is made of
+it.
+"""
 
 from typing import Final
 
@@ -29,10 +31,20 @@ STATUS: Final[dict[str, str]] = {
 }
 
 #: Statuses in the order they follow one another, for two events of the same instant.
-_RANK: Final = ("", "pending_submission", "submitted", "active", "consumed", "expired", "failed", "cancelled", "blocked")
+_RANK: Final = (
+    "",
+    "pending_submission",
+    "submitted",
+    "active",
+    "consumed",
+    "expired",
+    "failed",
+    "cancelled",
+    "blocked",
+)
 
-#: How far back a mandate's payments are read before a debit. Lower than 60 days: a payment that is still failing and being retried by
-#: GoCardless could be missed. Higher: more pages for each debit.
+#: How far back a mandate's payments are read before a debit. Lower than 60 days: a payment that is still failing and
+#: being retried by GoCardless could be missed. Higher: more pages for each debit.
 PAYMENTS_WINDOW_DAYS: Final = 60
 
 

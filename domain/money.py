@@ -1,7 +1,7 @@
 """Exact money: integer minor units, and tenths of them where GoCardless gives tenths.
 
-`Decimal` appears only at Zoho's JSON: `minor_from_decimal` on the way in, `decimal_from_minor` on the way out. An amount that does
-not fit its currency's minor unit is refused, never rounded.
+`Decimal` appears only at Zoho's JSON: `minor_from_decimal` on the way in, `decimal_from_minor` on the way out. An
+amount that does not fit its currency's minor unit is refused, never rounded.
 """
 
 import re
@@ -11,11 +11,12 @@ from typing import Final
 from domain.currencies import exponent
 from domain.errors import AmountError
 
-#: Largest amount accepted from outside, in minor units. Higher: SQLite's and PostgreSQL's 64-bit integers would overflow in sums of
-#: many rows. Lower than 10**13: a large IDR or VND invoice would be refused.
+#: Largest amount accepted from outside, in minor units. Higher: SQLite's and PostgreSQL's 64-bit integers would
+#: overflow in sums of many rows. Lower than 10**13: a large IDR or VND invoice would be refused.
 MAX_MINOR: Final = 10**15
 
-#: Scaling never rounds: an amount with more digits than this is refused. Lower than 34: a whole amount with many zeros after it would be.
+#: Scaling never rounds: an amount with more digits than this is refused. Lower than 34: a whole amount with many zeros
+#: after it would be.
 _EXACT: Final = Context(prec=50, traps=[Inexact])
 
 _TENTHS: Final = re.compile(r"(-?)(\d{1,16})(?:\.(\d)0*)?\Z")
@@ -31,10 +32,14 @@ def minor_from_decimal(amount: Decimal, currency: str) -> int:
     try:
         scaled = amount.scaleb(exponent(currency), _EXACT)
     except Inexact:
-        raise AmountError(f"an amount of more than {_EXACT.prec} digits does not fit {currency}; nothing is rounded") from None
+        raise AmountError(
+            f"an amount of more than {_EXACT.prec} digits does not fit {currency}; nothing is rounded"
+        ) from None
     minor = int(scaled)
     if minor != scaled:
-        raise AmountError(f"{amount} does not fit {currency}, which has {exponent(currency)} minor digits; nothing is rounded")
+        raise AmountError(
+            f"{amount} does not fit {currency}, which has {exponent(currency)} minor digits; nothing is rounded"
+        )
     if abs(minor) > MAX_MINOR:
         raise AmountError(f"{currency} amount exceeds the largest amount accepted")
     return minor
@@ -53,8 +58,8 @@ def format_minor(amount_minor: int, currency: str) -> str:
 def tenths_from_text(text: str) -> int:
     """A payout item's amount, minor units with one decimal ("-45.5") → tenths (-455).
 
-    Source: GoCardless API reference, payout items: `amount` is a string, signed, "in the lowest denomination, with one decimal".
-    Raises `AmountError` on anything finer or that is not a number.
+    Source: GoCardless API reference, payout items: `amount` is a string, signed, "in the lowest denomination, with one
+    decimal". Raises `AmountError` on anything finer or that is not a number.
     """
     match = _TENTHS.match(text)
     if match is None:

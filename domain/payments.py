@@ -1,8 +1,10 @@
-"""Payments: what GoCardless says of them, in any order and however often, and what each fact does to the books and the invoice.
+"""Payments: what GoCardless says of them, in any order and however often, and what each fact does to the books and the
+invoice.
 
-A payment keeps every distinct fact; its status is a fold over them in their own order (`happened_at`, then rank), so the order of
-arrival does not matter. Two numbers say what the facts amount to: how often it was confirmed, and how often that was taken back. The
-ledger and Zoho follow them: booking n is made when `confirmed` reaches n, and undone when `reversed` does.
+A payment keeps every distinct fact; its status is a fold over them in their own order (`happened_at`, then rank), so
+the order of arrival does not matter. Two numbers say what the facts amount to: how often it was confirmed, and how
+often that was taken back. The ledger and Zoho follow them: booking n is made when `confirmed` reaches n, and undone
+when `reversed` does.
 
 What happens when a payment fails after it was confirmed: `_reverse`.
 """
@@ -19,7 +21,8 @@ from domain.draft import Draft
 from domain.envelope import Event, Touched
 from domain.state import CommandRow, DebitCount, Payment, PaymentFact, State
 
-#: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the status.
+#: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the
+#: status.
 ACTIONS: Final[dict[str, tuple[int, str]]] = {
     "created": (0, "pending_submission"),
     "customer_approval_granted": (1, "pending_submission"),
@@ -36,8 +39,8 @@ ACTIONS: Final[dict[str, tuple[int, str]]] = {
     "chargeback_settled": (9, ""),
     "surcharge_fee_debited": (9, ""),
 }
-#: Facts that are kept of one payment. GoCardless tells of some ten, and of a few more with each retry. Lower: a payment with a long history
-#: is cut short. Higher: a row grows, and is written whole with each.
+#: Facts that are kept of one payment. GoCardless tells of some ten, and of a few more with each retry. Lower: a payment
+#: with a long history is cut short. Higher: a row grows, and is written whole with each.
 MAX_FACTS: Final = 200
 
 _CONFIRMS: Final = frozenset({"confirmed", "chargeback_cancelled", "paid_out"})
@@ -47,7 +50,7 @@ _REVERSES: Final = frozenset({"failed", "charged_back", "cancelled"})
 _RENEWS: Final = frozenset({"resubmission_requested", "submitted"})
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------------------
+# --- facts ------------------------------------------------------------------------------------------------------------
 
 
 def evolve_event(state: State, event: Event) -> Touched:
@@ -107,7 +110,8 @@ def fold(payment: Payment) -> Payment:
 def turns(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
     """The facts that confirmed the payment, or those that took it back, in order; the two take turns.
 
-    A payment that failed before its payout is in that payout twice, in and out (reference 5.2): the item alone confirms nothing anew.
+    A payment that failed before its payout is in that payout twice, in and out (reference 5.2): the item alone confirms
+    nothing anew.
     """
     live = taken_back = False
     for fact in payment.facts:
@@ -177,7 +181,7 @@ def _newer(state: State, held: str, new: Payment) -> bool:
     return before is None or (before.created_at, before.id) < (new.created_at, new.id)
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 
 def decide(draft: Draft, key: str) -> None:
@@ -202,7 +206,9 @@ def decide(draft: Draft, key: str) -> None:
 
 def _ask_read(draft: Draft, payment: Payment) -> None:
     creation = draft.state.commands.get(payment.command)
-    answer_is_coming = creation is not None and creation.status == "open" and not payment.confirmed and not payment.reversed
+    answer_is_coming = (
+        creation is not None and creation.status == "open" and not payment.confirmed and not payment.reversed
+    )
     if payment.read_asked or answer_is_coming:
         return
     draft.mark("payments", payment.id, read_asked=True)
@@ -211,8 +217,8 @@ def _ask_read(draft: Draft, payment: Payment) -> None:
 
 
 def _reverse(draft: Draft, payment: Payment) -> None:
-    """Taken back after it was confirmed: the booking is undone in the ledger now and in Zoho as soon as Zoho has it; the invoice is
-    open again, and on hold until a person releases it (design rule 7).
+    """Taken back after it was confirmed: the booking is undone in the ledger now and in Zoho as soon as Zoho has it;
+    the invoice is open again, and on hold until a person releases it (design rule 7).
     """
     number = payment.unbooked + 1
     fact = nth(payment, number, reverses=True)

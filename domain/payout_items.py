@@ -1,7 +1,9 @@
-"""The items of a payout, walked a part at a time: a payout of 20,000 payments costs each of its events what one of twenty does (rule 19).
+"""The items of a payout, walked a part at a time: a payout of 20,000 payments costs each of its events what one of
+twenty does (rule 19).
 
-The payout's row says what its items are walked for (`walk`) and where the walk is (`cursor`). A walk stops at an item that is not ready:
-whatever makes it ready touches the payout. It goes on in a further event where one decision holds as much as it may.
+The payout's row says what its items are walked for (`walk`) and where the walk is (`cursor`). A walk stops at an item
+that is not ready: whatever makes it ready touches the payout. It goes on in a further event where one decision holds as
+much as it may.
 """
 
 from collections.abc import Callable
@@ -11,8 +13,8 @@ from domain.draft import Draft
 from domain.state import Payout, PayoutItemRow, State
 from domain.vocabulary import Walk
 
-#: Items that one decision walks over. Lower: more events for a large payout. Higher: a decision with as many ledger lines, or as many
-#: public records, grows by up to half a kilobyte for each.
+#: Items that one decision walks over. Lower: more events for a large payout. Higher: a decision with as many ledger
+#: lines, or as many public records, grows by up to half a kilobyte for each.
 ITEMS_AT_ONCE: Final = 500
 
 
@@ -21,12 +23,15 @@ def item(state: State, payout: Payout, position: int) -> PayoutItemRow | None:
     return state.payout_items.get(f"{payout.id}:{position:06d}")
 
 
-#: How far a walk came: to the end; to where one decision holds enough, and it goes on by itself; or to an item that is not ready.
+#: How far a walk came: to the end; to where one decision holds enough, and it goes on by itself; or to an item that is
+#: not ready.
 Walked = Literal["done", "goes_on", "waits"]
 
 
 def walk(draft: Draft, payout: Payout, step: Callable[[PayoutItemRow], bool]) -> Walked:
-    """Walk on from the cursor until `step` says no, or there is no item, or one decision holds enough; the cursor is kept."""
+    """Walk on from the cursor until `step` says no, or there is no item, or one decision holds enough; the cursor is
+    kept.
+    """
     position = payout.cursor
     stop = min(position + ITEMS_AT_ONCE, payout.item_count)
     while position < stop and (row := item(draft.state, payout, position)) is not None and step(row):

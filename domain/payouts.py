@@ -1,10 +1,12 @@
 """Payouts: read whole, footed to the tenth, posted; in Zoho one transfer to the bank and one fee expense.
 
-fee = Σ non-fee items - amount, so every payout foots; the rounding residue (below one minor unit) is kept and shown. Items that are not
-ours pass through suspense, each named. A payout that does not foot is held, and nothing of it is posted (design rule 12).
+fee = Σ non-fee items - amount, so every payout foots; the rounding residue (below one minor unit) is kept and shown.
+Items that are not ours pass through suspense, each named. A payout that does not foot is held, and nothing of it is
+posted (design rule 12).
 
-Its items are walked a part at a time (`domain.payout_items`). A payout of more items than one decision may hold is posted in several
-entries: each takes its payments out of clearing into the payout's own open item there, and the last one moves that to the bank and fees.
+Its items are walked a part at a time (`domain.payout_items`). A payout of more items than one decision may hold is
+posted in several entries: each takes its payments out of clearing into the payout's own open item there, and the last
+one moves that to the bank and fees.
 """
 
 from collections.abc import Callable
@@ -24,8 +26,8 @@ from domain.vocabulary import Code
 #: Item types that are fees; every other type moves a payment's or refund's gross (reference 2.11).
 FEE_TYPES: Final = frozenset({"gocardless_fee", "app_fee", "surcharge_fee"})
 
-#: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many events of the clock.
-#: Higher: what it waited for is posted later by that much.
+#: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many
+#: events of the clock. Higher: what it waited for is posted later by that much.
 _LOOK_AGAIN_S: Final = 3600
 
 _NOT_OURS: Final = "not ours"
@@ -40,7 +42,7 @@ _ITEM_NAMES: Final = {
 }
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------------------
+# --- facts ------------------------------------------------------------------------------------------------------------
 
 
 def evolve_event(state: State, event: Event) -> Touched:
@@ -114,17 +116,24 @@ def evolve_items(state: State, event: Event) -> Touched:
             elif payment.id not in state.payments:
                 state.payments[payment.id] = payment
     count = data.first + len(data.items)
-    state.payouts[data.payout] = replace(held, items_complete=held.items_complete or data.complete, item_count=max(held.item_count, count))
+    state.payouts[data.payout] = replace(
+        held, items_complete=held.items_complete or data.complete, item_count=max(held.item_count, count)
+    )
     return (*touched, ("payouts", data.payout))
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 
 def decide(draft: Draft, key: str) -> None:
     """Read it, add it up, wait until each of its payments is known, post it once, and see whether it is reconciled."""
     payout = draft.state.payouts.get(key)
-    if payout is None or not payout.paid_at or payout.stage == "held" or (payout.stage == "reconciled" and payout.walk != "publishing"):
+    if (
+        payout is None
+        or not payout.paid_at
+        or payout.stage == "held"
+        or (payout.stage == "reconciled" and payout.walk != "publishing")
+    ):
         return
     if payout.posted:
         reconciliation.settle(draft, payout)
@@ -149,7 +158,8 @@ def _go_on(draft: Draft, payout: Payout) -> None:
     if payout.walk == "awaiting":
         walked = payout_items.walk(draft, payout, lambda row: _known(draft.state, row))
         if walked == "waits" and f"payout:{payout.id}" not in draft.state.timers:
-            # Most waits end with a payment that names this payout; an item of an older payment names another, so look again.
+            # Most waits end with a payment that names this payout; an item of an older payment names another, so look
+            # again.
             draft.timer(f"payout:{payout.id}", times.add_seconds(draft.at, _LOOK_AGAIN_S), f"payouts:{payout.id}")
         if walked != "done":
             return
@@ -209,7 +219,9 @@ def _into(rows: list[PayoutItemRow]) -> Callable[[PayoutItemRow], bool]:
 def _known(state: State, item: PayoutItemRow) -> bool:
     """Whether an item's payment is known, and booked as far as it is confirmed."""
     payment = state.payments.get(item.payment)
-    return payment is None or not (payment.claim == "unknown" or (payment.claim == "ours" and payment.booked < payment.confirmed))
+    return payment is None or not (
+        payment.claim == "unknown" or (payment.claim == "ours" and payment.booked < payment.confirmed)
+    )
 
 
 def _hold(draft: Draft, payout: Payout, code: Code, reason: str, **facts: str) -> None:
@@ -258,7 +270,11 @@ def _accounts(draft: Draft, payout: Payout) -> _Accounts | None:
     bank = state.policy.accounts.bank.get(payout.bank_account)
     clearing = state.policy.accounts.clearing.get(payout.currency)
     if bank is None or clearing is None or rate(state, payout.currency) is None:
-        what = f"bank account {payout.bank_account}" if bank is None else f"clearing or the exchange rate of {payout.currency}"
+        what = (
+            f"bank account {payout.bank_account}"
+            if bank is None
+            else f"clearing or the exchange rate of {payout.currency}"
+        )
         draft.open("account_missing", f"payouts:{payout.id}", what=what, number=payout.id)
         return None
     draft.close("account_missing", f"payouts:{payout.id}")
@@ -267,7 +283,9 @@ def _accounts(draft: Draft, payout: Payout) -> _Accounts | None:
 
 
 def _post(draft: Draft, payout: Payout) -> None:
-    """Take the next items out of clearing; with the last ones, post the payout as a whole and ask Zoho for its records."""
+    """Take the next items out of clearing; with the last ones, post the payout as a whole and ask Zoho for its
+    records.
+    """
     accounts = _accounts(draft, payout)
     if accounts is None:
         return
@@ -330,7 +348,10 @@ def _item_lines(draft: Draft, payout: Payout, rows: list[PayoutItemRow], date: s
                 date,
                 f"{payout.id} item {row.position}: {row.type.replace('_', ' ')}, not ours",
                 f"payouts:{payout.id}",
-                [ledger.debit(ledger.CLEARING, amount, currency, item=item, name=name), ledger.credit(ledger.SUSPENSE, amount, currency)],
+                [
+                    ledger.debit(ledger.CLEARING, amount, currency, item=item, name=name),
+                    ledger.credit(ledger.SUSPENSE, amount, currency),
+                ],
             )
         elif _opening(draft.state, item):
             item, name = "opening", "opening"
@@ -374,7 +395,13 @@ def _ask_transfer(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
 
 def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     if payout.fee_minor < 0:
-        draft.open("fee_refund", f"payouts:{payout.id}", amount_minor=-payout.fee_minor, currency=payout.currency, payout=payout.id)
+        draft.open(
+            "fee_refund",
+            f"payouts:{payout.id}",
+            amount_minor=-payout.fee_minor,
+            currency=payout.currency,
+            payout=payout.id,
+        )
     named = draft.state.policy.accounts
     if payout.fee_minor <= 0 or not draft.state.policy.fee_expense:
         return
@@ -403,7 +430,9 @@ def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
 
 
 def fee_lines(payout: Payout, taxes: dict[str, str]) -> list[commands.ExpenseLine]:
-    """One line per fee type and tax rate, tax included; the rounding penny goes on a line without tax. They sum to the fee."""
+    """One line per fee type and tax rate, tax included; the rounding penny goes on a line without tax. They sum to the
+    fee.
+    """
     lines = []
     for name, (gross_tenths, tax_tenths) in sorted(payout.fees.items()):
         kind, _, tax_rate = name.partition("|")
@@ -458,7 +487,9 @@ def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A call about a payout ended."""
     about = f"payouts:{key}"
-    field = {f"transfer:{key}": "transfer", f"expense:{key}": "expense", f"foreign:{key}": "suspense_transfer"}.get(row.purpose)
+    field = {f"transfer:{key}": "transfer", f"expense:{key}": "expense", f"foreign:{key}": "suspense_transfer"}.get(
+        row.purpose
+    )
     if outcome.end == "succeeded":
         draft.close("posting_refused" if field else "read_refused", about)
         if field == "transfer":
@@ -474,6 +505,8 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
         draft.touch("payouts", key)
     elif field:
         reason = outcome.message or outcome.reason
-        draft.open("posting_refused", about, what=f"the {field.replace('_', ' ')}", number=key, reason=reason, id=row.id)
+        draft.open(
+            "posting_refused", about, what=f"the {field.replace('_', ' ')}", number=key, reason=reason, id=row.id
+        )
     else:
         draft.open("read_refused", about, what=f"payout {key}", reason=outcome.reason, id=row.id)

@@ -8,7 +8,8 @@ import msgspec
 class Accounts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Zoho Books ids of the accounts we post to. Per currency where money of that currency lies.
 
-    `bank` maps GoCardless's creditor bank account id to Zoho's bank account id. `tax` maps GoCardless's tax rate id to Zoho's.
+    `bank` maps GoCardless's creditor bank account id to Zoho's bank account id. `tax` maps GoCardless's tax rate id to
+    Zoho's.
     """
 
     clearing: dict[str, str] = {}
@@ -22,12 +23,12 @@ class Accounts(msgspec.Struct, frozen=True, omit_defaults=True):
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of a connection's rules.
 
-    `send_hour` is the organisation's local hour at which the day's debits are sent. `send_days_before_due` 0 sends on the due date;
-    GoCardless then charges on the scheme's first possible day. `max_debit_minor` per currency: a larger debit waits for a person;
-    `max_payer_month_minor` likewise what is debited from one payer in a month, `max_day_count` and `max_day_minor` what is debited in a day
-    (where they are silent, three times the largest day of the last 60 days: `domain.ceilings`).
-    `unique_field` is the api name of the custom field "no duplicates" in Zoho's payments and expenses. `books_from` and
-    `closed_through` are days of the organisation ("" = none).
+    `send_hour` is the organisation's local hour at which the day's debits are sent. `send_days_before_due` 0 sends on
+    the due date; GoCardless then charges on the scheme's first possible day. `max_debit_minor` per currency: a larger
+    debit waits for a person; `max_payer_month_minor` likewise what is debited from one payer in a month,
+    `max_day_count` and `max_day_minor` what is debited in a day (where they are silent, three times the largest day of
+    the last 60 days: `domain.ceilings`). `unique_field` is the api name of the custom field "no duplicates" in Zoho's
+    payments and expenses. `books_from` and `closed_through` are days of the organisation ("" = none).
     """
 
     version: int

@@ -1,7 +1,8 @@
-"""The records that other teams subscribe to: versioned shapes, amounts in minor units, lineage to the fact that made them.
+"""The records that other teams subscribe to: versioned shapes, amounts in minor units, lineage to the fact that made
+them.
 
-The JSON Schemas in `docs/schemas/` are generated from these structs; a test holds them together. The relay adds `version`, the position
-of the event: it rises with every record of a key, and readers ignore lower ones.
+The JSON Schemas in `docs/schemas/` are generated from these structs; a test holds them together. The relay adds
+`version`, the position of the event: it rises with every record of a key, and readers ignore lower ones.
 """
 
 from typing import Final, Literal
@@ -19,8 +20,8 @@ PaymentStatus = Literal["collected", "reconciled", "reversing", "reversed"]
 
 
 class PaymentRecord(msgspec.Struct, frozen=True):
-    """A collected payment. `status`: "collected" (confirmed and in Zoho), "reconciled" (its payout is posted too), "reversing",
-    "reversed" (taken back).
+    """A collected payment. `status`: "collected" (confirmed and in Zoho), "reconciled" (its payout is posted too),
+    "reversing", "reversed" (taken back).
     """
 
     connection: str
@@ -75,7 +76,11 @@ class DiscrepancyRecord(msgspec.Struct, frozen=True):
 
 
 #: Topic → shape, for the schemas and for readers.
-RECORDS: Final[dict[str, type[msgspec.Struct]]] = {PAYMENTS: PaymentRecord, PAYOUTS: PayoutRecord, DISCREPANCIES: DiscrepancyRecord}
+RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
+    PAYMENTS: PaymentRecord,
+    PAYOUTS: PayoutRecord,
+    DISCREPANCIES: DiscrepancyRecord,
+}
 
 _STAGES: Final[dict[str, PaymentStatus]] = {
     "posted": "collected",

@@ -1,4 +1,6 @@
-"""Reconciled: when a payout, and each payment in it, is in Zoho as a whole; and what the clearing balance is made of."""
+"""Reconciled: when a payout, and each payment in it, is in Zoho as a whole; and what the clearing balance is made
+of.
+"""
 
 from domain import payout_items, publications
 from domain.draft import Draft
@@ -6,8 +8,8 @@ from domain.state import OpenItem, Payout, PayoutItemRow, State
 
 
 def settle(draft: Draft, payout: Payout) -> None:
-    """A payout is reconciled when its transfer, its expense and every booking of its payments have their Zoho ids; then it is published,
-    and each of its payments after it.
+    """A payout is reconciled when its transfer, its expense and every booking of its payments have their Zoho ids; then
+    it is published, and each of its payments after it.
     """
     asked = (
         (payout.transfer_command, payout.transfer),

@@ -1,8 +1,9 @@
 """The routing table: which room folds a fact, and which rules look again.
 
-`evolve` folds one event and names the rows it touched; `decide` runs the rules of those rows, and of the rows they touch in turn, until all
-are at rest; `apply` folds a recorded decision instead. All three are total: an event that makes no sense in the present state gives a
-discrepancy or nothing, never an exception (an exception here is a fault of ours, and sets the connection aside).
+`evolve` folds one event and names the rows it touched; `decide` runs the rules of those rows, and of the rows they
+touch in turn, until all are at rest; `apply` folds a recorded decision instead. All three are total: an event that
+makes no sense in the present state gives a discrepancy or nothing, never an exception (an exception here is a fault of
+ours, and sets the connection aside).
 """
 
 from collections.abc import Callable
@@ -10,13 +11,26 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import attempts, bookings, ceilings, connections, customers, events, invoices, mandates, payments, payouts, publications
+from domain import (
+    attempts,
+    bookings,
+    ceilings,
+    connections,
+    customers,
+    events,
+    invoices,
+    mandates,
+    payments,
+    payouts,
+    publications,
+)
 from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, Touched, UnknownData
 from domain.state import CommandRow, State
 
-#: Resources of GoCardless whose events change nothing here. They are known, so nobody is told; any other unknown one is shown.
+#: Resources of GoCardless whose events change nothing here. They are known, so nobody is told; any other unknown one is
+#: shown.
 QUIET_RESOURCES: Final = frozenset(
     {
         "creditors",
@@ -35,13 +49,17 @@ QUIET_RESOURCES: Final = frozenset(
 
 
 def _evolve_outcome(state: State, event: Event) -> Touched:
-    """How a command ended. Success with a resource beats every other outcome, in any order; a second resource is a conflict."""
+    """How a command ended. Success with a resource beats every other outcome, in any order; a second resource is a
+    conflict.
+    """
     data: events.Outcome = event.data
     held = state.commands.get(data.command)
     if held is None:
         return ()
     if held.status == "succeeded":
-        differs = data.end == "succeeded" and data.resource_id and held.resource_id and data.resource_id != held.resource_id
+        differs = (
+            data.end == "succeeded" and data.resource_id and held.resource_id and data.resource_id != held.resource_id
+        )
         return (("conflicts", data.command),) if differs else ()
     if held.status != "open" and data.end != "succeeded":
         return ()
@@ -238,7 +256,9 @@ _DECIDE: Final[dict[str, Callable[[Draft, str], None]]] = {
 
 
 def decide(state: State, event: Event, touched: Touched) -> Decision:
-    """Run the rules of the touched rows until all are at rest. What is decided is in the state already when this returns."""
+    """Run the rules of the touched rows until all are at rest. What is decided is in the state already when this
+    returns.
+    """
     draft = Draft(state, event)
     for kind, key in touched:
         draft.touch(kind, key)

@@ -1,7 +1,7 @@
 """The state of one connection: rows in mappings keyed by id, the same in memory, over the store and in a bulk replay.
 
-A row is a flat, frozen struct: every field is a column that finance can read. Facts change rows in `evolve`; decisions change them
-through `apply` and nothing else.
+A row is a flat, frozen struct: every field is a column that finance can read. Facts change rows in `evolve`; decisions
+change them through `apply` and nothing else.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -10,7 +10,17 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from domain.policy import Policy
-from domain.vocabulary import BookingStage, Claim, CommandStatus, Environment, Gate, InvoiceStage, Match, PayoutStage, Walk
+from domain.vocabulary import (
+    BookingStage,
+    Claim,
+    CommandStatus,
+    Environment,
+    Gate,
+    InvoiceStage,
+    Match,
+    PayoutStage,
+    Walk,
+)
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,11 +32,11 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 class ConnectionRow(Row, frozen=True):
     """The connection itself: one row, id = the connection's id.
 
-    `gate` "closed" until a person opened it. `open_listed_at`: all open invoices were read no earlier than this. `sweep_asked_at`: when
-    a read of them was last asked for; later than `open_listed_at` while it has not come back. `heads`: list of an API → when it was first
-    read to its end. `collect_from`: what fell due before this day waits for a person. `accepted_at`: when a person accepted a list of what
-    would be collected first, `accepted_count` and `accepted_minor` are that list, per currency. `continued`: how often a rule went on in a
-    further event.
+    `gate` "closed" until a person opened it. `open_listed_at`: all open invoices were read no earlier than this.
+    `sweep_asked_at`: when a read of them was last asked for; later than `open_listed_at` while it has not come back.
+    `heads`: list of an API → when it was first read to its end. `collect_from`: what fell due before this day waits for
+    a person. `accepted_at`: when a person accepted a list of what would be collected first, `accepted_count` and
+    `accepted_minor` are that list, per currency. `continued`: how often a rule went on in a further event.
     """
 
     environment: Environment = ""
@@ -55,9 +65,9 @@ class ConnectionRow(Row, frozen=True):
 
 
 class Contact(Row, frozen=True):
-    """A customer in Zoho. `match`: "none", "ambiguous", "proposed", "linked", "invited". `payer_link`: the payer that Zoho's custom field
-    names; `claimed_by`: the payer whose metadata names this contact. `waiting_currencies`: those in which invoices wait for a mandate (the
-    invoices are the list "waiting:<id>:<currency>").
+    """A customer in Zoho. `match`: "none", "ambiguous", "proposed", "linked", "invited". `payer_link`: the payer that
+    Zoho's custom field names; `claimed_by`: the payer whose metadata names this contact. `waiting_currencies`: those in
+    which invoices wait for a mandate (the invoices are the list "waiting:<id>:<currency>").
     """
 
     name: str = ""
@@ -77,7 +87,9 @@ class Contact(Row, frozen=True):
 
 
 class Payer(Row, frozen=True):
-    """A customer at GoCardless. `contact` is the Zoho contact it is linked to; all mandates it has had are the list "mandates:<id>"."""
+    """A customer at GoCardless. `contact` is the Zoho contact it is linked to; all mandates it has had are the list
+    "mandates:<id>".
+    """
 
     email: str = ""
     name: str = ""
@@ -97,8 +109,8 @@ class BillingRequest(Row, frozen=True):
 
 
 class ListRow(Row, frozen=True):
-    """The ends of a list of any length (`domain.lists`); a list that is empty has no row. `until`: where a walk over it that goes on in a
-    further event ends, empty while there is none.
+    """The ends of a list of any length (`domain.lists`); a list that is empty has no row. `until`: where a walk over it
+    that goes on in a further event ends, empty while there is none.
     """
 
     first: str = ""
@@ -114,8 +126,8 @@ class Element(Row, frozen=True):
 
 
 class Mandate(Row, frozen=True):
-    """A mandate. `payments_read_at`: its payments were read no earlier than this; `payments_asked_at`: that was asked for. Invoices whose
-    debit waits for it are the list "viewing:<id>".
+    """A mandate. `payments_read_at`: its payments were read no earlier than this; `payments_asked_at`: that was asked
+    for. Invoices whose debit waits for it are the list "viewing:<id>".
     """
 
     status: str = ""
@@ -134,9 +146,9 @@ class Mandate(Row, frozen=True):
 class Invoice(Row, frozen=True):
     """An invoice in Zoho and where its collection stands.
 
-    `stage`: "none" (nothing to collect), "waiting" (no usable mandate yet), "scheduled" (until `due_at`), "viewing" (fresh reads under
-    way), "collecting" (a debit is decided or under way), "collected" (confirmed), "failed", "hold" (a person must release it),
-    "ignored" (a person said: leave it).
+    `stage`: "none" (nothing to collect), "waiting" (no usable mandate yet), "scheduled" (until `due_at`), "viewing"
+    (fresh reads under way), "collecting" (a debit is decided or under way), "collected" (confirmed), "failed", "hold"
+    (a person must release it), "ignored" (a person said: leave it).
     """
 
     number: str = ""
@@ -176,8 +188,8 @@ class PaymentFact(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Payment(Row, frozen=True):
-    """A payment at GoCardless. `claim`: "ours", "foreign" or "unknown" (a read is under way). `confirmed`, `reversed`: how often the
-    facts say so; `booked`, `unbooked`: how often the ledger has it.
+    """A payment at GoCardless. `claim`: "ours", "foreign" or "unknown" (a read is under way). `confirmed`, `reversed`:
+    how often the facts say so; `booked`, `unbooked`: how often the ledger has it.
     """
 
     claim: Claim = "unknown"
@@ -203,8 +215,8 @@ class Payment(Row, frozen=True):
 class Booking(Row, frozen=True):
     """The nth booking of a payment in Zoho: id "PM…:n".
 
-    `stage`: "asked", "posted", "unapplying", "refunding", "reversed", "refused" (a person must look), "suspense" (Zoho refused the
-    reversal, so the amount lies in suspense), "opening" (before the books began: nothing is posted).
+    `stage`: "asked", "posted", "unapplying", "refunding", "reversed", "refused" (a person must look), "suspense" (Zoho
+    refused the reversal, so the amount lies in suspense), "opening" (before the books began: nothing is posted).
     """
 
     payment: str = ""
@@ -224,13 +236,14 @@ class Booking(Row, frozen=True):
 
 
 class Payout(Row, frozen=True):
-    """A payout. `stage`: "seen" (being read), "posting" (in the ledger, Zoho asked), "reconciled", "held" (a person must look).
+    """A payout. `stage`: "seen" (being read), "posting" (in the ledger, Zoho asked), "reconciled", "held" (a person
+    must look).
 
-    Its items are walked one after the other, and as many at once as one decision may hold: `walk` says for what ("counting", "awaiting",
-    "posting", "recording", "publishing", "" when all is done), `cursor` is the position of the next. `gross_tenths`, `total_tenths`,
-    `tax_tenths`: sums of the items counted so far; `uneven`: one that is no fee has a part of a minor unit; `fees`: "<type>|<tax rate>" →
-    [sum, tax in it], tenths. `moved_minor`: what of it has been taken from its payments in the ledger; `foreign_count`, `foreign_minor`:
-    items that are not ours.
+    Its items are walked one after the other, and as many at once as one decision may hold: `walk` says for what
+    ("counting", "awaiting", "posting", "recording", "publishing", "" when all is done), `cursor` is the position of the
+    next. `gross_tenths`, `total_tenths`, `tax_tenths`: sums of the items counted so far; `uneven`: one that is no fee
+    has a part of a minor unit; `fees`: "<type>|<tax rate>" → [sum, tax in it], tenths. `moved_minor`: what of it has
+    been taken from its payments in the ledger; `foreign_count`, `foreign_minor`: items that are not ours.
     """
 
     status: str = ""
@@ -326,7 +339,9 @@ class TimerRow(Row, frozen=True):
 
 
 class CommandRow(Row, frozen=True):
-    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked". `mandate`: the one a debit is for."""
+    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked". `mandate`: the one a
+    debit is for.
+    """
 
     type: str = ""
     purpose: str = ""
@@ -357,10 +372,11 @@ class DebitCount(Row, frozen=True):
 
 
 class DebitDay(Row, frozen=True):
-    """Debits decided on a day of the organisation in one currency: id "2026-03-02:GBP"; those that were not made after all are not in it.
+    """Debits decided on a day of the organisation in one currency: id "2026-03-02:GBP"; those that were not made after
+    all are not in it.
 
-    `limited`: the day's ceiling is worked out; `limit_count`, `limit_minor`: what it is, -1 for none. `accepted`: a person let all of the
-    day pass.
+    `limited`: the day's ceiling is worked out; `limit_count`, `limit_minor`: what it is, -1 for none. `accepted`: a
+    person let all of the day pass.
     """
 
     day: str = ""
@@ -374,7 +390,9 @@ class DebitDay(Row, frozen=True):
 
 
 class PayerMonth(Row, frozen=True):
-    """What was debited from a payer in a month of the organisation in one currency: id "2026-03:CU…:GBP", as `DebitDay`."""
+    """What was debited from a payer in a month of the organisation in one currency: id "2026-03:CU…:GBP", as
+    `DebitDay`.
+    """
 
     payer: str = ""
     month: str = ""
@@ -414,12 +432,15 @@ _NO_POLICY: Final = Policy(version=0, match_by_email="ask", invite="ask")
 
 #: Kind → its fields with a closed vocabulary → the values of each.
 CLOSED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    kind: {name: get_args(hint) for name, hint in get_type_hints(row).items() if get_origin(hint) is Literal} for kind, row in KINDS.items()
+    kind: {name: get_args(hint) for name, hint in get_type_hints(row).items() if get_origin(hint) is Literal}
+    for kind, row in KINDS.items()
 }
 
 
 class State:
-    """One connection's mappings. `State(connection)` is in memory; the store hands in mappings over its rows instead."""
+    """One connection's mappings. `State(connection)` is in memory; the store hands in mappings over its rows
+    instead.
+    """
 
     __slots__ = (
         "balances",
@@ -480,7 +501,9 @@ class State:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force; version 0 (nothing mapped, nothing collected, nobody matched by e-mail) before one is set."""
+        """The policy in force; version 0 (nothing mapped, nothing collected, nobody matched by e-mail) before one is
+        set.
+        """
         return self.own.policy or _NO_POLICY
 
     def mapping(self, kind: str) -> MutableMapping[str, Any]:

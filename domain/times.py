@@ -1,7 +1,7 @@
 """Instants and days as text that sorts: "2026-03-02T09:00:00.000Z", "2026-03-02".
 
-Instants are compared as text, so each is brought to one form on entry. The organisation's day of an instant needs its time zone, whose
-rules come from the pinned `tzdata`.
+Instants are compared as text, so each is brought to one form on entry. The organisation's day of an instant needs its
+time zone, whose rules come from the pinned `tzdata`.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.errors import DomainError
 
-#: First and last moment, and the days between them, that are believed of anything outside. Lower than a company's oldest invoice: it would
-#: never be seen. Nearer to the years 1 and 9999: days and zones added to what came in would lead out of what can be computed with.
+#: First and last moment, and the days between them, that are believed of anything outside. Lower than a company's
+#: oldest invoice: it would never be seen. Nearer to the years 1 and 9999: days and zones added to what came in would
+#: lead out of what can be computed with.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9998, 12, 30, tzinfo=UTC)
 
@@ -52,7 +53,9 @@ def is_believable(moment: datetime) -> bool:
 
 
 def believable_instant(text: str) -> str:
-    """An ISO 8601 instant from outside → the one text form. Raises `TimeError`, also when it lies beyond `EARLIEST` or `LATEST`."""
+    """An ISO 8601 instant from outside → the one text form. Raises `TimeError`, also when it lies beyond `EARLIEST` or
+    `LATEST`.
+    """
     moment = parse(text)
     if not is_believable(moment):
         raise TimeError(_NOT_BELIEVED)
@@ -60,7 +63,9 @@ def believable_instant(text: str) -> str:
 
 
 def believable_day(text: str) -> str:
-    """A day from outside, as text → "2026-03-02". Raises `TimeError`, also when it lies beyond `EARLIEST` or `LATEST`."""
+    """A day from outside, as text → "2026-03-02". Raises `TimeError`, also when it lies beyond `EARLIEST` or
+    `LATEST`.
+    """
     found = day(text)
     if not EARLIEST.date() <= found <= LATEST.date():
         raise TimeError(_NOT_BELIEVED)
@@ -68,7 +73,9 @@ def believable_day(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Any ISO 8601 instant → the one text form. Raises `TimeError`, also where the offset leads out of the years 1 to 9999."""
+    """Any ISO 8601 instant → the one text form. Raises `TimeError`, also where the offset leads out of the years 1 to
+    9999.
+    """
     return instant(parse(text))
 
 

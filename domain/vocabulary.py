@@ -1,7 +1,8 @@
 """Closed vocabularies: every value that a status of ours may have. A misspelt one fails the type check.
 
-What GoCardless and Zoho Books call things is theirs and stays text: they add values without asking. What lies in the log stays text too,
-and is narrowed after decoding (`narrowed`): a value that this version does not know must never make a record undecodable.
+What GoCardless and Zoho Books call things is theirs and stays text: they add values without asking. What lies in the
+log stays text too, and is narrowed after decoding (`narrowed`): a value that this version does not know must never make
+a record undecodable.
 """
 
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -11,18 +12,22 @@ Gate = Literal["closed", "open"]
 Match = Literal["none", "ambiguous", "proposed", "linked", "invited"]
 
 #: Where an invoice's collection stands.
-InvoiceStage = Literal["none", "waiting", "scheduled", "viewing", "collecting", "collected", "failed", "hold", "ignored"]
+InvoiceStage = Literal[
+    "none", "waiting", "scheduled", "viewing", "collecting", "collected", "failed", "hold", "ignored"
+]
 
 #: Whose a payment is; "unknown" while a read is under way.
 Claim = Literal["ours", "foreign", "unknown"]
 
-#: How far a booking is in Zoho: "suspense" is a reversal that Zoho refused, "opening" one that belongs to the opening balance.
+#: How far a booking is in Zoho: "suspense" is a reversal that Zoho refused, "opening" one that belongs to the opening
+#: balance.
 BookingStage = Literal["asked", "posted", "unapplying", "refunding", "reversed", "refused", "suspense", "opening"]
 
 PayoutStage = Literal["seen", "posting", "reconciled", "held"]
 
-#: What the items of a payout are walked for: "counting" adds them up; "awaiting" waits until each one's payment is known and booked;
-#: "posting" takes each out of clearing; "recording" waits until Zoho has each payment; "publishing" publishes each; "" is the end.
+#: What the items of a payout are walked for: "counting" adds them up; "awaiting" waits until each one's payment is
+#: known and booked; "posting" takes each out of clearing; "recording" waits until Zoho has each payment; "publishing"
+#: publishes each; "" is the end.
 Walk = Literal["counting", "awaiting", "posting", "recording", "publishing", ""]
 
 #: How a command ended; "unknown" is an end that this version does not know.

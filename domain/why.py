@@ -1,7 +1,8 @@
 """Why something is as it is: its state in words, since when, until when, and what a person can do. Read only.
 
-It asks the same guards as the rules do (`invoices.obstacle`, `customers.usable_mandate`, `bookings.before_books`), and takes what to do
-from the discrepancies that the rules opened, so that explanation and behaviour cannot drift. No personal data: names are ids or numbers.
+It asks the same guards as the rules do (`invoices.obstacle`, `customers.usable_mandate`, `bookings.before_books`), and
+takes what to do from the discrepancies that the rules opened, so that explanation and behaviour cannot drift. No
+personal data: names are ids or numbers.
 """
 
 from typing import Final
@@ -16,8 +17,9 @@ from domain.state import Booking, CommandRow, Contact, DiscrepancyRow, Invoice, 
 
 
 class Why(msgspec.Struct, frozen=True):
-    """One answer. `about` "invoices:460…", `name` what people call it; `since` and `until` are instants or days, "" where there is none:
-    at `until` it moves by itself. `todo` is what a person can do, most pressing first; empty: nothing.
+    """One answer. `about` "invoices:460…", `name` what people call it; `since` and `until` are instants or days, ""
+    where there is none: at `until` it moves by itself. `todo` is what a person can do, most pressing first; empty:
+    nothing.
     """
 
     about: str
@@ -34,12 +36,18 @@ OBSTACLES: Final[dict[str, tuple[str, str]]] = {
         "nothing is collected before a person has opened the connection",
         "Run `zoho-gocardless check`, then approve what it found with `--approve --by WHO`.",
     ),
-    "collected_elsewhere": ("another way of collecting it is under way in Zoho", "Wait for that payment, or cancel it in Zoho."),
-    "account_missing": ("no clearing account is mapped for its currency", "Map the account in the settings, and approve the new policy."),
+    "collected_elsewhere": (
+        "another way of collecting it is under way in Zoho",
+        "Wait for that payment, or cancel it in Zoho.",
+    ),
+    "account_missing": (
+        "no clearing account is mapped for its currency",
+        "Map the account in the settings, and approve the new policy.",
+    ),
     "contact_unknown": ("its customer has not been read from Zoho yet", ""),
     "contact_inactive": ("its customer is not active in Zoho", "Make the contact active in Zoho, or void the invoice."),
     "payer_in_doubt": (
-        "its customer shares its address or reference with another contact or payer, so it is not certain whom to debit",
+        "its customer shares its address or reference with another contact or payer, so whom to debit is not certain",
         "Approve the right payer: `zoho-gocardless decide match CONTACT --payer ID`.",
     ),
     "no_mandate": ("its customer has no usable mandate in its currency", ""),
@@ -88,7 +96,9 @@ _MATCH: Final = {
 def discrepancies(state: State, about: str) -> list[DiscrepancyRow]:
     """What is open about a row, oldest first."""
     rows = (state.discrepancies.get(f"{code}:{about}") for code in CATALOGUE)
-    return sorted((row for row in rows if row is not None and not row.closed_at), key=lambda row: (row.opened_at, row.id))
+    return sorted(
+        (row for row in rows if row is not None and not row.closed_at), key=lambda row: (row.opened_at, row.id)
+    )
 
 
 def _todo(state: State, *abouts: str) -> tuple[str, ...]:
@@ -99,7 +109,7 @@ def _plain(text: str) -> str:
     return text.replace("_", " ")
 
 
-# --- invoices ---------------------------------------------------------------------------------------------------------------------
+# --- invoices ---------------------------------------------------------------------------------------------------------
 
 
 def invoice(state: State, key: str) -> Why | None:
@@ -114,7 +124,12 @@ def invoice(state: State, key: str) -> Why | None:
         abouts.append(f"debit_days:{ceilings.day_key(times.local_day(row.since, state.own.time_zone), row.currency)}")
     todo = _todo(state, *abouts)
     hindrance = invoices.obstacle(state, row)
-    if not todo and row.stage in {"none", "waiting", "scheduled", "viewing"} and hindrance in OBSTACLES and OBSTACLES[hindrance][1]:
+    if (
+        not todo
+        and row.stage in {"none", "waiting", "scheduled", "viewing"}
+        and hindrance in OBSTACLES
+        and OBSTACLES[hindrance][1]
+    ):
         todo = (OBSTACLES[hindrance][1],)
     amount = f"{format_minor(row.balance_minor, row.currency)} {row.currency}" if row.currency else "an unknown amount"
     return Why(about, row.number or key, f"Owing {amount}. {words}", row.since or row.last_modified, until, todo)
@@ -130,7 +145,10 @@ def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
             return f"The debit is decided for {row.due_at}.{but}", row.due_at
         case "viewing":
             timer = state.timers.get(f"view:{row.id}")
-            return f"It is due, and being read again before the debit: {_stale(state, row)}.{but}", timer.at if timer else ""
+            return (
+                f"It is due, and being read again before the debit: {_stale(state, row)}.{but}",
+                timer.at if timer else "",
+            )
         case "collecting":
             return _collecting(state, row)
         case "collected":
@@ -138,15 +156,15 @@ def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
         case "failed":
             return f"Not collected: the debit failed ({_plain(row.reason)}).", ""
         case "hold":
-            return (
-                f"On hold ({CEILINGS.get(row.reason, _plain(row.reason))}): nothing more is collected for it until a person releases it.",
-                "",
-            )
+            held = CEILINGS.get(row.reason, _plain(row.reason))
+            return f"On hold ({held}): nothing more is collected for it until a person releases it.", ""
         case "ignored":
             return "Left alone: a person has said so.", ""
     if hindrance == "not_open":
         return f"Nothing to collect: Zoho says it is {_plain(row.status) or 'not known'}.", ""
-    return (f"Not collected: {OBSTACLES[hindrance][0]}." if hindrance else "It is looked at again with the next news of it."), ""
+    return (
+        f"Not collected: {OBSTACLES[hindrance][0]}." if hindrance else "It is looked at again with the next news of it."
+    ), ""
 
 
 def _stale(state: State, row: Invoice) -> str:
@@ -177,7 +195,7 @@ def _with(state: State, row: Invoice) -> str:
     return f"payment {payment.id} {_status(payment)}."
 
 
-# --- payments ---------------------------------------------------------------------------------------------------------------------
+# --- payments ---------------------------------------------------------------------------------------------------------
 
 
 def _status(payment: Payment) -> str:
@@ -221,9 +239,14 @@ def _books(state: State, row: Payment, booking: Booking | None) -> str:
     return f"{words}.{where}"
 
 
-# --- payouts ----------------------------------------------------------------------------------------------------------------------
+# --- payouts ----------------------------------------------------------------------------------------------------------
 
-_PAYOUT_STAGE: Final = {"seen": "not posted yet", "posting": "being posted", "reconciled": "reconciled", "held": "held for a person"}
+_PAYOUT_STAGE: Final = {
+    "seen": "not posted yet",
+    "posting": "being posted",
+    "reconciled": "reconciled",
+    "held": "held for a person",
+}
 
 
 def payout(state: State, key: str) -> Why | None:
@@ -234,7 +257,14 @@ def payout(state: State, key: str) -> Why | None:
     about = f"payouts:{key}"
     timer = state.timers.get(f"payout:{key}")
     todo = _todo(state, about, f"{about}:suspense")
-    return Why(about, row.reference or key, _payout_words(state, row), row.paid_at or row.created_at, timer.at if timer else "", todo)
+    return Why(
+        about,
+        row.reference or key,
+        _payout_words(state, row),
+        row.paid_at or row.created_at,
+        timer.at if timer else "",
+        todo,
+    )
 
 
 def _payout_words(state: State, row: Payout) -> str:
@@ -243,7 +273,9 @@ def _payout_words(state: State, row: Payout) -> str:
     if not row.paid_at:
         return "GoCardless has not paid it yet."
     if row.stage == "reconciled":
-        gross, fee, net = (format_minor(amount, row.currency) for amount in (row.gross_minor, row.fee_minor, row.amount_minor))
+        gross, fee, net = (
+            format_minor(amount, row.currency) for amount in (row.gross_minor, row.fee_minor, row.amount_minor)
+        )
         return f"Reconciled: gross {gross}, fees {fee}, net {net} {row.currency}; all of it is in Zoho."
     if row.posted:
         return f"Posted in the ledger; waiting for {_missing(state, row)}."
@@ -280,10 +312,12 @@ def _unsettled(state: State, row: Payout) -> str:
     """The item that a payout waits for."""
     item = payout_items.item(state, row, row.cursor)
     held = state.payments.get(item.payment) if item is not None else None
-    return f"{held.id}, item {row.cursor + 1} of {row.item_count}" if held is not None else "they are looked at again soon"
+    return (
+        f"{held.id}, item {row.cursor + 1} of {row.item_count}" if held is not None else "they are looked at again soon"
+    )
 
 
-# --- contacts ---------------------------------------------------------------------------------------------------------------------
+# --- contacts ---------------------------------------------------------------------------------------------------------
 
 
 def contact(state: State, key: str) -> Why | None:
@@ -294,7 +328,9 @@ def contact(state: State, key: str) -> Why | None:
     about = f"contacts:{key}"
     request = state.billing_requests.get(row.billing_request)
     since = row.last_modified
-    until = request.expires_at if request is not None and request.status not in {"fulfilled", "cancelled", "failed"} else ""
+    until = (
+        request.expires_at if request is not None and request.status not in {"fulfilled", "cancelled", "failed"} else ""
+    )
     return Why(about, key, _contact_words(state, row), since, until, _todo(state, about))
 
 
@@ -306,8 +342,12 @@ def _contact_words(state: State, row: Contact) -> str:
     request = state.billing_requests.get(row.billing_request)
     if request is not None:
         words.append(f"Its invitation {request.id} is {_plain(request.status) or 'made'}.")
-    known = [state.mandates.get(one) for one in reversed(lists.newest(state, f"mandates:{row.payer}", customers.MANDATES))]
-    listed = ", ".join(f"{one.id} {_plain(one.status)} in {one.currency or 'an unknown currency'}" for one in known if one is not None)
+    known = [
+        state.mandates.get(one) for one in reversed(lists.newest(state, f"mandates:{row.payer}", customers.MANDATES))
+    ]
+    listed = ", ".join(
+        f"{one.id} {_plain(one.status)} in {one.currency or 'an unknown currency'}" for one in known if one is not None
+    )
     words.append(f"Mandates: {listed}." if listed else "It has no mandate that we know.")
     if waiting := _waiting(state, row):
         words.append(f"{waiting} wait for a mandate.")
@@ -320,7 +360,11 @@ _COUNTED: Final = 1_000
 
 def _waiting(state: State, row: Contact) -> str:
     """How many invoices wait for a mandate, in words; "" for none."""
-    keys = [key for currency in row.waiting_currencies for key in lists.oldest(state, f"waiting:{row.id}:{currency}", _COUNTED + 1)]
+    keys = [
+        key
+        for currency in row.waiting_currencies
+        for key in lists.oldest(state, f"waiting:{row.id}:{currency}", _COUNTED + 1)
+    ]
     waiting = [key for key in keys if (held := state.invoices.get(key)) is not None and held.stage == "waiting"]
     if len(waiting) > _COUNTED:
         return f"More than {_COUNTED} invoices"

@@ -1,7 +1,7 @@
 """Follow the reconciled payments of an installation: `python examples/consumer.py sqlite:////path/to/log.db [--once]`.
 
-Each record names its resource by its key and carries a rising version; a reader keeps the highest version of a key and ignores the rest,
-so records that come twice, or in another order, do no harm.
+Each record names its resource by its key and carries a rising version; a reader keeps the highest version of a key and
+ignores the rest, so records that come twice, or in another order, do no harm.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ async def follow(url: str, *, once: bool) -> dict[str, dict[str, Any]]:
                     key, payment = (record.key or b"").decode(), json.loads(record.value or b"{}")
                     if payment["version"] > newest.get(key, {"version": -1})["version"]:
                         newest[key] = payment
-                        print(payment["invoice_number"], payment["status"], payment["amount_minor"], payment["currency"])
+                        print(
+                            payment["invoice_number"], payment["status"], payment["amount_minor"], payment["currency"]
+                        )
             if once and not await log.wait(offsets, 0):
                 return newest
             await log.wait(offsets, 60)

@@ -1,8 +1,9 @@
-"""Depths: how much waits in the store, and for how long. For a scrape every few seconds, so nothing here reads a table as a whole.
+"""Depths: how much waits in the store, and for how long. For a scrape every few seconds, so nothing here reads a table
+as a whole.
 
 | figure | read by | at most |
 |---|---|---|
-| commands that wait | `ix_command_queue_due`, which holds only those, in order of their due times | `LIMIT` rows of an API |
+| commands that wait | `ix_command_queue_due`, which holds only those, by due time | `LIMIT` rows of an API |
 | commands being called | `ix_command_queue_sent`, which holds only those | `LIMIT` rows |
 | commands that wait for publication | `ix_command_queue_waiting`, which holds only those | `LIMIT` rows |
 | decisions to publish | the outbox' key; the relay empties it | `LIMIT` rows |
@@ -30,8 +31,9 @@ STATES: Final[tuple[State, ...]] = ("waiting_publication", "ready", "unknown", "
 
 
 class Depths(msgspec.Struct, frozen=True):
-    """What waits. `queue`: commands by (API, state); `queue_overdue_s`: by API, how long ago its oldest due command was due, 0 for none;
-    `polls_overdue_s`: the same by list; `set_aside`: connections; `catch_ups`: pairs of connection and API.
+    """What waits. `queue`: commands by (API, state); `queue_overdue_s`: by API, how long ago its oldest due command was
+    due, 0 for none; `polls_overdue_s`: the same by list; `set_aside`: connections; `catch_ups`: pairs of connection and
+    API.
     """
 
     outbox: int
@@ -43,7 +45,8 @@ class Depths(msgspec.Struct, frozen=True):
 
 
 def read(store: Store, connections: Collection[str], now: str) -> Depths:
-    """Read them, as of `now`. Commands and polls of other connections than `connections` wait for nobody and are left out.
+    """Read them, as of `now`. Commands and polls of other connections than `connections` wait for nobody and are left
+    out.
 
     Raises:
         StoreError: the store cannot be read.
@@ -104,12 +107,17 @@ def _waiting() -> sa.Select[Any]:
 
 
 def _in_state(state: State) -> sa.Select[Any]:
-    """Commands of a state that has an index of its own, by connection and API. It is a literal: by it the databases know that index."""
+    """Commands of a state that has an index of its own, by connection and API. It is a literal: by it the databases
+    know that index.
+    """
     c = command_queue.c
     found = sa.select(c.connection, c.api).where(c.state == sa.literal_column(f"'{state}'")).limit(LIMIT).subquery()
     return sa.select(found.c.connection, found.c.api, sa.func.count()).group_by(found.c.connection, found.c.api)
 
 
 _WAITING: Final = _waiting()
-_IN_STATE: Final[dict[State, sa.Select[Any]]] = {"sent": _in_state("sent"), "waiting_publication": _in_state("waiting_publication")}
+_IN_STATE: Final[dict[State, sa.Select[Any]]] = {
+    "sent": _in_state("sent"),
+    "waiting_publication": _in_state("waiting_publication"),
+}
 _POLLS: Final = sa.select(polls.c.connection, polls.c.kind, polls.c.due_at).limit(LIMIT)

@@ -1,4 +1,6 @@
-"""What can be asked: read-only views over the projections, for the pages, the command line and `why`. Each answer is one snapshot."""
+"""What can be asked: read-only views over the projections, for the pages, the command line and `why`. Each answer is
+one snapshot.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -25,7 +27,8 @@ from projections.store.rows import CODECS
 from projections.store.store import Store
 from projections.store.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
 
-#: Rows of one kind in one answer. Lower: a long history is cut. Higher: a page that nobody reads to its end costs memory.
+#: Rows of one kind in one answer. Lower: a long history is cut. Higher: a page that nobody reads to its end costs
+#: memory.
 LIMIT: Final = 1_000
 
 
@@ -53,7 +56,9 @@ class EntryView(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Everything that is remembered about an invoice, payment or payout; the lists are in the order in which things happened."""
+    """Everything that is remembered about an invoice, payment or payout; the lists are in the order in which things
+    happened.
+    """
 
     invoices: list[Invoice]
     payments: list[Payment]
@@ -86,12 +91,15 @@ class Status(msgspec.Struct, frozen=True):
 
 def in_words(counts: Mapping[str, int]) -> str:
     """Counts by stage, status or state, for people: "1 collected, 2 on hold"; "none"."""
-    return ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(counts.items())) or "none"
+    return (
+        ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(counts.items()))
+        or "none"
+    )
 
 
 class Owing(msgspec.Struct, frozen=True):
-    """Invoices that would be collected, in one currency: `early`, those that fell due before the day that was asked about. `oldest`: the
-    earliest due date among them.
+    """Invoices that would be collected, in one currency: `early`, those that fell due before the day that was asked
+    about. `oldest`: the earliest due date among them.
     """
 
     currency: str
@@ -102,8 +110,8 @@ class Owing(msgspec.Struct, frozen=True):
 
 
 class Month(msgspec.Struct, frozen=True):
-    """A month in one currency, minor units. Invoices by invoice date, the rest by entry date. `collected`: confirmed less taken back;
-    `clearing`: the movement; `clearing_end`: the balance at the end of the month.
+    """A month in one currency, minor units. Invoices by invoice date, the rest by entry date. `collected`: confirmed
+    less taken back; `clearing`: the movement; `clearing_end`: the balance at the end of the month.
     """
 
     month: str
@@ -146,12 +154,17 @@ class Queries:
             return _rows(reader, "connections", sa.select(table).order_by(table.c.connection))
 
     def sharing(self, connections: Iterable[str]) -> dict[str, str]:
-        """Of these connections, those whose creditor or organisation another of them collects for as well: each with that one's name.
+        """Of these connections, those whose creditor or organisation another of them collects for as well: each with
+        that one's name.
 
         Their gates are open; whichever was first, one of them would debit what the other does (rule 20).
         """
         c = STATE["connections"].c
-        query = sa.select(c.connection, c.environment, c.creditor, c.organization_id).where(c.gate == "open").order_by(c.connection)
+        query = (
+            sa.select(c.connection, c.environment, c.creditor, c.organization_id)
+            .where(c.gate == "open")
+            .order_by(c.connection)
+        )
         chosen = set(connections)
         holders: dict[tuple[str, str, str], list[str]] = {}
         with self._store.read() as reader:
@@ -165,7 +178,8 @@ class Queries:
                 others = ", ".join(one for one in names if one != name)
                 found.setdefault(
                     name,
-                    f"{what} {key} is also that of connection {others}: nothing is sent for either. Take one of them out of the settings, "
+                    f"{what} {key} is also that of connection {others}: nothing is sent for either. Take one of them "
+                    f"out of the settings, "
                     "and start again",
                 )
         return found
@@ -193,8 +207,13 @@ class Queries:
         with self._store.read() as reader:
             own = _some(reader, "connections", connection, [connection])
             by_queue = sa.select(queue.api, queue.state, sa.func.count()).where(queue.connection == connection)
-            queued = {(api, state): int(count) for api, state, count in reader.execute(by_queue.group_by(queue.api, queue.state))}
-            waiting = reader.execute(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.connection == connection)).scalar()
+            queued = {
+                (api, state): int(count)
+                for api, state, count in reader.execute(by_queue.group_by(queue.api, queue.state))
+            }
+            waiting = reader.execute(
+                sa.select(sa.func.count()).select_from(outbox).where(outbox.c.connection == connection)
+            ).scalar()
             return Status(
                 own[0] if own else ConnectionRow(connection),
                 _counts(reader, "invoices", "stage", connection),
@@ -216,7 +235,11 @@ class Queries:
     def find_invoice(self, connection: str, text: str) -> Invoice | None:
         """The invoice with this id, else the one with this number (the newest, where Zoho has used a number twice)."""
         table = STATE["invoices"]
-        by_number = sa.select(table).where(table.c.connection == connection, table.c.number == text).order_by(table.c.date.desc())
+        by_number = (
+            sa.select(table)
+            .where(table.c.connection == connection, table.c.number == text)
+            .order_by(table.c.date.desc())
+        )
         with self._store.read() as reader:
             found = _some(reader, "invoices", connection, [text]) or _rows(reader, "invoices", by_number.limit(1))
             return found[0] if found else None
@@ -227,7 +250,9 @@ class Queries:
             invoices = _some(reader, "invoices", connection, [key])
             payments = _by(reader, "payments", connection, "invoice", key)
             payouts = _some(reader, "payouts", connection, [payment.payout for payment in payments])
-            return _history(reader, connection, invoices, payments, payouts, [], about=("invoices", "payments", "bookings"))
+            return _history(
+                reader, connection, invoices, payments, payouts, [], about=("invoices", "payments", "bookings")
+            )
 
     def payment(self, connection: str, key: str) -> History:
         """A payment, its invoice, bookings and payout."""
@@ -260,14 +285,22 @@ class Queries:
     def parked(self, connection: str, limit: int = LIMIT) -> list[CommandRow]:
         """Commands that a person must look at before they go on, oldest first."""
         table = STATE["commands"]
-        query = sa.select(table).where(table.c.connection == connection, table.c.status == "parked").order_by(table.c.ended_at, table.c.id)
+        query = (
+            sa.select(table)
+            .where(table.c.connection == connection, table.c.status == "parked")
+            .order_by(table.c.ended_at, table.c.id)
+        )
         with self._store.read() as reader:
             return _rows(reader, "commands", query.limit(limit))
 
     def open_items(self, connection: str) -> list[OpenItem]:
         """What the clearing balance consists of, oldest first; at most `LIMIT`."""
         table = STATE["open_items"]
-        query = sa.select(table).where(table.c.connection == connection).order_by(table.c.currency, table.c.since, table.c.id)
+        query = (
+            sa.select(table)
+            .where(table.c.connection == connection)
+            .order_by(table.c.currency, table.c.since, table.c.id)
+        )
         with self._store.read() as reader:
             return _rows(reader, "open_items", query.limit(LIMIT))
 
@@ -275,13 +308,19 @@ class Queries:
         """Every account's balance, per currency."""
         table = STATE["balances"]
         with self._store.read() as reader:
-            return _rows(reader, "balances", sa.select(table).where(table.c.connection == connection).order_by(table.c.id))
+            return _rows(
+                reader, "balances", sa.select(table).where(table.c.connection == connection).order_by(table.c.id)
+            )
 
     def entries(self, connection: str, limit: int = LIMIT) -> list[EntryView]:
         """The newest journal entries, in the order in which they were posted."""
         c = ledger_entries.c
         with self._store.read() as reader:
-            newest = sa.select(ledger_entries).where(c.connection == connection).order_by(c.event_offset.desc(), c.number.desc())
+            newest = (
+                sa.select(ledger_entries)
+                .where(c.connection == connection)
+                .order_by(c.event_offset.desc(), c.number.desc())
+            )
             return _entries(reader, connection, reversed(reader.execute(newest.limit(limit)).all()))
 
     # --- time ---
@@ -309,12 +348,19 @@ class Queries:
             return {str(currency): int(count) for currency, count in reader.execute(_paid_by_currency(connection))}
 
     def months(self, connection: str) -> list[Month]:
-        """Every month that has an invoice or an entry, per currency, in order. Reads all of the connection's invoices and lines."""
+        """Every month that has an invoice or an entry, per currency, in order. Reads all of the connection's invoices
+        and lines.
+        """
         found: dict[tuple[str, str], dict[str, int]] = {}
         with self._store.read() as reader:
             for month, currency, count, total, still_open in reader.execute(_invoices_by_month(connection)):
                 paid = int(total) - int(still_open)
-                sums = {"invoices": int(count), "invoiced_minor": int(total), "paid_minor": paid, "open_minor": int(still_open)}
+                sums = {
+                    "invoices": int(count),
+                    "invoiced_minor": int(total),
+                    "paid_minor": paid,
+                    "open_minor": int(still_open),
+                }
                 found.setdefault((currency, month), {}).update(sums)
             for month, currency, account, amount in reader.execute(_lines_by_month(connection)):
                 if account in _MONTH_COLUMN:
@@ -326,7 +372,11 @@ class Queries:
 
 def _paid_by_currency(connection: str) -> sa.Select[Any]:
     c = STATE["invoices"].c
-    return sa.select(c.currency, sa.func.count()).where(c.connection == connection, c.status == "paid").group_by(c.currency)
+    return (
+        sa.select(c.currency, sa.func.count())
+        .where(c.connection == connection, c.status == "paid")
+        .group_by(c.currency)
+    )
 
 
 def _with_balance(found: dict[tuple[str, str], dict[str, int]]) -> Iterator[Month]:
@@ -371,13 +421,21 @@ def _some(reader: sa.Connection, kind: str, connection: str, keys: Iterable[str]
     if not wanted:
         return []
     table = STATE[kind]
-    found = {row.id: row for row in _rows(reader, kind, sa.select(table).where(table.c.connection == connection, table.c.id.in_(wanted)))}
+    found = {
+        row.id: row
+        for row in _rows(reader, kind, sa.select(table).where(table.c.connection == connection, table.c.id.in_(wanted)))
+    }
     return [found[key] for key in wanted if key in found]
 
 
 def _by(reader: sa.Connection, kind: str, connection: str, column: str, value: str) -> list[Any]:
     table = STATE[kind]
-    query = sa.select(table).where(table.c.connection == connection, table.c[column] == value).order_by(table.c.id).limit(LIMIT)
+    query = (
+        sa.select(table)
+        .where(table.c.connection == connection, table.c[column] == value)
+        .order_by(table.c.id)
+        .limit(LIMIT)
+    )
     return _rows(reader, kind, query)
 
 
@@ -388,9 +446,15 @@ def _below(reader: sa.Connection, kind: str, connection: str, key: str) -> list[
     return _rows(reader, kind, query.order_by(table.c.id).limit(LIMIT))
 
 
-def _counts(reader: sa.Connection, kind: str, column: str, connection: str, *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
+def _counts(
+    reader: sa.Connection, kind: str, column: str, connection: str, *conditions: sa.ColumnElement[bool]
+) -> dict[str, int]:
     table = STATE[kind]
-    query = sa.select(table.c[column], sa.func.count()).where(table.c.connection == connection, *conditions).group_by(table.c[column])
+    query = (
+        sa.select(table.c[column], sa.func.count())
+        .where(table.c.connection == connection, *conditions)
+        .group_by(table.c[column])
+    )
     return {value: int(count) for value, count in reader.execute(query)}
 
 
@@ -431,6 +495,8 @@ def _entries(reader: sa.Connection, connection: str, rows: Iterable[Any]) -> lis
 def _entry(reader: sa.Connection, connection: str, row: Any) -> EntryView:
     c = ledger_lines.c
     own = sa.and_(c.connection == connection, c.event_offset == row.event_offset, c.number == row.number)
-    lines = reader.execute(sa.select(c.account, c.currency, c.amount_minor, c.item, c.item_name).where(own).order_by(c.line))
+    lines = reader.execute(
+        sa.select(c.account, c.currency, c.amount_minor, c.item, c.item_name).where(own).order_by(c.line)
+    )
     views = [LineView(*line) for line in lines]
     return EntryView(row.id, row.date, row.text, row.about, row.event, row.event_offset, row.decided_at, views)

@@ -40,7 +40,9 @@ Here = Callable[[str], str]
 
 
 class Filling(msgspec.Struct, frozen=True):
-    """What a target is being filled from (`source`) and for (`incarnation`): incarnations of logs. `whole`: everything is in it."""
+    """What a target is being filled from (`source`) and for (`incarnation`): incarnations of logs. `whole`: everything
+    is in it.
+    """
 
     source: str
     incarnation: str
@@ -136,11 +138,15 @@ def differences(source: Store, target: Store, here: Here, limit: int) -> list[Di
     return found
 
 
-def finish(target: Store, filling: Filling, stood: Iterable[tuple[str, str, int, int]], now: str, connections: Iterable[str]) -> None:
-    """Make the copy a store of its own, in one transaction: of the target's log, in a new generation, whose executors stay off until both
-    APIs were polled to their heads, with every call that has no final outcome unknown (design rule 5).
+def finish(
+    target: Store, filling: Filling, stood: Iterable[tuple[str, str, int, int]], now: str, connections: Iterable[str]
+) -> None:
+    """Make the copy a store of its own, in one transaction: of the target's log, in a new generation, whose executors
+    stay off until both APIs were polled to their heads, with every call that has no final outcome unknown (design rule
+    5).
 
-    `stood`: further positions (stage, topic, partition, next offset). `connections` that it may not know yet owe the look as well.
+    `stood`: further positions (stage, topic, partition, next offset). `connections` that it may not know yet owe the
+    look as well.
     """
     with target.write() as connection:
         migrate.lock(connection)
@@ -168,7 +174,9 @@ def arrived(target: Store, filling: Filling) -> None:
         if not said and target.get_meta("log_incarnation", connection) == filling.incarnation:
             return
         if said != _encoded(msgspec.structs.replace(filling, whole=True)):
-            raise StoreFenced("another move has taken this store", target.where, "look at what it holds, then move into an empty one")
+            raise StoreFenced(
+                "another move has taken this store", target.where, "look at what it holds, then move into an empty one"
+            )
         target.set_meta(connection, _FILLING, "")
 
 

@@ -20,9 +20,17 @@ def main() -> None:
     parser.add_argument("--gocardless-port", type=int, default=0)
     parser.add_argument("--zoho-port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=parse_utc, default=DEFAULT_START, help=f"simulated start, default {iso_utc(DEFAULT_START)}")
+    parser.add_argument(
+        "--start", type=parse_utc, default=DEFAULT_START, help=f"simulated start, default {iso_utc(DEFAULT_START)}"
+    )
     given = parser.parse_args()
-    asyncio.run(_serve(SandboxConfig(seed=given.seed, start=given.start, gocardless_port=given.gocardless_port, zoho_port=given.zoho_port)))
+    asyncio.run(
+        _serve(
+            SandboxConfig(
+                seed=given.seed, start=given.start, gocardless_port=given.gocardless_port, zoho_port=given.zoho_port
+            )
+        )
+    )
 
 
 async def _serve(config: SandboxConfig) -> None:

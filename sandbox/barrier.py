@@ -7,13 +7,15 @@ completes, and when time moves. With a live token from every expected participan
 webhook due or under way, time moves to the earliest of: the next scheduled action, the next webhook, a participant's
 `next_wake`, the target.
 
-Programs that pass work to each other outside the simulators (through a log, a store) are each quiet while the other's work is still on its
-way. Their tokens carry a `fingerprint` of what they share, as it was when they were quiet and had looked at it, and time moves only when
-all expected participants say the same one. A token that says another than those before it releases them: the clock as it is, so that their
-programs look again. Whoever changed what is shared was not quiet then, so its next token tells the others. A program alone gives none ("").
+Programs that pass work to each other outside the simulators (through a log, a store) are each quiet while the other's
+work is still on its way. Their tokens carry a `fingerprint` of what they share, as it was when they were quiet and had
+looked at it, and time moves only when all expected participants say the same one. A token that says another than those
+before it releases them: the clock as it is, so that their programs look again. Whoever changed what is shared was not
+quiet then, so its next token tells the others. A program alone gives none ("").
 
     GET  /_sandbox/clock
-    POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s", "fingerprint": text = ""}
+    POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s",
+                                  "fingerprint": text = ""}
     POST /_sandbox/clock/run     {"until": iso, "participants": [...]}
     GET  /_sandbox/clock/wait?timeout_s=
 """
@@ -33,11 +35,12 @@ from sandbox.world import World, iso_utc, parse_utc
 _QUIET_WAIT_MAX_S = 30.0
 _IDLE_WAIT_MAX_S = 600.0
 _PARTICIPANTS_MAX = 16
-# Longest fingerprint, characters. Lower: a digest does not fit. Higher than one: somebody sends the state itself, thousands of times.
+# Longest fingerprint, characters. Lower: a digest does not fit. Higher than one: somebody sends the state itself,
+# thousands of times.
 _FINGERPRINT_MAX = 128
-# Tokens released for another fingerprint while neither time moved nor a call ended. Programs that read what they share anew agree after a
-# few. Lower: many programs that work long on one thing look like that. Higher: two that never agree (two installations, one that reads
-# stale data) spin that much longer before anybody is told.
+# Tokens released for another fingerprint while neither time moved nor a call ended. Programs that read what they share
+# anew agree after a few. Lower: many programs that work long on one thing look like that. Higher: two that never agree
+# (two installations, one that reads stale data) spin that much longer before anybody is told.
 _RELEASES_MAX = 10_000
 
 
@@ -93,7 +96,12 @@ class Barrier:
         return (self._target is None or self._world.now >= self._target) and self._all_quiet()
 
     async def quiet(
-        self, participant: str, token_at: tuple[datetime, int], next_wake: datetime | None, wait_s: float, fingerprint: str = ""
+        self,
+        participant: str,
+        token_at: tuple[datetime, int],
+        next_wake: datetime | None,
+        wait_s: float,
+        fingerprint: str = "",
     ) -> dict[str, Any]:
         """Hold a token for `participant` until something changes or `wait_s` real seconds passed; give the clock then.
 
@@ -137,7 +145,9 @@ class Barrier:
         return {**self.clock(), "idle": was_idle}
 
     def look(self) -> None:
-        """Drop stale tokens, send what is due, release who saw something else, and take one step of time if all is quiet."""
+        """Drop stale tokens, send what is due, release who saw something else, and take one step of time if all is
+        quiet.
+        """
         if self._broken is not None:
             return
         self._drop_stale()
@@ -193,7 +203,10 @@ class Barrier:
             self._released_at, self._releases = here, 0
         self._releases += count
         if self._releases > _RELEASES_MAX:
-            raise RuntimeError(f"{' and '.join(names)} do not agree on what they share, after {_RELEASES_MAX} looks at {iso_utc(here[0])}")
+            raise RuntimeError(
+                f"{' and '.join(names)} do not agree on what they share, after {_RELEASES_MAX} looks at "
+                f"{iso_utc(here[0])}"
+            )
 
     def _drop_stale(self) -> None:
         world = self._world

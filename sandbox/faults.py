@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-BEFORE: Final = frozenset({"500_before", "429_gocardless", "429_minute", "429_day", "429_concurrency", "token_death", "token_revoked"})
+BEFORE: Final = frozenset(
+    {"500_before", "429_gocardless", "429_minute", "429_day", "429_concurrency", "token_death", "token_revoked"}
+)
 AFTER: Final = frozenset({"500_after_commit", "timeout_after_commit", "reset_after_commit"})
 # Before or after, as the rule's `commit` says.
 EITHER: Final = frozenset({"html_502"})

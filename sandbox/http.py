@@ -24,12 +24,16 @@ CONTROL_PREFIX = "/_sandbox/"
 # takes, so each API's own limit (413) is its own business.
 BODY_BYTES_MAX = 64 * 1024 * 1024
 
-_HTML_502 = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n"
+_HTML_502 = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n"
+)
 
 
 def json_response(document: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer `document` as JSON."""
-    return web.Response(body=orjson.dumps(document), status=status, headers=headers, content_type="application/json", charset="utf-8")
+    return web.Response(
+        body=orjson.dumps(document), status=status, headers=headers, content_type="application/json", charset="utf-8"
+    )
 
 
 def bad_request(error: Exception) -> web.HTTPBadRequest:

@@ -202,7 +202,9 @@ class WebhookSender:
         headers: dict[str, str] = {}
         body = b""
         try:
-            async with self._session.post(delivery.url, data=delivery.body, headers=delivery.headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                delivery.url, data=delivery.body, headers=delivery.headers, allow_redirects=False
+            ) as answer:
                 headers = {str(name): value for name, value in answer.headers.items()}
                 body = await answer.content.read(_ANSWER_BYTES_MAX)
                 status = answer.status

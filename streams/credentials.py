@@ -1,7 +1,7 @@
 """Credentials of connections: sealed in the store, opened by the vault, never in a topic, a log line or an error.
 
-Names: "gocardless.token", "zoho.client" (id and secret), "zoho.token" (the refresh and access tokens), and webhook secrets
-"gocardless.webhook.<label>", "zoho.webhook.<label>": several at once while one is being replaced.
+Names: "gocardless.token", "zoho.client" (id and secret), "zoho.token" (the refresh and access tokens), and webhook
+secrets "gocardless.webhook.<label>", "zoho.webhook.<label>": several at once while one is being replaced.
 """
 
 import asyncio
@@ -26,8 +26,9 @@ GOCARDLESS_TOKEN: Final = "gocardless.token"  # noqa: S105 - the name of a secre
 ZOHO_CLIENT: Final = "zoho.client"
 ZOHO_TOKEN: Final = "zoho.token"  # noqa: S105 - as above
 
-#: Real seconds after which the webhook secrets are read again: another process (the command line) enters and removes them. Lower: a read of
-#: the store more often than webhooks come. Higher: a new secret's first webhooks are refused for longer, a removed one's taken for longer.
+#: Real seconds after which the webhook secrets are read again: another process (the command line) enters and removes
+#: them. Lower: a read of the store more often than webhooks come. Higher: a new secret's first webhooks are refused for
+#: longer, a removed one's taken for longer.
 RELOAD_S: Final = 5.0
 
 _decode_token: Final = msgspec.json.Decoder(TokenState).decode
@@ -43,7 +44,9 @@ def open_vault(keys: str) -> Vault:
         raise KeyringError('setting "keys": use "env:NAME" or "file:/path"')
     text = os.environ.get(name, "")
     if not text:
-        raise KeyringError(f"the environment variable {name} holds no key: make one with `zoho-gocardless keys new` and set it")
+        raise KeyringError(
+            f"the environment variable {name} holds no key: make one with `zoho-gocardless keys new` and set it"
+        )
     return Vault(Keyring.from_text(text))
 
 
@@ -72,7 +75,11 @@ class Credentials:
         if monotonic() - self._read_at_s > RELOAD_S:
             try:
                 self.reload()
-            except (StoreError, VaultError, CredentialError) as error:  # one that cannot be opened must not refuse the webhooks of all
+            except (
+                StoreError,
+                VaultError,
+                CredentialError,
+            ) as error:  # one that cannot be opened must not refuse the webhooks of all
                 self._read_at_s = monotonic()
                 structlog.get_logger("zoho_gocardless").warning("keys.not_read_again", error=type(error).__name__)
         return self._webhooks.get((connection, api), [])
@@ -85,7 +92,9 @@ class Credentials:
         """Open a credential. Raises `CredentialError` when there is none, `VaultError` when it cannot be opened."""
         sealed = self._secrets.get(connection, name)
         if sealed is None:
-            raise CredentialError(f"connection {connection} has no {name}: enter it with `zoho-gocardless connect {connection}`")
+            raise CredentialError(
+                f"connection {connection} has no {name}: enter it with `zoho-gocardless connect {connection}`"
+            )
         return self._vault.open(f"{connection}/{name}", sealed)
 
     def has(self, connection: str, name: str) -> bool:
@@ -131,6 +140,8 @@ class SealedTokens:
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """One refresh at a time. Only the process that holds the lease of this API calls it, so a lock of this process is enough."""
+        """One refresh at a time. Only the process that holds the lease of this API calls it, so a lock of this process
+        is enough.
+        """
         async with self._lock:
             yield

@@ -1,4 +1,6 @@
-"""Where `open_log` lay until version 0.1.0: `from streams.log import open_log` instead. This module goes with the next version."""
+"""Where `open_log` lay until version 0.1.0: `from streams.log import open_log` instead. This module goes with the next
+version.
+"""
 
 import warnings
 from typing import Any

@@ -1,7 +1,7 @@
 """Places where a test kills the process: `ZOHO_GOCARDLESS_FAILPOINT="core.before_commit:3"` dies at the third passage.
 
-`kill -9` of ourselves is the most honest crash there is: no handler, no flush, no `finally` runs. Unarmed, a passage costs one test of a
-name against "".
+`kill -9` of ourselves is the most honest crash there is: no handler, no flush, no `finally` runs. Unarmed, a passage
+costs one test of a name against "".
 """
 
 import os
@@ -10,7 +10,8 @@ from typing import Final
 
 VARIABLE: Final = "ZOHO_GOCARDLESS_FAILPOINT"
 
-#: Every named place, in the order a fact passes them. The crash harness walks this list, so a new place is tested by being here.
+#: Every named place, in the order a fact passes them. The crash harness walks this list, so a new place is tested by
+#: being here.
 NAMES: Final = (
     "gateway.before_append",
     "gateway.after_append",

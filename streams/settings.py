@@ -1,4 +1,6 @@
-"""Settings: one TOML file and the environment. A wrong one says which, where, and what is allowed. No secrets live here."""
+"""Settings: one TOML file and the environment. A wrong one says which, where, and what is allowed. No secrets live
+here.
+"""
 
 import os
 import re
@@ -37,7 +39,9 @@ class GoCardless(_Table, frozen=True):
 
 
 class Zoho(_Table, frozen=True):
-    """The other side. `region` is a code of `adapters.zoho.regions` ("eu"); `url` is for the sandbox program, on loopback only."""
+    """The other side. `region` is a code of `adapters.zoho.regions` ("eu"); `url` is for the sandbox program, on
+    loopback only.
+    """
 
     organization_id: str
     region: str = ""
@@ -45,8 +49,9 @@ class Zoho(_Table, frozen=True):
 
 
 class Rules(_Table, frozen=True):
-    """What finance decides for a connection. Accounts are named as Zoho Books names them; the check turns names into ids, and what comes
-    into force is a policy event with a version. Amounts are decimals as text ("5000.00"), days are YYYY-MM-DD.
+    """What finance decides for a connection. Accounts are named as Zoho Books names them; the check turns names into
+    ids, and what comes into force is a policy event with a version. Amounts are decimals as text ("5000.00"), days are
+    YYYY-MM-DD.
     """
 
     clearing: dict[str, str] = {}
@@ -69,7 +74,9 @@ class Rules(_Table, frozen=True):
 
 
 class Connection(_Table, frozen=True):
-    """One Zoho Books organisation paired with one GoCardless creditor, in one environment. The custom fields are Zoho's api names."""
+    """One Zoho Books organisation paired with one GoCardless creditor, in one environment. The custom fields are Zoho's
+    api names.
+    """
 
     environment: Literal["sandbox", "live"]
     zoho: Zoho
@@ -89,7 +96,8 @@ class Gateway(_Table, frozen=True):
 class Polling(_Table, frozen=True):
     """Seconds between two walks of each list.
 
-    Lower: quota is spent on looking (Zoho's smallest plan has 1,000 calls a day). Higher: what no webhook told is noticed later.
+    Lower: quota is spent on looking (Zoho's smallest plan has 1,000 calls a day). Higher: what no webhook told is
+    noticed later.
     """
 
     gocardless_events_s: int = 10_800
@@ -103,9 +111,10 @@ class Polling(_Table, frozen=True):
 class Calls(_Table, frozen=True):
     """How calls to the APIs end.
 
-    `deadline_s`: lower, slow answers become unknown outcomes; higher, a dead peer holds its place longer. `settle_s`: how long after a
-    deadline an API may still be working on a lost call: lower, a look-up may come too early; higher, take-overs take longer.
-    `park_after`: tries before a person is asked; `lookup_again_s`: between look-ups of a list that may lag behind writes.
+    `deadline_s`: lower, slow answers become unknown outcomes; higher, a dead peer holds its place longer. `settle_s`:
+    how long after a deadline an API may still be working on a lost call: lower, a look-up may come too early; higher,
+    take-overs take longer. `park_after`: tries before a person is asked; `lookup_again_s`: between look-ups of a list
+    that may lag behind writes.
     """
 
     deadline_s: float = 30.0
@@ -117,13 +126,15 @@ class Calls(_Table, frozen=True):
 class Kafka(_Table, frozen=True):
     """How the brokers of `kafka://…` are reached, and how our topics are kept there.
 
-    `security` "tls" checks the brokers' certificate against `ca` (a PEM file; "" the system's own authorities); `certificate` and `key`
-    (PEM files) are ours where the brokers ask for one. `sasl` logs in as `username` with the secret that `password` names: "env:NAME" or
-    "file:/path". `replication` and `min_insync`: copies of each partition, and how many must have a record before it is acknowledged;
-    lower than 3 and 2, a lost disk loses acknowledged records. `session_timeout_s`: silence after which a worker's partitions go to others;
-    lower, a short stall costs a rebalance; higher, a take-over takes longer. `instance`: a name that stays with a worker over restarts,
-    so that a quick one costs no rebalance; "" for none. `stalled_after_s`: how long a worker may make no progress with records waiting
-    before it ends itself to be restarted; lower, a slow database looks like a stall; higher, a stall lasts longer.
+    `security` "tls" checks the brokers' certificate against `ca` (a PEM file; "" the system's own authorities);
+    `certificate` and `key` (PEM files) are ours where the brokers ask for one. `sasl` logs in as `username` with the
+    secret that `password` names: "env:NAME" or "file:/path". `replication` and `min_insync`: copies of each partition,
+    and how many must have a record before it is acknowledged; lower than 3 and 2, a lost disk loses acknowledged
+    records. `session_timeout_s`: silence after which a worker's partitions go to others; lower, a short stall costs a
+    rebalance; higher, a take-over takes longer. `instance`: a name that stays with a worker over restarts, so that a
+    quick one costs no rebalance; "" for none. `stalled_after_s`: how long a worker may make no progress with records
+    waiting before it ends itself to be restarted; lower, a slow database looks like a stall; higher, a stall lasts
+    longer.
     """
 
     security: Literal["plaintext", "tls"] = "plaintext"
@@ -141,7 +152,9 @@ class Kafka(_Table, frozen=True):
 
 
 class Settings(_Table, frozen=True):
-    """Everything that can be set. `log` and `store` are URLs; `keys` names where the key of the vault is: "env:NAME" or "file:/path"."""
+    """Everything that can be set. `log` and `store` are URLs; `keys` names where the key of the vault is: "env:NAME" or
+    "file:/path".
+    """
 
     log: str
     store: str
@@ -162,7 +175,9 @@ def group_of(settings: Settings) -> str:
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the file (or the one that `ZOHO_GOCARDLESS_CONFIG` names), then the environment over it. Raises `SettingsError`."""
+    """Read the file (or the one that `ZOHO_GOCARDLESS_CONFIG` names), then the environment over it. Raises
+    `SettingsError`.
+    """
     variables = os.environ if environment is None else environment
     chosen = path or (Path(variables[FILE_VARIABLE]) if FILE_VARIABLE in variables else None)
     tree: dict[str, Any] = {}
@@ -202,7 +217,9 @@ def decode(tree: dict[str, Any], where: str) -> Settings:
             raise SettingsError(f"{where}: connections.{name}: use up to 40 of a-z, 0-9, '-' and '_'")
         rules = settings.connections[name].rules
         if not 0 <= rules.send_hour <= 23 or not 0 <= rules.send_days_before_due <= 60:
-            raise SettingsError(f"{where}: connections.{name}.rules: send_hour is within 0 to 23, send_days_before_due within 0 to 60")
+            raise SettingsError(
+                f"{where}: connections.{name}.rules: send_hour is within 0 to 23, send_days_before_due within 0 to 60"
+            )
     _check_numbers(settings, where)
     _refuse_shared(settings, where)
     return settings
@@ -216,7 +233,8 @@ def _refuse_shared(settings: Settings, where: str) -> None:
         other = seen.setdefault((connection.environment, organization), name)
         if other != name:
             raise SettingsError(
-                f"{where}: connections.{name}.zoho.organization_id: {organization} is that of connections.{other} as well; each would "
+                f"{where}: connections.{name}.zoho.organization_id: {organization} is that of connections.{other} as "
+                f"well; each would "
                 "collect the same invoices. Keep one of the two"
             )
 

@@ -1,7 +1,7 @@
 """The servers that tests need, and what a run without them says.
 
-A test asks for `kafka_url`, `postgres_url` or one of their kin. Where no such server can be had it is skipped, and the end of the run
-says so; `REQUIRE_KAFKA=1` and `REQUIRE_POSTGRES=1` make that a failure.
+A test asks for `kafka_url`, `postgres_url` or one of their kin. Where no such server can be had it is skipped, and the
+end of the run says so; `REQUIRE_KAFKA=1` and `REQUIRE_POSTGRES=1` make that a failure.
 """
 
 import secrets
@@ -54,7 +54,9 @@ def kafka_prefix(kafka_cluster: kafka_brokers.Brokers) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., kafka_brokers.Cluster]:
-    """`Cluster.start` without its folder, for brokers to be killed or cut off: `with start_cluster(3, gates=True) as cluster`."""
+    """`Cluster.start` without its folder, for brokers to be killed or cut off: `with start_cluster(3, gates=True) as
+    cluster`.
+    """
 
     def start(brokers: int = 1, **how: Any) -> kafka_brokers.Cluster:
         try:
@@ -101,7 +103,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was not run for want of a server: a green run without them proves less."""
     for kind in _KINDS:
         begin = _SKIPPED.format(kind)
-        reasons = [str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())]
+        reasons = [
+            str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())
+        ]
         missed = Counter(reason for reason in reasons if reason.startswith(begin))
         for reason, count in missed.items():
             terminalreporter.write_line(f"NOT RUN: {count} tests, {reason}", yellow=True)

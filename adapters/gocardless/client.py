@@ -1,5 +1,5 @@
-"""Sends one call to GoCardless and gives its whole answer, with the token and the fixed headers added. It decides nothing and repeats
-nothing; what an answer means is `perform`'s.
+"""Sends one call to GoCardless and gives its whole answer, with the token and the fixed headers added. It decides
+nothing and repeats nothing; what an answer means is `perform`'s.
 """
 
 import re
@@ -12,13 +12,15 @@ from adapters.http import exchange
 from adapters.vault import Secret
 from adapters.verdicts import Answer, Call
 
-#: Hosts. The environments share nothing: accounts, tokens, endpoints and ids are separate. Source: API reference, "API usage".
+#: Hosts. The environments share nothing: accounts, tokens, endpoints and ids are separate. Source: API reference, "API
+#: usage".
 URLS: Final = {"live": "https://api.gocardless.com", "sandbox": "https://api-sandbox.gocardless.com"}
 
 #: The only version there is; without it every call is answered 400. Additive changes come without a new one.
 API_VERSION: Final = "2015-07-06"
 
-#: A query parameter that begins so is a note of ours to the translation of the answer (see `pages`), and does not travel.
+#: A query parameter that begins so is a note of ours to the translation of the answer (see `pages`), and does not
+#: travel.
 NOTE: Final = "_"
 
 _TOKEN: Final = re.compile(rb"[!-~]{1,512}\Z")
@@ -28,9 +30,13 @@ class Client:
     """Calls with one access token. The session is shared; whoever opened it closes it."""
 
     def __init__(self, session: aiohttp.ClientSession, token: Secret, base_url: str) -> None:
-        """`base_url`: one of `URLS`, or a simulator's. Raises `CredentialError` when the token could not stand in a header."""
+        """`base_url`: one of `URLS`, or a simulator's. Raises `CredentialError` when the token could not stand in a
+        header.
+        """
         if _TOKEN.match(token.value) is None:
-            raise CredentialError("the GoCardless access token is empty, or holds a space or a line end: enter it again")
+            raise CredentialError(
+                "the GoCardless access token is empty, or holds a space or a line end: enter it again"
+            )
         self._session = session
         self._base_url = base_url
         self._headers = {

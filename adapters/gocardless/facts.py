@@ -1,4 +1,6 @@
-"""From a row of GoCardless's JSON to the data of an event, one function per resource. Each raises `DomainError` on a row it cannot read."""
+"""From a row of GoCardless's JSON to the data of an event, one function per resource. Each raises `DomainError` on a
+row it cannot read.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,7 +14,8 @@ from domain.money import tenths_from_text
 
 Raw = bytes | msgspec.Raw
 
-#: Longest address of a hosted page kept. Lower: a page whose address carries a long token would be cut off, and useless.
+#: Longest address of a hosted page kept. Lower: a page whose address carries a long token would be cut off, and
+#: useless.
 _MAX_URL: Final = 2048
 
 
@@ -115,7 +118,9 @@ def flow(raw: Raw) -> events.FlowRead:
 
 
 def payout(raw: Raw) -> events.PayoutRead:
-    """A payout. Its `fx` object is there without foreign exchange too: only a rate or another currency means that there was one."""
+    """A payout. Its `fx` object is there without foreign exchange too: only a rate or another currency means that there
+    was one.
+    """
     row = wire.read(raw, wire.PayoutRow)
     currency = wire.currency(row.currency)
     fx = row.fx or wire.Fx()
@@ -133,7 +138,9 @@ def payout(raw: Raw) -> events.PayoutRead:
         creditor=wire.link(row.links, "creditor"),
         creditor_bank_account=wire.link(row.links, "creditor_bank_account"),
         fx_currency=wire.currency(fx.fx_currency) if exchanged and fx.fx_currency else "",
-        fx_amount_minor=wire.amount_minor(fx.fx_amount, "fx_amount", below_zero=True) if exchanged and fx.fx_amount is not None else None,
+        fx_amount_minor=wire.amount_minor(fx.fx_amount, "fx_amount", below_zero=True)
+        if exchanged and fx.fx_amount is not None
+        else None,
         fx_rate=wire.text(fx.exchange_rate) if exchanged else "",
     )
 
@@ -158,7 +165,14 @@ def payout_item(raw: Raw) -> events.PayoutItem:
     )
 
 
-Read = events.PaymentRead | events.MandateRead | events.PayerRead | events.BillingRequestRead | events.FlowRead | events.PayoutRead
+Read = (
+    events.PaymentRead
+    | events.MandateRead
+    | events.PayerRead
+    | events.BillingRequestRead
+    | events.FlowRead
+    | events.PayoutRead
+)
 
 #: Plural name on the wire → type of the event, and its reader.
 RESOURCES: Final[dict[str, tuple[str, Callable[[Raw], Read]]]] = {

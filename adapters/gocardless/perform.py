@@ -1,15 +1,17 @@
 """From a command to its call, and from an answer to what it means. Pure: no clock, no network.
 
-Every create carries an `Idempotency-Key` that is a function of its cause: a repeat is answered 409 with the id of what the first one made,
-which is then read. A debit is looked up without being made: its command's id stands in the payment's metadata, and a key is honoured for 30
-days only. Source: GoCardless API reference, "Idempotency keys", "Errors" and "Payments".
+Every create carries an `Idempotency-Key` that is a function of its cause: a repeat is answered 409 with the id of what
+the first one made, which is then read. A debit is looked up without being made: its command's id stands in the
+payment's metadata, and a key is honoured for 30 days only. Source: GoCardless API reference, "Idempotency keys",
+"Errors" and "Payments".
 
 ```
-2xx            Done, or Follow to the next page; a payment that differs from what was asked is refused: a person must look
+2xx            Done, or Follow to the next page; a payment that is not what was asked is refused: a person must look
 401            Retry, the whole API: the token is not accepted
 429            Retry, the whole API, until `ratelimit-reset`
 409 conflict   Follow: read what the key made before
-other 4xx      Done: refused, with GoCardless's reason; of a read that a write has led to, Retry: it says nothing about the write
+other 4xx      Done: refused, with GoCardless's reason; of a read that a write has led to, Retry: it says nothing
+               about the write
 anything else  Unknown for a write (it may have happened), Retry for a read
 ```
 """
@@ -28,18 +30,19 @@ from domain import commands, events
 from domain.commands import Command, CommandData
 from domain.errors import DomainError
 
-#: Longest wait that a 429 can ask for, seconds (its window is a minute). Lower: a clock that is off by minutes would cut it short. Higher:
-#: a nonsensical header would stop collection for hours.
+#: Longest wait that a 429 can ask for, seconds (its window is a minute). Lower: a clock that is off by minutes would
+#: cut it short. Higher: a nonsensical header would stop collection for hours.
 _MAX_THROTTLED_S: Final = 600.0
 
 #: Longest metadata value and description. Source: API reference, "Metadata"; a longer one is answered 422.
 _MAX_VALUE: Final = 500
 
-#: Rows of a page of a walk. Lower: more calls. Higher: a page becomes one event, and payments with the longest texts would outgrow it.
+#: Rows of a page of a walk. Lower: more calls. Higher: a page becomes one event, and payments with the longest texts
+#: would outgrow it.
 WALK_PAGE: Final = 200
 
-#: Pages of a look-up. Lower: a mandate with thousands of payments is never seen to its end, and its debits wait for a person. Higher: one
-#: look-up spends a large part of a minute's calls.
+#: Pages of a look-up. Lower: a mandate with thousands of payments is never seen to its end, and its debits wait for a
+#: person. Higher: one look-up spends a large part of a minute's calls.
 LOOK_UP_PAGES: Final = 20
 
 #: Command → the name, on the wire, of what it makes or reads.
@@ -80,12 +83,14 @@ def send_call(command: Command) -> Call:
 
 
 def look_up_call(command: Command) -> Call | None:
-    """The search for a debit that may have been made: its mandate's payments, newest first, over all times, since a command does not say
-    when it was first sent. None: sending the command again, with its key, is itself the look-up.
+    """The search for a debit that may have been made: its mandate's payments, newest first, over all times, since a
+    command does not say when it was first sent. None: sending the command again, with its key, is itself the look-up.
     """
     data = command.data
     return (
-        Call("GET", "/payments", {"mandate": data.mandate, "limit": str(WALK_PAGE)}) if isinstance(data, commands.CreatePayment) else None
+        Call("GET", "/payments", {"mandate": data.mandate, "limit": str(WALK_PAGE)})
+        if isinstance(data, commands.CreatePayment)
+        else None
     )
 
 
@@ -107,7 +112,9 @@ def claimed(command: Command, page: wire.Page) -> tuple[list[int], bool]:
 
 
 def target(command: Command) -> str:
-    """The id of the resource that a read is about; "" for a create. Raises `ValueError` for a command of another API."""
+    """The id of the resource that a read is about; "" for a create. Raises `ValueError` for a command of another
+    API.
+    """
     data = command.data
     match data:
         case commands.CreateBillingRequest() | commands.CreateFlow() | commands.CreatePayment():
@@ -127,7 +134,8 @@ def target(command: Command) -> str:
 
 
 def verdict(command: Command, step: Step, call: Call, answer: Answer) -> Verdict:
-    """What an answer to `call`, made in `step` ("send", "look_up", "follow"), means for the command. Never raises on any answer.
+    """What an answer to `call`, made in `step` ("send", "look_up", "follow"), means for the command. Never raises on
+    any answer.
 
     Raises `ValueError` for a command of another API.
     """
@@ -135,7 +143,11 @@ def verdict(command: Command, step: Step, call: Call, answer: Answer) -> Verdict
     if 200 <= answer.status < 300:
         if searches(command, call):
             return _searched(command, call, answer)
-        return _walked(command, call, answer, asked) if isinstance(command.data, WALKS) else _succeeded(command, step, answer, asked)
+        return (
+            _walked(command, call, answer, asked)
+            if isinstance(command.data, WALKS)
+            else _succeeded(command, step, answer, asked)
+        )
     if answer.status == 401:
         return Retry("unauthorized", scope="api")
     if answer.status == 429:
@@ -152,7 +164,7 @@ def verdict(command: Command, step: Step, call: Call, answer: Answer) -> Verdict
     return Done("refused", reason=problem.reason, message=problem.message)
 
 
-# --- calls -------------------------------------------------------------------------------------------------------------------------
+# --- calls ------------------------------------------------------------------------------------------------------------
 
 
 def _create(command: Command, content: dict[str, object]) -> Call:
@@ -178,19 +190,25 @@ def _billing_request(data: commands.CreateBillingRequest) -> dict[str, object]:
 
 
 def _payment(command: Command, data: commands.CreatePayment) -> dict[str, object]:
-    """A debit on the scheme's first possible day. No `reference`: standard packages refuse it. No `charge_date`: too early a one fails."""
+    """A debit on the scheme's first possible day. No `reference`: standard packages refuse it. No `charge_date`: too
+    early a one fails.
+    """
     content: dict[str, object] = {
         "amount": data.amount_minor,
         "currency": data.currency,
         "links": {"mandate": data.mandate},
-        "metadata": {"zoho_invoice_id": data.invoice, "zoho_invoice_number": data.invoice_number[:_MAX_VALUE], "command": command.id},
+        "metadata": {
+            "zoho_invoice_id": data.invoice,
+            "zoho_invoice_number": data.invoice_number[:_MAX_VALUE],
+            "command": command.id,
+        },
     }
     if data.invoice_number:
         content["description"] = data.invoice_number[:_MAX_VALUE]
     return content
 
 
-# --- answers -----------------------------------------------------------------------------------------------------------------------
+# --- answers ----------------------------------------------------------------------------------------------------------
 
 
 def _succeeded(command: Command, step: Step, answer: Answer, asked: str) -> Verdict:
@@ -211,18 +229,32 @@ def _as_asked(command: Command, raw: facts.Raw, asked: str, *, found: bool, reas
         shown = _id_of(raw)
         if not shown and command.writes:
             return Unknown("malformed")
-        return Done("refused", shown, reason="unreadable", message="GoCardless's answer does not have the documented shape", found=found)
+        return Done(
+            "refused",
+            shown,
+            reason="unreadable",
+            message="GoCardless's answer does not have the documented shape",
+            found=found,
+        )
     if asked and read.id != asked:
-        return Done("refused", reason="other_resource", message="GoCardless answered with another resource than was asked for")
+        return Done(
+            "refused", reason="other_resource", message="GoCardless answered with another resource than was asked for"
+        )
     difference = _difference(command.data, read)
     if difference:
-        return Done("refused", read.id, reason=difference, message="what GoCardless holds differs from what was asked for", found=found)
+        return Done(
+            "refused",
+            read.id,
+            reason=difference,
+            message="what GoCardless holds differs from what was asked for",
+            found=found,
+        )
     return Done("succeeded", read.id, reason=reason, found=found)
 
 
 def _searched(command: Command, call: Call, answer: Answer) -> Verdict:
-    """A page of a look-up: the payment that names the command, the next page, or the end. Only a walk that could ask every row, to the
-    last cursor, shows that nothing is there.
+    """A page of a look-up: the payment that names the command, the next page, or the end. Only a walk that could ask
+    every row, to the last cursor, shows that nothing is there.
     """
     try:
         page = wire.page(answer.body, NAMES[type(command.data)])
@@ -269,8 +301,8 @@ def readable(data: CommandData, page: wire.Page) -> bool:
 
 
 def _difference(data: CommandData, read: facts.Read) -> str:
-    """Why a payment is not the one that was asked for, "" when it is. Keys are compared with nothing at GoCardless: the same key with
-    another amount is answered with the first payment.
+    """Why a payment is not the one that was asked for, "" when it is. Keys are compared with nothing at GoCardless: the
+    same key with another amount is answered with the first payment.
     """
     if not isinstance(data, commands.CreatePayment) or not isinstance(read, events.PaymentRead):
         return ""
@@ -282,7 +314,9 @@ def _difference(data: CommandData, read: facts.Read) -> str:
 
 
 def _unclear(command: Command, step: Step, reason: str) -> Verdict:
-    """No answer to rely on. A write may have happened; a read, also of what an earlier write made, is simply asked again."""
+    """No answer to rely on. A write may have happened; a read, also of what an earlier write made, is simply asked
+    again.
+    """
     return Unknown(reason) if command.writes and step == "send" else Retry(reason)
 
 
@@ -294,7 +328,9 @@ def _id_of(raw: bytes | msgspec.Raw) -> str:
 
 
 def _until_reset_s(headers: Mapping[str, str]) -> float:
-    """Seconds until the window ends: `ratelimit-reset` is an HTTP date, compared with the answer's own `date`, not with our clock."""
+    """Seconds until the window ends: `ratelimit-reset` is an HTTP date, compared with the answer's own `date`, not with
+    our clock.
+    """
     reset, now = (moment(headers.get(name, "")) for name in ("ratelimit-reset", "date"))
     if reset is None or now is None:
         return THROTTLED_S

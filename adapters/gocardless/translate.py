@@ -1,7 +1,9 @@
-"""From a delivery of GoCardless to events: a webhook, a page of a poll, an answer to a call. Pure and total: any bytes give a translation.
+"""From a delivery of GoCardless to events: a webhook, a page of a poll, an answer to a call. Pure and total: any bytes
+give a translation.
 
-What cannot be read becomes a parked piece, and the rest goes on. GoCardless's own events keep their id, whichever way they come; what we
-read ourselves is an observation of this delivery. The outcome of a command comes last, after what its answer showed.
+What cannot be read becomes a parked piece, and the rest goes on. GoCardless's own events keep their id, whichever way
+they come; what we read ourselves is an observation of this delivery. The outcome of a command comes last, after what
+its answer showed.
 """
 
 from collections.abc import Callable
@@ -18,8 +20,8 @@ from domain.envelope import Event
 from domain.errors import DomainError
 from domain.vocabulary import narrowed
 
-#: Parked pieces named one by one. Lower: a person sees less of what is wrong. Higher: a hostile body of a million bad rows would be
-#: answered with a million records.
+#: Parked pieces named one by one. Lower: a person sees less of what is wrong. Higher: a hostile body of a million bad
+#: rows would be answered with a million records.
 MAX_PARKED: Final = 100
 
 T = TypeVar("T")
@@ -73,7 +75,9 @@ class _Found:
     def observed(self, type_: str, key: str, data: events.Data, correlation_id: str) -> None:
         """Something we read: it holds at the time of the delivery."""
         subject = f"payer:{correlation_id}" if type_ == "gocardless.payer_read" else ""
-        self._add(ids.observation_id(self._meta.id, type_, key), type_, self._meta.received_at, data, subject, correlation_id)
+        self._add(
+            ids.observation_id(self._meta.id, type_, key), type_, self._meta.received_at, data, subject, correlation_id
+        )
 
     def outcome(self, info: CallInfo, body: bytes, done: Done) -> None:
         digest = ids.digest(str(info.status), sha256(body).hexdigest())
@@ -144,7 +148,8 @@ def _page(found: _Found, info: PageInfo, body: bytes) -> None:
     except wire.WireError as error:
         found.park("", str(error))
         return
-    # The newest event is listed first; events enter the log as they happened, so that a booking takes its date from the fact it rests on.
+    # The newest event is listed first; events enter the log as they happened, so that a booking takes its date from the
+    # fact it rests on.
     for place in sorted(range(len(raws)) if info.fresh is None else set(info.fresh), reverse=name == "events"):
         where = f"{name}[{place}]"
         if not 0 <= place < len(raws):
@@ -170,7 +175,9 @@ def _answer(found: _Found, info: CallInfo, body: bytes) -> None:
     call = Call("POST" if info.method == "POST" else "GET", info.path, info.query)
     if 200 <= info.status < 300:
         _shown(found, info, call, body)
-    verdict = perform.verdict(command, narrowed(info.step, Step, "follow"), call, Answer(info.status, found.headers, body))
+    verdict = perform.verdict(
+        command, narrowed(info.step, Step, "follow"), call, Answer(info.status, found.headers, body)
+    )
     if isinstance(verdict, Done):
         found.outcome(info, body, verdict)
 
@@ -208,7 +215,9 @@ def _items(found: _Found, payout: str, call: Call, page: wire.Page) -> None:
 
 
 def _payments(found: _Found, mandate: str, as_of: str, call: Call, page: wire.Page) -> None:
-    """The payments of a mandate on a page. A debit goes out on this view, so one that cannot be read leaves it incomplete."""
+    """The payments of a mandate on a page. A debit goes out on this view, so one that cannot be read leaves it
+    incomplete.
+    """
     read = [_try(found, f"payments[{place}]", facts.payment, raw) for place, raw in enumerate(page.rows)]
     complete = _complete(call, page) and None not in read
     shown = events.MandatePaymentsRead(mandate, as_of, [payment for payment in read if payment is not None], complete)

@@ -1,7 +1,9 @@
-"""GoCardless's JSON as it really comes: unknown fields skipped, null for absent, rows read one by one, errors in each of their shapes.
+"""GoCardless's JSON as it really comes: unknown fields skipped, null for absent, rows read one by one, errors in each
+of their shapes.
 
-Bodies hold one resource, or a list with cursors, under the plural name of the resource; GoCardless's own clients also accept the resource
-under `data`, or bare. Source: GoCardless API reference, "Making requests", "Cursor pagination" and "Errors" (version 2015-07-06).
+Bodies hold one resource, or a list with cursors, under the plural name of the resource; GoCardless's own clients also
+accept the resource under `data`, or bare. Source: GoCardless API reference, "Making requests", "Cursor pagination" and
+"Errors" (version 2015-07-06).
 """
 
 import json
@@ -25,8 +27,8 @@ Texts = dict[str, str | int | bool | None] | None
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _WORD: Final = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
 
-#: Most links of a resource, and most pairs of metadata. Lower: new kinds of links would not fit (26 are known; metadata has 3 at most).
-#: Higher: one hostile event would outgrow the largest record of the log.
+#: Most links of a resource, and most pairs of metadata. Lower: new kinds of links would not fit (26 are known; metadata
+#: has 3 at most). Higher: one hostile event would outgrow the largest record of the log.
 _MAX_PAIRS: Final = 50
 
 _MAX_NAME: Final = 100
@@ -209,8 +211,9 @@ class _Error(Row, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What an error answer says. `reason` is GoCardless's own word (or the field that is wrong, or the error's type); `resource_id` is the
-    one that an idempotency conflict names. `theirs`: the fault is in GoCardless, so nothing follows for the request.
+    """What an error answer says. `reason` is GoCardless's own word (or the field that is wrong, or the error's type);
+    `resource_id` is the one that an idempotency conflict names. `theirs`: the fault is in GoCardless, so nothing
+    follows for the request.
     """
 
     reason: str
@@ -247,10 +250,12 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text: Final = msgspec.json.Decoder(str).decode
 
-#: Words that say the server gave up, whatever the status (they come with 5xx; an outcome is not known after any of them).
+#: Words that say the server gave up, whatever the status (they come with 5xx; an outcome is not known after any of
+#: them).
 _THEIRS: Final = frozenset({"internal_server_error", "request_timed_out", "query_timed_out"})
 
-#: Characters of an error's text that are looked at. Lower: less of it could be shown. Higher: time spent on text that is cut off anyway.
+#: Characters of an error's text that are looked at. Lower: less of it could be shown. Higher: time spent on text that
+#: is cut off anyway.
 _SAID: Final = 800
 
 #: What makes a word personal: an address, or a number long enough to be an account's.
@@ -278,7 +283,9 @@ def members(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _repaired(body: bytes) -> bytes | None:
-    """JSON that only half a surrogate pair (cut from an emoji) or a NaN spoils, made readable: one row must not spoil the others."""
+    """JSON that only half a surrogate pair (cut from an emoji) or a NaN spoils, made readable: one row must not spoil
+    the others.
+    """
     try:
         value = json.loads(body, parse_constant=lambda _: None)
         repaired = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
@@ -300,7 +307,9 @@ def rows(body: bytes, name: str) -> list[msgspec.Raw]:
 
 
 def page(body: bytes, name: str) -> Page:
-    """A page of the list `name`. Raises `WireError`; also without cursors, because a list must not be taken as complete by mistake."""
+    """A page of the list `name`. Raises `WireError`; also without cursors, because a list must not be taken as complete
+    by mistake.
+    """
     found = members(body)
     if "meta" not in found:
         raise WireError("the page has no cursors")
@@ -320,7 +329,9 @@ def resource(body: bytes, name: str) -> msgspec.Raw | bytes:
 
 
 def problem(body: bytes) -> Problem | None:
-    """What an error body says, in any shape seen: an object under `error`, a bare one, a bare word. None: not an error of the API."""
+    """What an error body says, in any shape seen: an object under `error`, a bare one, a bare word. None: not an error
+    of the API.
+    """
     try:
         found = members(body)
         inner: msgspec.Raw | bytes | None = found.get("error", body if {"type", "errors"} & found.keys() else None)
@@ -343,7 +354,7 @@ def problem(body: bytes) -> Problem | None:
     )
 
 
-# --- one field ---------------------------------------------------------------------------------------------------------------------
+# --- one field --------------------------------------------------------------------------------------------------------
 
 
 def require_id(value: Loose, what: str) -> str:
@@ -376,7 +387,9 @@ def link(value: dict[str, Loose] | None, name: str) -> str:
 
 
 def metadata(value: Texts) -> dict[str, str]:
-    """Metadata as text. GoCardless allows three strings of 500 characters. Raises `WireError` when there is far more."""
+    """Metadata as text. GoCardless allows three strings of 500 characters. Raises `WireError` when there is far
+    more.
+    """
     found = {clip(name, _MAX_NAME): _as_text(content) for name, content in (value or {}).items() if content is not None}
     if len(found) > _MAX_PAIRS:
         raise WireError("too much metadata")

@@ -1,7 +1,7 @@
 """Decimals at the edge of Zoho's JSON: exact text in, exact numbers out, integer minor units everywhere else.
 
-Zoho writes amounts as JSON numbers (`149.97`, `100`), sometimes as strings. They are read from the text of the number, never through a
-binary float, and written as the same digits (`19.99`, not `19.990000000000002` and not `"19.99"`).
+Zoho writes amounts as JSON numbers (`149.97`, `100`), sometimes as strings. They are read from the text of the number,
+never through a binary float, and written as the same digits (`19.99`, not `19.990000000000002` and not `"19.99"`).
 """
 
 import re
@@ -20,7 +20,9 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?(?:[eE][+-]?[0-9]{1
 
 
 def decimal_of(text: str, what: str) -> Decimal:
-    """The exact value of a number's text. Raises `AmountError` naming `what` when it is no number, or longer than can be exact."""
+    """The exact value of a number's text. Raises `AmountError` naming `what` when it is no number, or longer than can
+    be exact.
+    """
     if _NUMBER.match(text) is None:
         raise AmountError(f"{what} is not a decimal number" if text else f"{what} is missing")
     value = Decimal(text)
@@ -30,7 +32,9 @@ def decimal_of(text: str, what: str) -> Decimal:
 
 
 def minor(text: str, currency: str, what: str) -> int:
-    """An amount's text ("19.99", "GBP") → minor units (1999). Raises `AmountError` or `UnknownCurrencyError`; nothing is rounded."""
+    """An amount's text ("19.99", "GBP") → minor units (1999). Raises `AmountError` or `UnknownCurrencyError`; nothing
+    is rounded.
+    """
     value = decimal_of(text, what)
     try:
         return minor_from_decimal(value, currency)
@@ -39,7 +43,9 @@ def minor(text: str, currency: str, what: str) -> int:
 
 
 def plain(text: str, what: str) -> str:
-    """A decimal in its shortest plain form, so that equal values are equal texts: "1.0" and "1" → "1"; "8E-1" → "0.8"."""
+    """A decimal in its shortest plain form, so that equal values are equal texts: "1.0" and "1" → "1"; "8E-1" →
+    "0.8".
+    """
     value = decimal_of(text, what)
     return f"{value.normalize():f}" if value else "0"
 

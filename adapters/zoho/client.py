@@ -1,5 +1,5 @@
-"""Sends one call to Zoho Books and gives its whole answer, with the organisation and the token added. It decides nothing and repeats
-nothing; what an answer means is `perform`'s.
+"""Sends one call to Zoho Books and gives its whole answer, with the organisation and the token added. It decides
+nothing and repeats nothing; what an answer means is `perform`'s.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from adapters.http import exchange
 from adapters.verdicts import Answer, Call
 from adapters.zoho.oauth import Access, TokenSource, missing_scopes, scope_for
 
-#: Below the data centre's API address; v4 exists, and what differs in it is not known. Source: Zoho Books API v3, introduction.
+#: Below the data centre's API address; v4 exists, and what differs in it is not known. Source: Zoho Books API v3,
+#: introduction.
 BASE_PATH: Final = "/books/v3"
 
 
@@ -29,7 +30,8 @@ class Client:
         """The answer, whatever its status; its headers hold `x-rate-limit-limit`, `-remaining` and `-reset` (seconds).
 
         `deadline_s` covers the token, should one have to be made. After a 401 the next call gets a new token. Raises
-        `TransportError`, and `CredentialError` when a person must act (no consent, a missing scope: at Zoho they look alike).
+        `TransportError`, and `CredentialError` when a person must act (no consent, a missing scope: at Zoho they look
+        alike).
         """
         end = monotonic() + deadline_s
         try:
@@ -41,7 +43,13 @@ class Client:
         answer = await exchange(
             self._session,
             access.api_url + BASE_PATH,
-            Call(call.method, call.path, {**call.query, "organization_id": self._organization_id}, call.body, call.headers),
+            Call(
+                call.method,
+                call.path,
+                {**call.query, "organization_id": self._organization_id},
+                call.body,
+                call.headers,
+            ),
             {"Authorization": f"Zoho-oauthtoken {access.token}"},
             deadline_s=end - monotonic(),
         )
@@ -55,4 +63,6 @@ class Client:
 def _check_scope(access: Access, call: Call) -> None:
     wanted = scope_for(call)
     if wanted and missing_scopes(access.scopes, [wanted]):
-        raise CredentialError(f"the consent given to this connection lacks {wanted}: connect Zoho Books again and grant it", one_call=True)
+        raise CredentialError(
+            f"the consent given to this connection lacks {wanted}: connect Zoho Books again and grant it", one_call=True
+        )

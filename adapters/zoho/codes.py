@@ -1,7 +1,8 @@
 """What Zoho's status and code mean for the call that got them: the one table of its refusals.
 
-`code` decides; the status is only asked where there is no code. A refusal by limit, token or organisation means that nothing happened; a
-5xx, or an answer that is not the API's, means that a write may have happened. Source: Zoho Books API v3, introduction (errors, limits).
+`code` decides; the status is only asked where there is no code. A refusal by limit, token or organisation means that
+nothing happened; a 5xx, or an answer that is not the API's, means that a write may have happened. Source: Zoho Books
+API v3, introduction (errors, limits).
 """
 
 import re
@@ -22,19 +23,23 @@ OTHER_ORGANISATION: Final = 6041
 INTERNAL: Final = 1000
 NOT_THERE: Final = 1002
 
-#: Seconds. Lower: Zoho's block of a minute, whose length it does not state, is hit again and again. Higher: throughput is lost.
+#: Seconds. Lower: Zoho's block of a minute, whose length it does not state, is hit again and again. Higher: throughput
+#: is lost.
 _MINUTE_WAIT_S: Final = 60.0
 
-#: Seconds until a place among the concurrent calls may be free. Lower: the calls still running are hit again. Higher: idle time.
+#: Seconds until a place among the concurrent calls may be free. Lower: the calls still running are hit again. Higher:
+#: idle time.
 _CONCURRENCY_WAIT_S: Final = 5.0
 
 #: Seconds when the day's limit names no reset. Lower: refused calls pile up. Higher: an hour of a new day is lost.
 _DAY_WAIT_S: Final = 3600.0
 
-#: Seconds until a refused token is tried again. Lower: more refreshes than Zoho allows (10 in ten minutes). Higher: a longer stop.
+#: Seconds until a refused token is tried again. Lower: more refreshes than Zoho allows (10 in ten minutes). Higher: a
+#: longer stop.
 _TOKEN_WAIT_S: Final = 60.0
 
-#: Seconds until a user who is not in the organisation is tried again: a person must act. Lower: wasted calls. Higher: a slow recovery.
+#: Seconds until a user who is not in the organisation is tried again: a person must act. Lower: wasted calls. Higher: a
+#: slow recovery.
 _ORGANISATION_WAIT_S: Final = 600.0
 
 #: Characters kept of a refusal's message.
@@ -44,7 +49,9 @@ _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|“[^”]*”|\S+@\S+")
 
 
 def examine(answer: Answer, *, writes: bool) -> wire.Body | Verdict:
-    """The body of an answer that says "done", or what any other answer means. `writes`: an unclear answer leaves the outcome unknown."""
+    """The body of an answer that says "done", or what any other answer means. `writes`: an unclear answer leaves the
+    outcome unknown.
+    """
     try:
         found = wire.body(answer.body)
     except wire.WireError:
@@ -89,5 +96,7 @@ def _seconds(answer: Answer, header: str, otherwise: float) -> float:
 
 
 def impersonal(message: str) -> str:
-    """A refusal's text, fit to be kept: what it quotes (names of customers) and addresses are left out, and it is cut."""
+    """A refusal's text, fit to be kept: what it quotes (names of customers) and addresses are left out, and it is
+    cut.
+    """
     return clip(_QUOTED.sub("…", message[: 4 * _MESSAGE_LENGTH]), _MESSAGE_LENGTH)

@@ -1,4 +1,6 @@
-"""One row of Zoho's → one fact of ours. A row that cannot be read exactly is refused with a reason that names the field, never a value."""
+"""One row of Zoho's → one fact of ours. A row that cannot be read exactly is refused with a reason that names the
+field, never a value.
+"""
 
 from typing import Final
 
@@ -9,7 +11,8 @@ from adapters.zoho import amounts, wire
 from domain.currencies import exponent
 from domain.events import AppliedInvoice, ContactFacts, CustomerPaymentRead, InvoiceFacts, LineItem
 
-#: Lines kept of an invoice, for its page. Lower: long invoices are shown cut. Higher: one event could exceed what a reader accepts.
+#: Lines kept of an invoice, for its page. Lower: long invoices are shown cut. Higher: one event could exceed what a
+#: reader accepts.
 _MAX_LINES: Final = 250
 
 #: Characters kept of free text: enough to recognise it by; none of it decides anything.
@@ -19,7 +22,8 @@ _DESCRIPTION: Final = 500
 #: Longest e-mail address there is (RFC 5321); a cut one would be another person's.
 _EMAIL: Final = 254
 
-#: Applied invoices kept of a payment. Higher than a customer ever pays at once; a longer list is refused, since its sum would be wrong.
+#: Applied invoices kept of a payment. Higher than a customer ever pays at once; a longer list is refused, since its sum
+#: would be wrong.
 _MAX_APPLIED: Final = 1000
 
 
@@ -65,7 +69,9 @@ def contact(row: wire.ContactRow, payer_link_field: str) -> ContactFacts:
 
 
 def payment(row: wire.PaymentRow, unique_field: str, *, created: bool | None) -> CustomerPaymentRead:
-    """A customer payment of a read, an answer or a webhook; a list row has no currency and is refused. Raises `DomainError`."""
+    """A customer payment of a read, an answer or a webhook; a list row has no currency and is refused. Raises
+    `DomainError`.
+    """
     currency = row.currency_code
     exponent(currency)
     applied = wire.elements(row.invoices)
@@ -92,7 +98,9 @@ def payment_time(row: wire.PaymentRow) -> str:
 
 
 def rates(rows: list[msgspec.Raw]) -> dict[str, str]:
-    """The organisation's rates by currency code; a never-used currency is left out, the base currency is 1. Raises `DomainError`."""
+    """The organisation's rates by currency code; a never-used currency is left out, the base currency is 1. Raises
+    `DomainError`.
+    """
     found: dict[str, str] = {}
     for raw in rows:
         row = wire.read(raw, wire.CurrencyRow)

@@ -1,9 +1,10 @@
 """Access tokens: made rarely, shared by all, never asked for twice at once.
 
-Zoho makes ten access tokens in ten minutes from one refresh token and then closes the door, longer with each further try; an answer with
-status 200 may be a refusal; a missing scope looks exactly like a dead token. So a token is used for most of its hour, one refresh is under
-way at a time (in this process by a shared task, across processes by the store's lock), failures are spaced, and a 401 causes one refresh
-per token at most. Source: https://www.zoho.com/books/api/v3/oauth/, https://www.zoho.com/accounts/protocol/oauth/web-apps/.
+Zoho makes ten access tokens in ten minutes from one refresh token and then closes the door, longer with each further
+try; an answer with status 200 may be a refusal; a missing scope looks exactly like a dead token. So a token is used for
+most of its hour, one refresh is under way at a time (in this process by a shared task, across processes by the store's
+lock), failures are spaced, and a 401 causes one refresh per token at most. Source:
+https://www.zoho.com/books/api/v3/oauth/, https://www.zoho.com/accounts/protocol/oauth/web-apps/.
 """
 
 import asyncio
@@ -23,24 +24,27 @@ from adapters.verdicts import Answer, Call
 from adapters.zoho.regions import Region, RegionError, region_of
 from domain.times import add_seconds
 
-#: Age at which a token is replaced, seconds; it lives 3600. Lower: more refreshes than needed. Higher: a token may die between the check
-#: and a slow call's arrival.
+#: Age at which a token is replaced, seconds; it lives 3600. Lower: more refreshes than needed. Higher: a token may die
+#: between the check and a slow call's arrival.
 REFRESH_AGE_S: Final = 3300
 
 #: Age until which a token is still used when no new one can be made. Higher: calls with a dead token, each a 401.
 _LAST_AGE_S: Final = 3570
 
-#: Seconds between two tries. Lower than 60: more than ten tokens in ten minutes, and Zoho locks the refresh token. Higher: a longer stop
-#: after one lost answer.
+#: Seconds between two tries. Lower than 60: more than ten tokens in ten minutes, and Zoho locks the refresh token.
+#: Higher: a longer stop after one lost answer.
 _GAP_S: Final = 75
 
-#: Seconds of silence after "Access Denied". Lower: each further try lengthens Zoho's lock. Higher: a stop longer than the lock.
+#: Seconds of silence after "Access Denied". Lower: each further try lengthens Zoho's lock. Higher: a stop longer than
+#: the lock.
 THROTTLED_S: Final = 600
 
-#: The gap doubles with each token refused in a row, this often at most (75 s · 2⁵ = 40 min): a user without the right gets 401 for ever.
+#: The gap doubles with each token refused in a row, this often at most (75 s · 2⁵ = 40 min): a user without the right
+#: gets 401 for ever.
 _MOST_DOUBLINGS: Final = 5
 
-#: Seconds for one request to the token service. Lower: a slow answer is lost, and the token made counts all the same. Higher: callers wait.
+#: Seconds for one request to the token service. Lower: a slow answer is lost, and the token made counts all the same.
+#: Higher: callers wait.
 _TOKEN_DEADLINE_S: Final = 20.0
 
 #: The least that the connector needs. Status changes and applying credits are CREATE at Zoho, not UPDATE.
@@ -74,7 +78,8 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{8,2048}\Z")
 class TokenState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of one consent; the store seals it. Instants are texts of the clock; "" is none.
 
-    `closed_until`: no try before it. `rejections`: tokens refused in a row by the API. `scopes` empty: Zoho did not say.
+    `closed_until`: no try before it. `rejections`: tokens refused in a row by the API. `scopes` empty: Zoho did not
+    say.
     """
 
     refresh_token: str
@@ -143,14 +148,18 @@ class TokenSource:
         self._accepted = ""
 
     async def access(self) -> Access:
-        """A token that should work. Raises `CredentialError` (a person must act) or `TransportError` with `sent` False (try later)."""
+        """A token that should work. Raises `CredentialError` (a person must act) or `TransportError` with `sent` False
+        (try later).
+        """
         state = self._state
         if state is None or not self._young(state, REFRESH_AGE_S) or state.access_token == self._rejected:
             state = await self._shared(self._rejected)
         return Access(state.access_token, state.api_url, state.scopes)
 
     def rejected(self, access_token: str) -> None:
-        """The API answered 401 to this token: the next `access` replaces it, once, and not more often than the gap allows."""
+        """The API answered 401 to this token: the next `access` replaces it, once, and not more often than the gap
+        allows.
+        """
         self._rejected = access_token
 
     def accepted(self, access_token: str) -> None:
@@ -179,7 +188,9 @@ class TokenSource:
             return await self._replace(state) if state.access_token == rejected else state
 
     async def _replace(self, state: TokenState) -> TokenState:
-        """Refresh a token that was refused, unless one was made just now: then it stays, for the calls that it is good for."""
+        """Refresh a token that was refused, unless one was made just now: then it stays, for the calls that it is good
+        for.
+        """
         refused = 0 if state.access_token == self._accepted else state.rejections
         if state.tried_at and self._now() < add_seconds(state.tried_at, _GAP_S * 2 ** min(refused, _MOST_DOUBLINGS)):
             return self._old(state)
@@ -194,7 +205,9 @@ class TokenSource:
         try:
             region = region_of(state.accounts_url, table=self._table, sandbox=self._sandbox)
         except RegionError:
-            raise CredentialError("the stored data centre is not one that this installation knows: connect Zoho Books again") from None
+            raise CredentialError(
+                "the stored data centre is not one that this installation knows: connect Zoho Books again"
+            ) from None
         form = {"grant_type": "refresh_token", "refresh_token": state.refresh_token}
         try:
             said = _decode(await _ask(self._session, region, self._key, form))
@@ -203,7 +216,9 @@ class TokenSource:
         if said.access_token:
             return await self._keep(_filled(state, said, region, self._now(), self._table, sandbox=self._sandbox))
         if said.throttled:
-            return self._old(await self._keep(msgspec.structs.replace(state, closed_until=add_seconds(now, THROTTLED_S))))
+            return self._old(
+                await self._keep(msgspec.structs.replace(state, closed_until=add_seconds(now, THROTTLED_S)))
+            )
         if said.error == "invalid_code":
             await self._keep(msgspec.structs.replace(state, access_token="", dead=_TERMINAL[said.error]))
         if said.error in _TERMINAL:
@@ -236,17 +251,25 @@ async def redeem(
     table: Sequence[Region] = (),
     sandbox: bool = False,
 ) -> TokenState:
-    """A grant code → the state to save. `accounts_address`: the callback's `accounts-server`, or the data centre of a self-client (which
-    has no `redirect_uri`). Grant codes are good once and for a minute or so. Raises `CredentialError` or `TransportError`.
+    """A grant code → the state to save. `accounts_address`: the callback's `accounts-server`, or the data centre of a
+    self-client (which has no `redirect_uri`). Grant codes are good once and for a minute or so. Raises
+    `CredentialError` or `TransportError`.
     """
     try:
         region = region_of(accounts_address, table=table, sandbox=sandbox)
     except RegionError as error:
         raise CredentialError(f"the accounts server: {error}") from None
-    form = {"grant_type": "authorization_code", "code": code, **({"redirect_uri": redirect_uri} if redirect_uri else {})}
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        **({"redirect_uri": redirect_uri} if redirect_uri else {}),
+    }
     said = _decode(await _ask(session, region, key, form))
     if not said.access_token:
-        known = {**_TERMINAL, "invalid_code": "the grant code was used before, or is too old: make a new one and enter it at once"}
+        known = {
+            **_TERMINAL,
+            "invalid_code": "the grant code was used before, or is too old: make a new one and enter it at once",
+        }
         raise CredentialError(known.get(said.error, "Zoho refused the grant code; no token was given"))
     if not said.refresh_token:
         raise CredentialError("Zoho gave no refresh token: ask for consent with access_type=offline and prompt=consent")
@@ -294,11 +317,13 @@ class _Said(msgspec.Struct, frozen=True):
 
 _TERMINAL: Final = {
     "invalid_code": (
-        "Zoho no longer accepts the refresh token: it was revoked, its user left, or a 21st consent of the same user pushed it out. "
+        "Zoho no longer accepts the refresh token: it was revoked, its user left, or a 21st consent of the same user "
+        "pushed it out. "
         "Connect Zoho Books again, with a user that serves this alone"
     ),
     "invalid_client": (
-        "Zoho does not know this client id in this data centre: check the id, and that the client is open to all data centres"
+        "Zoho does not know this client id in this data centre: check the id, and that the client is open to all data "
+        "centres"
     ),
     "invalid_client_secret": "Zoho refuses the client secret: each data centre may have its own",
     "invalid_redirect_uri": "the redirect address differs from the one registered at Zoho",
@@ -320,7 +345,9 @@ async def _ask(session: aiohttp.ClientSession, region: Region, key: ClientKey, f
 
 
 def _decode(answer: Answer) -> _Said:
-    """What the service said, judged by the presence of a token. Raises `TransportError` when it is not its answer at all."""
+    """What the service said, judged by the presence of a token. Raises `TransportError` when it is not its answer at
+    all.
+    """
     try:
         said = _decode_said(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -330,15 +357,25 @@ def _decode(answer: Answer) -> _Said:
     return said
 
 
-def _filled(state: TokenState, said: _Said, asked: Region, now: str, table: Sequence[Region], *, sandbox: bool) -> TokenState:
-    """The state with a new token. Its `api_domain` says where to call, when it is an address of Zoho; else the place that was asked."""
+def _filled(
+    state: TokenState, said: _Said, asked: Region, now: str, table: Sequence[Region], *, sandbox: bool
+) -> TokenState:
+    """The state with a new token. Its `api_domain` says where to call, when it is an address of Zoho; else the place
+    that was asked.
+    """
     try:
         region = region_of(said.api_domain, table=table, sandbox=sandbox)
     except RegionError:
         region = asked
     scopes = tuple(sorted(re.split(r"[\s,]+", said.scope.strip()))) if said.scope.strip() else state.scopes
     return msgspec.structs.replace(
-        state, access_token=said.access_token, api_url=region.api_url, obtained_at=now, scopes=scopes, closed_until="", dead=""
+        state,
+        access_token=said.access_token,
+        api_url=region.api_url,
+        obtained_at=now,
+        scopes=scopes,
+        closed_until="",
+        dead="",
     )
 
 

@@ -1,8 +1,9 @@
 """Polls: which page to ask for first, which next, when to stop, and how rows are compared with what came before.
 
-Every list is read in pages of 200 (the most Zoho gives) in an order in which a change during the walk cannot open a gap at the front: by
-creation, oldest first, so that new rows land at the end; or, for contacts since an instant, by modification, newest first, so that a moved
-row is at worst seen twice. Source: Zoho Books API v3, introduction (pagination) and the list operation of each resource.
+Every list is read in pages of 200 (the most Zoho gives) in an order in which a change during the walk cannot open a gap
+at the front: by creation, oldest first, so that new rows land at the end; or, for contacts since an instant, by
+modification, newest first, so that a moved row is at worst seen twice. Source: Zoho Books API v3, introduction
+(pagination) and the list operation of each resource.
 """
 
 from typing import Final
@@ -15,15 +16,16 @@ from adapters.zoho import wire
 from domain.errors import DomainError
 from domain.times import add_seconds, parse
 
-#: Rows asked for per page: Zoho's maximum. Lower: more calls of a small daily budget. Higher: Zoho gives 200 all the same.
+#: Rows asked for per page: Zoho's maximum. Lower: more calls of a small daily budget. Higher: Zoho gives 200 all the
+#: same.
 PER_PAGE: Final = 200
 
-#: Pages of one walk. Lower than a company's open invoices / 200: its view would never be complete, and nothing would be collected. Higher:
-#: a list whose end never comes (an ignored parameter) would use up the day's calls.
+#: Pages of one walk. Lower than a company's open invoices / 200: its view would never be complete, and nothing would be
+#: collected. Higher: a list whose end never comes (an ignored parameter) would use up the day's calls.
 MAX_PAGES: Final = 200
 
-#: Seconds a poll reaches back before its cursor. Lower than a few minutes: Zoho's whole-second times, rows that share a second and clocks
-#: that differ would lose edits. Higher: the same rows are read again at each poll.
+#: Seconds a poll reaches back before its cursor. Lower than a few minutes: Zoho's whole-second times, rows that share a
+#: second and clocks that differ would lose edits. Higher: the same rows are read again at each poll.
 OVERLAP_S: Final = 600
 
 #: The polls: kind → path, member that holds the rows, field that is a row's id.
@@ -34,7 +36,8 @@ KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "zoho.currencies": ("/settings/currencies", "currencies", "currency_code"),
 }
 
-#: What of a row is read at all: its digest covers this, so that `due_days` or a new link in it do not make an old row look new.
+#: What of a row is read at all: its digest covers this, so that `due_days` or a new link in it do not make an old row
+#: look new.
 _SHAPES: Final[dict[str, type[wire.Row]]] = {
     "zoho.invoices": wire.InvoiceRow,
     "zoho.open_invoices": wire.InvoiceRow,
@@ -46,7 +49,9 @@ _encode: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str).encod
 
 
 def first(kind: str, since: str = "") -> Call:
-    """The first page. `since`: the instant the last complete walk began ("" reads all). Raises `KeyError` on an unknown kind."""
+    """The first page. `since`: the instant the last complete walk began ("" reads all). Raises `KeyError` on an unknown
+    kind.
+    """
     path = KINDS[kind][0]
     query = {"page": "1", "per_page": str(PER_PAGE)}
     if kind == "zoho.currencies":
@@ -99,7 +104,8 @@ def is_page(kind: str, answer: Answer) -> bool:
 def rows(kind: str, body: bytes) -> list[tuple[str, bytes]]:
     """Each row of a page in order, as (id, bytes to digest); the id is "" where a row has none.
 
-    The bytes hold the fields that we read, in a fixed order; of a row that cannot be read, all of it. Raises `WireError`: not a page.
+    The bytes hold the fields that we read, in a fixed order; of a row that cannot be read, all of it. Raises
+    `WireError`: not a page.
     """
     _, member, key = KINDS[kind]
     found: list[tuple[str, bytes]] = []

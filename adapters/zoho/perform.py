@@ -1,9 +1,10 @@
 """Commands → calls, and answers → what they mean for the command. Pure: the executor sends, waits and asks again.
 
-Zoho has no idempotency key. Payments and expenses are written by upsert on a unique custom field, so that a repeat finds the first; the
-key also stands in the description, which is all of it that a list shows. Transfers and refunds have no upsert: they are searched for by
-marker or reference before a repeat. Zoho ignores a filter that it does not know and answers with the whole list, so each row of a search
-is checked. Source: Zoho Books API v3: customer payments, expenses, bank transactions, invoices, contacts.
+Zoho has no idempotency key. Payments and expenses are written by upsert on a unique custom field, so that a repeat
+finds the first; the key also stands in the description, which is all of it that a list shows. Transfers and refunds
+have no upsert: they are searched for by marker or reference before a repeat. Zoho ignores a filter that it does not
+know and answers with the whole list, so each row of a search is checked. Source: Zoho Books API v3: customer payments,
+expenses, bank transactions, invoices, contacts.
 """
 
 from collections.abc import Callable
@@ -19,21 +20,24 @@ from domain.errors import DomainError
 
 R = TypeVar("R", bound=wire.Row)
 
-#: Pages of one search. Lower: an ignored filter hides our row behind other people's. Higher: such a search eats the day's calls.
+#: Pages of one search. Lower: an ignored filter hides our row behind other people's. Higher: such a search eats the
+#: day's calls.
 LOOK_UP_PAGES: Final = 50
 
-#: Characters, by the API's pages: a reference, an expense's description; elsewhere no limit is stated and this is what is sent.
+#: Characters, by the API's pages: a reference, an expense's description; elsewhere no limit is stated and this is what
+#: is sent.
 _REFERENCE_LENGTH: Final = 100
 _EXPENSE_TEXT_LENGTH: Final = 100
 _TEXT_LENGTH: Final = 250
 
-#: A mode that every organisation has. "autotransaction" is what Zoho's own gateways write and would change how refunds behave.
+#: A mode that every organisation has. "autotransaction" is what Zoho's own gateways write and would change how refunds
+#: behave.
 _MODE: Final = "banktransfer"
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-# --- calls -----------------------------------------------------------------------------------------------------------------------
+# --- calls ------------------------------------------------------------------------------------------------------------
 
 
 def send_call(command: c.Command) -> Call:
@@ -46,7 +50,9 @@ def send_call(command: c.Command) -> Call:
         case c.UnapplyPayment() as data:
             return Call("PUT", _payment_path(data.payment), body=_encode({"invoices": []}), headers=_JSON)
         case c.RefundPayment() as data:
-            return Call("POST", f"{_payment_path(data.payment)}/refunds", body=_encode(_refund_body(data)), headers=_JSON)
+            return Call(
+                "POST", f"{_payment_path(data.payment)}/refunds", body=_encode(_refund_body(data)), headers=_JSON
+            )
         case c.CreateTransfer() as data:
             return Call("POST", "/banktransactions", body=_encode(_transfer_body(data)), headers=_JSON)
         case c.ReadInvoice(invoice=invoice):
@@ -105,7 +111,8 @@ def _payment_body(data: c.CreateCustomerPayment) -> dict[str, Any]:
         "account_id": data.account,
         **_rate(data.exchange_rate),
         "invoices": [
-            {"invoice_id": part.invoice, "amount_applied": amounts.amount_number(part.amount_minor, data.currency)} for part in data.applied
+            {"invoice_id": part.invoice, "amount_applied": amounts.amount_number(part.amount_minor, data.currency)}
+            for part in data.applied
         ],
     }
 
@@ -170,11 +177,13 @@ def _marked(description: str, key: str, limit: int) -> str:
     return f"{description[: max(0, limit - len(key) - 3)]} [{key}]".lstrip()
 
 
-# --- verdicts --------------------------------------------------------------------------------------------------------------------
+# --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
 def verdict(command: c.Command, step: Step, call: Call, answer: Answer) -> Verdict:
-    """What an answer means. `step` "send", "look_up" or "follow"; a write follows only from a look-up, so its find is `found`."""
+    """What an answer means. `step` "send", "look_up" or "follow"; a write follows only from a look-up, so its find is
+    `found`.
+    """
     searching = command.writes and step != "send"
     body = codes.examine(answer, writes=command.writes and not searching)
     if not isinstance(body, wire.Body):
@@ -190,7 +199,9 @@ def _meaning(data: c.AnyCommandData, call: Call, body: wire.Body, status: int, *
         case c.CreateCustomerPayment():
             if not searching:
                 return _payment_written(data, body, status)
-            return _payment_searched(data, call, body) if call.path == "/customerpayments" else _payment_found(data, body)
+            return (
+                _payment_searched(data, call, body) if call.path == "/customerpayments" else _payment_found(data, body)
+            )
         case c.CreateExpense():
             return _expense_searched(data, call, body) if searching else _expense_written(data, body, status)
         case c.UnapplyPayment():
@@ -243,8 +254,8 @@ def _made(resource_id: str, *, same_money: bool, found: bool, reason: str = "") 
 
 
 def updated(status: int, created_time: str, updated_time: str) -> bool:
-    """Whether an upsert changed a record that was there. Zoho's pages promise no status for it: 201 is a creation; with 200, a record whose
-    two times are one was made just now, or is as it was.
+    """Whether an upsert changed a record that was there. Zoho's pages promise no status for it: 201 is a creation; with
+    200, a record whose two times are one was made just now, or is as it was.
     """
     return status != 201 and (not created_time or created_time != updated_time)
 
@@ -259,19 +270,29 @@ def _payment_checked(data: c.CreateCustomerPayment, row: wire.PaymentRow, *, fou
     payment = wire.require_id(row.payment_id, "payment_id")
     key = wire.custom_value(data.unique_field, row.custom_fields, row.custom_field_hash)
     if key not in ("", data.unique_value):
-        return Done("refused", payment, reason="key_mismatch", message="Zoho answered with the payment of another key", found=found)
+        return Done(
+            "refused",
+            payment,
+            reason="key_mismatch",
+            message="Zoho answered with the payment of another key",
+            found=found,
+        )
     same = _same_money(row.amount, row.currency_code, data.amount_minor, data.currency)
     return _made(payment, same_money=same, found=found, reason=reason)
 
 
 def _payment_found(data: c.CreateCustomerPayment, body: wire.Body) -> Verdict:
     row = _resource(body, wire.PaymentRow, "payment", "customer_payment")
-    return _payment_checked(data, row, found=True) if _is_ours(row, data.unique_field, data.unique_value) else Retry(ABSENT)
+    return (
+        _payment_checked(data, row, found=True)
+        if _is_ours(row, data.unique_field, data.unique_value)
+        else Retry(ABSENT)
+    )
 
 
 def _is_ours(row: wire.PaymentRow | wire.ExpenseRow, field: str, key: str) -> bool:
-    """By the unique field where it is shown, otherwise by the key in the description. The reference alone is not enough: a payment
-    that was reversed and collected again has the same one.
+    """By the unique field where it is shown, otherwise by the key in the description. The reference alone is not
+    enough: a payment that was reversed and collected again has the same one.
     """
     shown = wire.custom_value(field, row.custom_fields, row.custom_field_hash)
     return shown == key if shown else wire.shows_key([row.description], key)
@@ -282,7 +303,8 @@ def _search(
 ) -> list[R] | Verdict:
     """The hits of a page of a search; without one, the next page, or the verdict that ends it.
 
-    `upsert`: the write itself would find an earlier one, so a search that cannot see everything may still end as absent.
+    `upsert`: the write itself would find an earlier one, so a search that cannot see everything may still end as
+    absent.
     """
     raws = body.rows(*names)
     hits: list[R] = []
@@ -366,7 +388,9 @@ def _refund_money(data: c.RefundPayment, row: wire.RefundRow) -> bool:
 
 def _refund_written(data: c.RefundPayment, body: wire.Body) -> Done:
     row = _resource(body, wire.RefundRow, "payment_refunds", "payment_refund")
-    return _made(wire.require_id(row.payment_refund_id, "payment_refund_id"), same_money=_refund_money(data, row), found=False)
+    return _made(
+        wire.require_id(row.payment_refund_id, "payment_refund_id"), same_money=_refund_money(data, row), found=False
+    )
 
 
 def _refund_searched(data: c.RefundPayment, call: Call, body: wire.Body) -> Verdict:
@@ -386,7 +410,9 @@ def _transfer_money(data: c.CreateTransfer, row: wire.TransactionRow) -> bool:
 
 def _transfer_written(data: c.CreateTransfer, body: wire.Body) -> Done:
     row = _resource(body, wire.TransactionRow, "banktransaction")
-    return _made(wire.require_id(row.transaction_id, "transaction_id"), same_money=_transfer_money(data, row), found=False)
+    return _made(
+        wire.require_id(row.transaction_id, "transaction_id"), same_money=_transfer_money(data, row), found=False
+    )
 
 
 def _transfer_searched(data: c.CreateTransfer, call: Call, body: wire.Body) -> Verdict:
@@ -414,5 +440,7 @@ def _listed(call: Call, body: wire.Body) -> Verdict:
     if not raws or not body.has_more(len(raws), pages.PER_PAGE):
         return Done("succeeded")
     if page >= pages.MAX_PAGES:
-        return Done("refused", reason="too_many_pages", message=f"more than {pages.MAX_PAGES * pages.PER_PAGE} open invoices")
+        return Done(
+            "refused", reason="too_many_pages", message=f"more than {pages.MAX_PAGES * pages.PER_PAGE} open invoices"
+        )
     return Follow(pages.page_call(call, page + 1))

@@ -1,9 +1,9 @@
 """A delivery of Zoho's → events. Pure and total: any bytes give events and parked pieces, never an exception.
 
-A webhook has no type, no id and no order: it is an observation like a row of a page, and what is new in it is decided by comparing. A
-resource that holds its id and nothing else is one that was deleted. The row of another organisation is never ours. Rows are read one by
-one; a bad one is parked, and the page goes on without it: an invoice whose row could not be read is not named as listed either, so no debit
-leaves on a view that did not show it.
+A webhook has no type, no id and no order: it is an observation like a row of a page, and what is new in it is decided
+by comparing. A resource that holds its id and nothing else is one that was deleted. The row of another organisation is
+never ours. Rows are read one by one; a bad one is parked, and the page goes on without it: an invoice whose row could
+not be read is not named as listed either, so no debit leaves on a view that did not show it.
 """
 
 from hashlib import sha256
@@ -27,7 +27,8 @@ from domain.vocabulary import narrowed
 UNIQUE_FIELD: Final = "cf_gocardless_key"
 PAYER_LINK_FIELD: Final = "cf_gocardless_customer"
 
-#: A webhook's only member, or its rule's module, → what it is. Zoho's name for a customer payment is not documented: all are taken.
+#: A webhook's only member, or its rule's module, → what it is. Zoho's name for a customer payment is not documented:
+#: all are taken.
 _MODULES: Final = {
     "invoice": "invoice",
     "invoices": "invoice",
@@ -120,7 +121,9 @@ class _Reading:
             elif page.kind == "zoho.contacts":
                 self._contacts(page, raws)
             else:
-                self._invoices(_SCOPES[page.kind], raws, page.as_of, page.page, complete=page.complete, fresh=page.fresh)
+                self._invoices(
+                    _SCOPES[page.kind], raws, page.as_of, page.page, complete=page.complete, fresh=page.fresh
+                )
         except DomainError as error:
             self._park("page", error)
 
@@ -137,7 +140,11 @@ class _Reading:
         understood = codes.examine(answer, writes=call.command.writes)
         if isinstance(understood, wire.Body):
             self._observe(call, asked, understood, last=isinstance(verdict, Done) and verdict.kind == "succeeded")
-        elif isinstance(verdict, Done) and isinstance(call.command.data, c.ReadInvoice) and verdict.reason == str(codes.NOT_THERE):
+        elif (
+            isinstance(verdict, Done)
+            and isinstance(call.command.data, c.ReadInvoice)
+            and verdict.reason == str(codes.NOT_THERE)
+        ):
             self._gone(call.command.data.invoice)
         if isinstance(verdict, Done):
             self._outcome(call, verdict, body)
@@ -153,7 +160,9 @@ class _Reading:
                 case c.ReadContact():
                     self._contact("zoho.contact_read", _member(body, "contact"))
                 case c.ListOpenInvoices():
-                    self._invoices("open", body.rows("invoices"), call.as_of, pages.page_of(asked), complete=last, fresh=call.fresh)
+                    self._invoices(
+                        "open", body.rows("invoices"), call.as_of, pages.page_of(asked), complete=last, fresh=call.fresh
+                    )
                 case c.CreateCustomerPayment() if body.one("payment", "customer_payment") is not None:
                     raw = _member(body, "payment", "customer_payment")
                     row = wire.read(raw, wire.PaymentRow)
@@ -180,11 +189,15 @@ class _Reading:
             found=done.found,
         )
         event_id = outcome_id(command.id, call.call, digest(str(call.status), sha256(body).hexdigest()))
-        self._append(event_id, "command.outcome", self.meta.received_at, data, correlation_id=done.resource_id or command.about)
+        self._append(
+            event_id, "command.outcome", self.meta.received_at, data, correlation_id=done.resource_id or command.about
+        )
 
     # rows
 
-    def _invoices(self, scope: str, raws: list[msgspec.Raw], as_of: str, page: int, *, complete: bool, fresh: list[int] | None) -> None:
+    def _invoices(
+        self, scope: str, raws: list[msgspec.Raw], as_of: str, page: int, *, complete: bool, fresh: list[int] | None
+    ) -> None:
         """The rows of a page of invoices, then the page itself: all it showed, changed or not."""
         ids: list[str] = []
         wanted = None if fresh is None else frozenset(fresh)
@@ -200,7 +213,9 @@ class _Reading:
                 continue
             ids.append(fact.id)
             if new:
-                self._seen("zoho.invoice_seen", fact.id, fact.last_modified, fact, subject=f"contact:{fact.customer_id}")
+                self._seen(
+                    "zoho.invoice_seen", fact.id, fact.last_modified, fact, subject=f"contact:{fact.customer_id}"
+                )
         listed = InvoicesListed(scope=scope, as_of=as_of, page=page, ids=ids, complete=complete)
         self._seen("zoho.invoices_listed", f"{scope}:{page}", self.meta.received_at, listed)
 
@@ -241,7 +256,9 @@ class _Reading:
         self._seen("zoho.customer_payment_read", fact.id, facts.payment_time(row), fact)
 
     def _deleted(self, module: str, raw: msgspec.Raw) -> None:
-        """A webhook with nothing but an id: a deletion. Only an invoice's has an event; a reader of the others finds it by reading."""
+        """A webhook with nothing but an id: a deletion. Only an invoice's has an event; a reader of the others finds it
+        by reading.
+        """
         if module != "invoice":
             raise wire.WireError(f"a {module} with nothing but its id: deleted, or a template that leaves the rest out")
         self._gone(wire.require_id(wire.read(raw, wire.InvoiceRow).invoice_id, "invoice_id"))
@@ -279,7 +296,9 @@ class _Reading:
         event_id = observation_id(self.meta.id, event_type, resource)
         self._append(event_id, event_type, happened_at, data, correlation_id=resource, subject=subject)
 
-    def _append(self, event_id: str, event_type: str, happened_at: str, data: Any, *, correlation_id: str, subject: str = "") -> None:
+    def _append(
+        self, event_id: str, event_type: str, happened_at: str, data: Any, *, correlation_id: str, subject: str = ""
+    ) -> None:
         self.events.append(
             Event(
                 id=event_id,

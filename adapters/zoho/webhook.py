@@ -1,9 +1,10 @@
 """The signature of Zoho's webhooks, over the bytes as they came.
 
-Signed are the pairs of the query string (and of a form body), sorted by key, key and value joined with nothing between, then the raw body
-unless it is a form; HMAC-SHA256, hex, in `X-Zoho-Webhook-Signature`. There is no time stamp and no id in it: a replay verifies, and is
-harmless because what a webhook says is compared with what is known. Source: https://www.zoho.com/us/subscriptions/kb/webhooks/
-securing-webhooks.html, and the secret field of https://www.zoho.com/books/api/v3/webhooks/.
+Signed are the pairs of the query string (and of a form body), sorted by key, key and value joined with nothing between,
+then the raw body unless it is a form; HMAC-SHA256, hex, in `X-Zoho-Webhook-Signature`. There is no time stamp and no id
+in it: a replay verifies, and is harmless because what a webhook says is compared with what is known. Source:
+https://www.zoho.com/us/subscriptions/kb/webhooks/ securing-webhooks.html, and the secret field of
+https://www.zoho.com/books/api/v3/webhooks/.
 """
 
 import hmac
@@ -15,18 +16,20 @@ from adapters.vault import Secret
 
 HEADER: Final = "x-zoho-webhook-signature"
 
-#: Largest body accepted, bytes; a larger one is refused before it is parsed or kept. Lower: an invoice with hundreds of lines and custom
-#: fields might not fit. Higher: a record would outgrow what the log accepts.
+#: Largest body accepted, bytes; a larger one is refused before it is parsed or kept. Lower: an invoice with hundreds of
+#: lines and custom fields might not fit. Higher: a record would outgrow what the log accepts.
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 
-#: Pairs of a query or form looked at. Lower: a wide form template is refused. Higher: a hostile form costs time before it is refused.
+#: Pairs of a query or form looked at. Lower: a wide form template is refused. Higher: a hostile form costs time before
+#: it is refused.
 _MAX_PAIRS: Final = 1000
 
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
 def verify(headers: Mapping[str, str], raw_body: bytes, query_string: str, secrets: Sequence[Secret]) -> str | None:
-    """The name of the secret that signed this request, or None. Takes the same time whichever it is, and whether one is.
+    """The name of the secret that signed this request, or None. Takes the same time whichever it is, and whether one
+    is.
 
     Header names in any case; `query_string` as it stood in the url, without "?".
     """
@@ -41,7 +44,9 @@ def verify(headers: Mapping[str, str], raw_body: bytes, query_string: str, secre
 
 
 def expected_signature(secret: Secret, raw_body: bytes, query_string: str, content_type: str) -> str | None:
-    """The hex that `verify` would accept, for an operator's self-test when Zoho's does not match. None: the pairs cannot be read."""
+    """The hex that `verify` would accept, for an operator's self-test when Zoho's does not match. None: the pairs
+    cannot be read.
+    """
     signed = string_to_sign(raw_body, query_string, content_type)
     return None if signed is None else _sign(secret.value, signed).decode()
 

@@ -1,9 +1,9 @@
 """Zoho's JSON as it really comes: every scalar read as text, "" for absent, rows read one by one.
 
-Zoho writes `""` for an absent number, list or object, ids as strings here and as bare numbers there, and adds fields at will. So a scalar
-of any kind is read as `Text`, exactly as its digits stood; lists and objects are kept raw until they are needed; unknown fields are
-skipped; and a row that cannot be read spoils nothing but itself. Fields: Zoho Books API v3, the page of each resource, corrected by what
-was seen on the wire.
+Zoho writes `""` for an absent number, list or object, ids as strings here and as bare numbers there, and adds fields at
+will. So a scalar of any kind is read as `Text`, exactly as its digits stood; lists and objects are kept raw until they
+are needed; unknown fields are skipped; and a row that cannot be read spoils nothing but itself. Fields: Zoho Books API
+v3, the page of each resource, corrected by what was seen on the wire.
 """
 
 import re

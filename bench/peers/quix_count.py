@@ -1,7 +1,8 @@
-"""A Quix Streams application that keeps one count per key: `quix_count.py BROKER TOPIC EVENTS FOLDER`. Run by its own Python.
+"""A Quix Streams application that keeps one count per key: `quix_count.py BROKER TOPIC EVENTS FOLDER`. Run by its own
+Python.
 
-It says "SECONDS EVENTS" at the end: from its first event to its last one, and how many it counted. What it commits after that is not in the
-figure.
+It says "SECONDS EVENTS" at the end: from its first event to its last one, and how many it counted. What it commits
+after that is not in the figure.
 """
 
 import logging
@@ -15,7 +16,10 @@ def main() -> None:
     broker, topic, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     logging.disable(logging.INFO)
     app = Application(
-        broker_address=broker, consumer_group=f"quix-{topic}-{time.time_ns()}", auto_offset_reset="earliest", state_dir=folder
+        broker_address=broker,
+        consumer_group=f"quix-{topic}-{time.time_ns()}",
+        auto_offset_reset="earliest",
+        state_dir=folder,
     )
     seen = 0
     times = [0.0, 0.0]

@@ -1,18 +1,18 @@
 """A batch: consecutive events of one partition, decided in order and committed together with the position.
 
 ```
-own = take(store, "core", "events", 3)                 on assignment: a new owner epoch; `own.position` says where to resume
+own = take(store, "core", "events", 3)              on assignment: a new owner epoch; `own.position`: where to resume
 with own.batch(own.position) as batch:
-    batch.prepare(events)                              one look for all ids, one read per kind for the rows they name
+    batch.prepare(events)                           one look for all ids, one read per kind for the rows they name
     for offset, event in …:
         if batch.known(event): continue
         state = batch.state(event.connection)
-        …evolve, decide…                               changes go to memory
-        batch.record(offset, event, decision)          keeps them; `batch.discard()` takes back what came after the last record
-    batch.commit(next_offset)                          compare-and-set, then everything, in one transaction
+        …evolve, decide…                            changes go to memory
+        batch.record(offset, event, decision)       keeps them; `batch.discard()` takes back what came after the last
+    batch.commit(next_offset)                       compare-and-set, then everything, in one transaction
 ```
-Leaving the `with` without a commit drops all of it. Reads need no transaction: only the owner writes these rows, and the compare-and-set
-on (generation, owner epoch, position) proves at the commit that this was so.
+Leaving the `with` without a commit drops all of it. Reads need no transaction: only the owner writes these rows, and
+the compare-and-set on (generation, owner epoch, position) proves at the commit that this was so.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ from projections.store.store import Store
 from projections.store.tables import STATE, event_ids, ledger_entries, ledger_lines, outbox, positions, quarantine
 from projections.work import queue
 
-#: Rows used lately that a partition keeps, in each of two generations. Lower: rows are read and decoded again. Higher: memory, about
-#: 1 KiB a row, per partition.
+#: Rows used lately that a partition keeps, in each of two generations. Lower: rows are read and decoded again. Higher:
+#: memory, about 1 KiB a row, per partition.
 CACHED_ROWS: Final = 10_000
 
 _DIGEST_BYTES: Final = 16
@@ -68,7 +68,9 @@ def processed(store: Store, connection: str, ids: Iterable[str]) -> set[str]:
 
 
 class Facts:
-    """Rows that are only ever added: event ids, journal, outbox, queue. Collected while deciding, written at the commit."""
+    """Rows that are only ever added: event ids, journal, outbox, queue. Collected while deciding, written at the
+    commit.
+    """
 
     def __init__(self) -> None:
         self.ids: list[tuple[bytes, int]] = []
@@ -91,9 +93,9 @@ class Facts:
         encoded: bytes = b"",
         recorded: bool = False,
     ) -> None:
-        """What one event and its decision leave behind. `place` is (partition, offset) of the event; `encoded` the decision as it goes
-        into the log, where the caller has it. A decision that is `recorded` in the log already is not published again, and its commands
-        may have been sent.
+        """What one event and its decision leave behind. `place` is (partition, offset) of the event; `encoded` the
+        decision as it goes into the log, where the caller has it. A decision that is `recorded` in the log already is
+        not published again, and its commands may have been sent.
         """
         partition, offset = place
         self.ids.append((digest, offset))
@@ -153,7 +155,12 @@ class Facts:
     def write(self, store: Store, connection: sa.Connection) -> None:
         """Write all of it, in a write transaction."""
         self.ids.sort()  # neighbours share pages of the tree: a third less work
-        for table, rows in ((event_ids, self.ids), (ledger_entries, self.entries), (ledger_lines, self.lines), (outbox, self.outbox)):
+        for table, rows in (
+            (event_ids, self.ids),
+            (ledger_entries, self.entries),
+            (ledger_lines, self.lines),
+            (outbox, self.outbox),
+        ):
             if rows:
                 store.add(connection, table, rows)
         queue.write(store, connection, self.commands, self.resends, self.endings)
@@ -162,7 +169,9 @@ class Facts:
 
 
 class OwnedPartition:
-    """One partition that this process owns for a stage. `position` is where the next batch must begin. Made by `take`."""
+    """One partition that this process owns for a stage. `position` is where the next batch must begin. Made by
+    `take`.
+    """
 
     def __init__(self, store: Store, stage: str, topic: str, partition: int, *, epoch: int, position: int) -> None:
         self.store = store
@@ -191,7 +200,9 @@ class OwnedPartition:
 
         """
         if first_offset != self.position:
-            raise StoreFenced(f"a batch begins at {first_offset}", self.where, "seek to the stored position and read again")
+            raise StoreFenced(
+                f"a batch begins at {first_offset}", self.where, "seek to the stored position and read again"
+            )
         with self.store.translated():
             connection = self.store.engine.connect()
         batch = Batch(self, connection)
@@ -311,11 +322,20 @@ class Batch:
 
     # --- deciding ---
 
-    def record(self, offset: int, event: Event, decision: Decision | None = None, *, encoded: bytes = b"", recorded: bool = False) -> None:
-        """Keep what this event changed, and what was decided. An empty decision leaves only the event's id. `encoded`: as in `Facts.add`.
+    def record(
+        self,
+        offset: int,
+        event: Event,
+        decision: Decision | None = None,
+        *,
+        encoded: bytes = b"",
+        recorded: bool = False,
+    ) -> None:
+        """Keep what this event changed, and what was decided. An empty decision leaves only the event's id. `encoded`:
+        as in `Facts.add`.
 
-        `recorded`: the decision was read from the log (a store that was restored catches up): it is not published again, and its
-        commands count as unknown.
+        `recorded`: the decision was read from the log (a store that was restored catches up): it is not published
+        again, and its commands count as unknown.
 
         Raises `ValueError` when the event is known already, or the decision is another event's.
         """
@@ -332,8 +352,8 @@ class Batch:
         take_back(self._own.source.undo)
 
     def freeze(self, connection: str, offset: int, event_id: str, reason: str, now: str) -> None:
-        """Set a connection aside at this event, discarding what the event changed: its position stays here while the partition goes on.
-        `reason` without personal data.
+        """Set a connection aside at this event, discarding what the event changed: its position stays here while the
+        partition goes on. `reason` without personal data.
         """
         self.discard()
         self._frozen[connection] = (connection, self._own.partition, offset, event_id, reason, now)
@@ -351,11 +371,12 @@ class Batch:
     # --- commit ---
 
     def commit(self, next_offset: int) -> None:
-        """Write all of it, with the position, in one transaction. `next_offset` may equal the begin (a set-aside connection catches up).
+        """Write all of it, with the position, in one transaction. `next_offset` may equal the begin (a set-aside
+        connection catches up).
 
         Raises:
-            StoreFenced: the position, epoch or generation is not the one held: another owner writes. Nothing was written.
-            StoreUnavailable: nothing was written, or the next commit finds itself fenced.
+            StoreFenced: the position, epoch or generation is not the one held: another owner writes. Nothing was
+            written. StoreUnavailable: nothing was written, or the next commit finds itself fenced.
 
         """
         own = self._own
@@ -385,10 +406,16 @@ class Batch:
 
     def _compare_and_set(self, connection: sa.Connection, next_offset: int) -> None:
         own = self._own
-        sql = self._store.sql("advance", _advance, ("next", "stage", "topic", "partition", "epoch", "generation", "begin"))
-        done = connection.exec_driver_sql(sql, (next_offset, own.stage, own.topic, own.partition, own.epoch, own.generation, own.position))
+        sql = self._store.sql(
+            "advance", _advance, ("next", "stage", "topic", "partition", "epoch", "generation", "begin")
+        )
+        done = connection.exec_driver_sql(
+            sql, (next_offset, own.stage, own.topic, own.partition, own.epoch, own.generation, own.position)
+        )
         if done.rowcount != 1:
-            raise StoreFenced("another owner has taken this partition", own.where, "drop what was read, and take it anew")
+            raise StoreFenced(
+                "another owner has taken this partition", own.where, "drop what was read, and take it anew"
+            )
 
     def _write(self, connection: sa.Connection) -> None:
         write: dict[str, list[tuple[Any, ...]]] = {}
@@ -411,7 +438,9 @@ class Batch:
         if self._frozen:
             self._store.put(connection, quarantine, list(self._frozen.values()))
         if self._released:
-            connection.exec_driver_sql(self._store.sql("release", _release), [(name,) for name in sorted(self._released)])
+            connection.exec_driver_sql(
+                self._store.sql("release", _release), [(name,) for name in sorted(self._released)]
+            )
             queue.ring_executors(self._store, connection)
 
     def drop(self) -> None:
@@ -434,11 +463,15 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
         store.require_generation(connection)
         # One statement: of two that take a partition nobody had before, one is first.
         place = (stage, topic, partition, start, store.generation, 1)
-        connection.exec_driver_sql(store.sql("take", partial(_take, store), [column.name for column in positions.columns]), place)
+        connection.exec_driver_sql(
+            store.sql("take", partial(_take, store), [column.name for column in positions.columns]), place
+        )
         here = sa.and_(positions.c.stage == stage, positions.c.topic == topic, positions.c.partition == partition)
         row = connection.execute(sa.select(positions.c.owner_epoch, positions.c.next_offset).where(here)).one()
         own = OwnedPartition(store, stage, topic, partition, epoch=int(row.owner_epoch), position=int(row.next_offset))
-        frozen = sa.select(quarantine.c.connection, quarantine.c.since_offset).where(quarantine.c.partition == partition)
+        frozen = sa.select(quarantine.c.connection, quarantine.c.since_offset).where(
+            quarantine.c.partition == partition
+        )
         own.frozen.update((name, int(since)) for name, since in connection.execute(frozen))
         return own
 
@@ -446,7 +479,9 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
 def _take(store: Store) -> sa.ClauseElement:
     insert = store.insert_of(positions)
     raised = {"owner_epoch": positions.c.owner_epoch + sa.literal_column("1"), "generation": insert.excluded.generation}
-    made: sa.ClauseElement = insert.on_conflict_do_update(index_elements=list(positions.primary_key.columns), set_=raised)
+    made: sa.ClauseElement = insert.on_conflict_do_update(
+        index_elements=list(positions.primary_key.columns), set_=raised
+    )
     return made
 
 

@@ -1,7 +1,8 @@
 """The state over rows: the mappings the core works on, loaded lazily and written back as a whole.
 
-A row is looked for among the changes of the batch, then in the cache, then in the database. The cache outlives a batch for as long as
-this process owns the partition, since nobody else writes these rows then; a lost compare-and-set clears it.
+A row is looked for among the changes of the batch, then in the cache, then in the database. The cache outlives a batch
+for as long as this process owns the partition, since nobody else writes these rows then; a lost compare-and-set clears
+it.
 """
 
 import contextlib
@@ -20,11 +21,12 @@ from projections.store.tables import STATE
 
 _UNREAD: Final[Any] = object()
 
-#: Kinds that are asked for with nearly every event and seldom there: all their keys are read once, so that the database is not asked for
-#: what it does not have. On a server each such question is a round trip.
+#: Kinds that are asked for with nearly every event and seldom there: all their keys are read once, so that the database
+#: is not asked for what it does not have. On a server each such question is a round trip.
 _SPARSE: Final = {"discrepancies"}
 
-#: Keys of a sparse kind that are kept for a connection. Lower: a connection with some trouble is slow. Higher: memory, and one long read.
+#: Keys of a sparse kind that are kept for a connection. Lower: a connection with some trouble is slow. Higher: memory,
+#: and one long read.
 KEPT_KEYS: Final = 1_000
 _Default = TypeVar("_Default")
 
@@ -93,7 +95,11 @@ class RowSource:
         table = STATE[kind]
         sql = self._store.sql(
             f"all {kind}",
-            lambda: sa.select(*list(table.columns)[1:]).where(table.c.connection == sa.bindparam("connection")).order_by(table.c.id),
+            lambda: (
+                sa.select(*list(table.columns)[1:])
+                .where(table.c.connection == sa.bindparam("connection"))
+                .order_by(table.c.id)
+            ),
         )
         return {values[0]: self._row(kind, values) for values in self.run(sql, [connection])}
 
@@ -120,15 +126,19 @@ class RowSource:
         try:
             return CODECS[kind].from_values(values)
         except (msgspec.MsgspecError, TypeError):
-            raise StoreCorrupt(f"a row of {kind} cannot be decoded", self._store.where, "rebuild the store from the log") from None
+            raise StoreCorrupt(
+                f"a row of {kind} cannot be decoded", self._store.where, "rebuild the store from the log"
+            ) from None
 
 
 class RowMapping(MutableMapping[str, Any]):
-    """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for each event.
+    """The rows of one kind of one connection, as the core sees them. Iterating reads all of them: for reports, not for
+    each event.
 
-    `_recent`: rows as they are now, read or written lately (None: there is none); `_old`: the generation before, as the database has
-    them; `changed`: of each key that was written in this batch, the row that the database has (unread: nobody has looked); `_keys`: of a
-    sparse kind, every key that has a row (and some that had), unread, or None when they are too many.
+    `_recent`: rows as they are now, read or written lately (None: there is none); `_old`: the generation before, as the
+    database has them; `changed`: of each key that was written in this batch, the row that the database has (unread:
+    nobody has looked); `_keys`: of a sparse kind, every key that has a row (and some that had), unread, or None when
+    they are too many.
     """
 
     __slots__ = ("_connection", "_keys", "_kind", "_old", "_recent", "_source", "changed")
@@ -260,7 +270,8 @@ class RowMapping(MutableMapping[str, Any]):
         return bool(self._old)
 
 
-#: How to take one change back: which mapping and key, what stood there before, and whether it was the first change of the key.
+#: How to take one change back: which mapping and key, what stood there before, and whether it was the first change of
+#: the key.
 Undo = tuple[RowMapping, str, Any, bool]
 
 

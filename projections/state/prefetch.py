@@ -1,10 +1,11 @@
 """Which rows an event names: what a batch reads at once before the rules ask for it.
 
-A hint only: a row that is not named here is read when it is asked for, one by one. So rows that the rules look for in vain are named as
-well (is there a booking of this payment yet?): on a server each such question is a round trip, and every second event would ask one.
+A hint only: a row that is not named here is read when it is asked for, one by one. So rows that the rules look for in
+vain are named as well (is there a booking of this payment yet?): on a server each such question is a round trip, and
+every second event would ask one.
 
-`rows_named` are those that the event itself names; `rows_behind` those that the rows read so far lead to, the mandate of an invoice's
-contact, say. They are asked for in rounds, as long as a round finds more (`ROUNDS`).
+`rows_named` are those that the event itself names; `rows_behind` those that the rows read so far lead to, the mandate
+of an invoice's contact, say. They are asked for in rounds, as long as a round finds more (`ROUNDS`).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,8 +19,8 @@ Named = Iterator[tuple[str, str]]
 #: What a row is, where it has been read; None where it has not, or is not there.
 Peek = Callable[[str, str], Any]
 
-#: Rounds of reading what was read leads to: invoice, contact, the list of its payer's mandates, the mandate and who waits for it. Lower:
-#: the last of them are read one by one. Higher: nothing.
+#: Rounds of reading what was read leads to: invoice, contact, the list of its payer's mandates, the mandate and who
+#: waits for it. Lower: the last of them are read one by one. Higher: nothing.
 ROUNDS: Final = 3
 
 _LINKS: Final = {

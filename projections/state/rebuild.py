@@ -1,7 +1,7 @@
 """A rebuild: all projections anew from the log, in memory, then written as a whole; and the comparison of two stores.
 
 ```
-with Rebuild(store, "core", "events", now) as rebuild:          the tables are emptied; whoever used the store is fenced off
+with Rebuild(store, "core", "events", now) as rebuild:   the tables are emptied; whoever used the store is fenced off
     rebuild.prepare(events)                                     per chunk of the log
     for partition, offset, event, decision in …:
         if rebuild.known(event) or rebuild.frozen(event.connection, offset): continue
@@ -108,7 +108,9 @@ class Rebuild:
         return self._digests[event.connection, event.id] in self._processed
 
     def frozen(self, connection: str, offset: int) -> bool:
-        """Whether a connection is set aside at or before this offset: its event is left for later, as before the rebuild."""
+        """Whether a connection is set aside at or before this offset: its event is left for later, as before the
+        rebuild.
+        """
         since = self._frozen.get(connection)
         return since is not None and offset >= since
 
@@ -120,7 +122,9 @@ class Rebuild:
             state = self._states[connection] = State(connection, mappings)
         return state
 
-    def record(self, partition: int, offset: int, event: Event, decision: Decision | None, *, recorded: bool = True) -> None:
+    def record(
+        self, partition: int, offset: int, event: Event, decision: Decision | None, *, recorded: bool = True
+    ) -> None:
         """Keep what this event changed, and the decision that the log has for it (None: it decided nothing).
 
         `recorded` False: the log ends before this decision; it was made just now, and is published like any other.
@@ -140,7 +144,9 @@ class Rebuild:
         self._undo.clear()
 
     def freeze(self, connection: str, partition: int, offset: int, event_id: str, reason: str) -> None:
-        """Set a connection aside at this event, which made a rule raise: it is left for later. `reason` without personal data."""
+        """Set a connection aside at this event, which made a rule raise: it is left for later. `reason` without
+        personal data.
+        """
         self.discard()
         self._frozen[connection] = offset
         self._set_aside.append((connection, partition, offset, event_id, reason, self._now))
@@ -153,8 +159,8 @@ class Rebuild:
         self._processed.clear()
 
     def finish(self, next_offsets: Mapping[int, int], published: Mapping[int, int]) -> None:
-        """Write all state, the positions to go on from, and how far decisions are published (by partition). Executors stay off until
-        both APIs were polled to their heads.
+        """Write all state, the positions to go on from, and how far decisions are published (by partition). Executors
+        stay off until both APIs were polled to their heads.
 
         Raises:
             StoreFenced: another rebuild was begun meanwhile.
@@ -220,7 +226,9 @@ def _rows(reader: sa.Connection, table: sa.Table) -> Generator[dict[str, Any], N
             yield dict(row)
 
 
-def _differences(table: sa.Table, keys: list[str], left: Iterator[dict[str, Any]], right: Iterator[dict[str, Any]]) -> Iterator[Difference]:
+def _differences(
+    table: sa.Table, keys: list[str], left: Iterator[dict[str, Any]], right: Iterator[dict[str, Any]]
+) -> Iterator[Difference]:
     """Walk both in the order of their keys."""
 
     def key_of(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,8 +1,10 @@
-"""A setback: the log holds decisions that the store does not know of. The store is an older copy than the one that made them.
+"""A setback: the log holds decisions that the store does not know of. The store is an older copy than the one that made
+them.
 
-Decisions reach the log only after the store has committed them, so this cannot happen otherwise: a database was failed over to a standby
-that lagged, or an older copy was put back. Nothing tells what else it has forgotten (an intent to call, an answer), so nothing is sent
-before both APIs were polled to their heads, and whatever may have been sent counts as unknown.
+Decisions reach the log only after the store has committed them, so this cannot happen otherwise: a database was failed
+over to a standby that lagged, or an older copy was put back. Nothing tells what else it has forgotten (an intent to
+call, an answer), so nothing is sent before both APIs were polled to their heads, and whatever may have been sent counts
+as unknown.
 """
 
 from collections.abc import Iterable
@@ -16,13 +18,16 @@ from projections.store.store import Store, position_name
 from projections.store.tables import STATE, catch_ups, positions
 
 
-def went_back(owned: OwnedPartition, last: int, connections: Iterable[str], now: str, others: Iterable[OwnedPartition] = ()) -> bool:
-    """The log holds decisions of `connections` up to the event offset `last`. Where that is at `owned.position` or beyond, see that
-    everything which the store may have forgotten is looked up before anything is sent: once per setback, whoever finds it, and in however
-    many partitions.
+def went_back(
+    owned: OwnedPartition, last: int, connections: Iterable[str], now: str, others: Iterable[OwnedPartition] = ()
+) -> bool:
+    """The log holds decisions of `connections` up to the event offset `last`. Where that is at `owned.position` or
+    beyond, see that everything which the store may have forgotten is looked up before anything is sent: once per
+    setback, whoever finds it, and in however many partitions.
 
-    It begins a new generation, which fences off every process that still acts upon the lost copy. This process goes on: `owned`, and those
-    of `others` that are still its own at the same position, are carried over into it. Call it after `take`, before the first batch.
+    It begins a new generation, which fences off every process that still acts upon the lost copy. This process goes on:
+    `owned`, and those of `others` that are still its own at the same position, are carried over into it. Call it after
+    `take`, before the first batch.
 
     Returns whether the setback was news. One transaction; safe to repeat.
 
@@ -38,7 +43,9 @@ def went_back(owned: OwnedPartition, last: int, connections: Iterable[str], now:
         migrate.lock(connection)
         store.require_generation(connection, alone=True)
         if not _is_ours(connection, owned):
-            raise StoreFenced("another owner has taken this partition", owned.where, "drop what was read, and take it anew")
+            raise StoreFenced(
+                "another owner has taken this partition", owned.where, "drop what was read, and take it anew"
+            )
         seen = f"seen {name}"
         if last <= int(store.get_meta(seen, connection) or -1):
             return False

@@ -18,34 +18,41 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from projections.store.errors import StoreCorrupt, StoreError, StoreFenced, StoreUnavailable
 
-#: How long a write waits for another writer, milliseconds. Lower: a backup or a report under way makes writes fail. Higher: a stuck
-#: process is noticed later.
+#: How long a write waits for another writer, milliseconds. Lower: a backup or a report under way makes writes fail.
+#: Higher: a stuck process is noticed later.
 BUSY_TIMEOUT_MS: Final = 10_000
-#: SQLite's page cache per connection, KiB. Lower: with a million event ids each batch reads pages from disk again. Higher: memory.
+#: SQLite's page cache per connection, KiB. Lower: with a million event ids each batch reads pages from disk again.
+#: Higher: memory.
 _CACHE_KIB: Final = 65_536
-#: Pages of WAL before SQLite copies them back. Lower: the same hot pages are copied (and synced) more often. Higher: a longer WAL to
-#: read after a crash, and more disk.
+#: Pages of WAL before SQLite copies them back. Lower: the same hot pages are copied (and synced) more often. Higher: a
+#: longer WAL to read after a crash, and more disk.
 _CHECKPOINT_PAGES: Final = 16_000
-#: The WAL is cut to this after a checkpoint, bytes. Lower: it is grown again all the time. Higher: disk held for nothing.
+#: The WAL is cut to this after a checkpoint, bytes. Lower: it is grown again all the time. Higher: disk held for
+#: nothing.
 _WAL_BYTES: Final = 64 * 1024 * 1024
-#: Connections kept. Lower: pages of the web wait for each other. Higher: PostgreSQL's `max_connections` is used up by many roles.
+#: Connections kept. Lower: pages of the web wait for each other. Higher: PostgreSQL's `max_connections` is used up by
+#: many roles.
 _POOL: Final = 5
 
-#: Seconds that a connection to PostgreSQL may take. Lower: a busy server is taken for one that is down. Higher: a command hangs.
+#: Seconds that a connection to PostgreSQL may take. Lower: a busy server is taken for one that is down. Higher: a
+#: command hangs.
 CONNECT_S: Final = 10
-#: How long a transaction may lie idle before PostgreSQL ends it, milliseconds. Lower: a report whose reader pauses is cut off. Higher: a
-#: process that was stopped in the middle of a write keeps its successor from taking over for that long.
+#: How long a transaction may lie idle before PostgreSQL ends it, milliseconds. Lower: a report whose reader pauses is
+#: cut off. Higher: a process that was stopped in the middle of a write keeps its successor from taking over for that
+#: long.
 _IDLE_MS: Final = 20_000
-#: How long the kernel waits for an answer of a server that vanished, milliseconds. Lower: a short cut of the network ends connections.
-#: Higher: a process hangs that much longer on a host that is gone.
+#: How long the kernel waits for an answer of a server that vanished, milliseconds. Lower: a short cut of the network
+#: ends connections. Higher: a process hangs that much longer on a host that is gone.
 _VANISHED_MS: Final = 20_000
 
-#: Low byte of SQLite's error codes for "not just now": BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PERM.
+#: Low byte of SQLite's error codes for "not just now": BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN,
+#: PERM.
 _SQLITE_UNAVAILABLE: Final = {3, 5, 6, 7, 8, 9, 10, 13, 14}
 #: CORRUPT, CONSTRAINT, NOTADB: what is there cannot be what this program wrote.
 _SQLITE_CORRUPT: Final = {11, 19, 26}
-#: PostgreSQL's classes of SQLSTATE for "not just now": connection, transaction rolled back, resources, object in use, operator, system;
-#: and two single states: the server ended an idle transaction, the server takes no writes (a standby).
+#: PostgreSQL's classes of SQLSTATE for "not just now": connection, transaction rolled back, resources, object in use,
+#: operator, system; and two single states: the server ended an idle transaction, the server takes no writes (a
+#: standby).
 _PG_UNAVAILABLE: Final = {"08", "40", "53", "55", "57", "58", "25P03", "25006"}
 #: Integrity violation, internal error.
 _PG_CORRUPT: Final = {"23", "XX"}
@@ -55,11 +62,19 @@ _LOST: Final = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
 
 #: What a server says before there is a connection, and so before there is an SQLSTATE → what to tell, and what to do.
 _REFUSALS: Final = (
-    ("password authentication failed", "the server refused the user or the password", "check the user and password in the setting store"),
+    (
+        "password authentication failed",
+        "the server refused the user or the password",
+        "check the user and password in the setting store",
+    ),
     ("no password supplied", "the server wants a password", "add it to the address in the setting store"),
     ("no pg_hba.conf entry", "the server admits no connection of this user from here", "add a line to its pg_hba.conf"),
     ('role "', "the server does not know the user", "create it, or correct the setting store"),
-    ('database "', "the server has no database of this name", "create it (CREATE DATABASE …), or correct the setting store"),
+    (
+        'database "',
+        "the server has no database of this name",
+        "create it (CREATE DATABASE …), or correct the setting store",
+    ),
 )
 #: The same, for what may pass by itself.
 _PASSING: Final = (
@@ -68,13 +83,25 @@ _PASSING: Final = (
     ("starting up", "the server is starting", "try again in a moment"),
     ("shutting down", "the server is shutting down", "start it again"),
     ("too many clients", "the server has no connection left", "raise its max_connections, or run fewer processes"),
-    ("remaining connection slots", "the server has no connection left", "raise its max_connections, or run fewer processes"),
-    ("not writable", "no server at this address takes writes", "wait for the failover to end, or correct the setting store"),
-    ("read-only", "no server at this address takes writes", "wait for the failover to end, or correct the setting store"),
+    (
+        "remaining connection slots",
+        "the server has no connection left",
+        "raise its max_connections, or run fewer processes",
+    ),
+    (
+        "not writable",
+        "no server at this address takes writes",
+        "wait for the failover to end, or correct the setting store",
+    ),
+    (
+        "read-only",
+        "no server at this address takes writes",
+        "wait for the failover to end, or correct the setting store",
+    ),
 )
 
-#: Which copy of the data this is: the cluster, its timeline (a standby that takes over begins a new one), the database in it. Parts that a
-#: managed server does not tell are left out.
+#: Which copy of the data this is: the cluster, its timeline (a standby that takes over begins a new one), the database
+#: in it. Parts that a managed server does not tell are left out.
 _COPY: Final = (
     "SELECT system_identifier::text FROM pg_control_system()",
     "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
@@ -87,8 +114,8 @@ _NOT_TOLD: Final = {"42501", "0A000", "42883"}
 class Copy:
     """Which copy of the data the connections of this process are with; "" before the first, and always for SQLite.
 
-    A failover breaks every connection, so each new one is asked. One that leads to another copy is refused: what this process knows (that
-    it owns a partition, that a call was noted) may not be true there.
+    A failover breaks every connection, so each new one is asked. One that leads to another copy is refused: what this
+    process knows (that it owns a partition, that a call was noted) may not be true there.
     """
 
     def __init__(self, where: str) -> None:
@@ -98,7 +125,9 @@ class Copy:
     def met(self, name: str) -> None:
         """A new connection is with this copy. Raises `StoreFenced` when the ones before were with another."""
         if self.name and name != self.name:
-            raise StoreFenced("the server has failed over, or the database was replaced", self._where, "restart this process")
+            raise StoreFenced(
+                "the server has failed over, or the database was replaced", self._where, "restart this process"
+            )
         self.name = name
 
 
@@ -144,8 +173,12 @@ def postgresql_arguments() -> dict[str, Any]:
 def _postgresql(parsed: sa.URL) -> Database:
     shown = {name: value for name, value in parsed.query.items() if name in ("host", "port")}
     where = parsed.set(query=shown).render_as_string(hide_password=True)
-    # Every hot statement has an index; a plan that was made while a table was small, and is kept, must not walk over it for ever.
-    options = f"-c lock_timeout={BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout={_IDLE_MS} -c enable_seqscan=off -c jit=off"
+    # Every hot statement has an index; a plan that was made while a table was small, and is kept, must not walk over it
+    # for ever.
+    options = (
+        f"-c lock_timeout={BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout={_IDLE_MS} -c enable_seqscan=off -c"
+        " jit=off"
+    )
     engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         paramstyle="format",
@@ -164,7 +197,9 @@ def _postgresql(parsed: sa.URL) -> Database:
     def _connect(connection: Any, _record: Any) -> None:
         connection.autocommit = True
         # A server that answers before a commit is on its disk would forget what we acted upon.
-        connection.execute("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
         copy.met(_copy(connection))
         connection.autocommit = False
 
@@ -200,7 +235,12 @@ def _sqlite(path: Path) -> sa.Engine:
         hide_parameters=True,
         pool_size=_POOL,
         pool_use_lifo=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None, "cached_statements": 512},
+        connect_args={
+            "check_same_thread": False,
+            "timeout": BUSY_TIMEOUT_MS / 1000,
+            "isolation_level": None,
+            "cached_statements": 512,
+        },
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -234,7 +274,10 @@ def error_of(error: Exception, where: str) -> StoreError:
     if isinstance(error, PoolTimeoutError):
         return StoreUnavailable("no database connection became free", where, "try again")
     if isinstance(cause, sqlite3.Error):
-        name, code = getattr(cause, "sqlite_errorname", type(cause).__name__), getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        name, code = (
+            getattr(cause, "sqlite_errorname", type(cause).__name__),
+            getattr(cause, "sqlite_errorcode", 0) & 0xFF,
+        )
         unavailable, corrupt = code in _SQLITE_UNAVAILABLE, code in _SQLITE_CORRUPT
     else:
         state = getattr(cause, "sqlstate", None)
@@ -244,10 +287,16 @@ def error_of(error: Exception, where: str) -> StoreError:
         unavailable = (state or "")[:2] in _PG_UNAVAILABLE or state in _PG_UNAVAILABLE
         corrupt = (state or "")[:2] in _PG_CORRUPT
     if unavailable:
-        return StoreUnavailable(f"the database answered {name}", where, "check disk space, permissions and the server; then try again")
+        return StoreUnavailable(
+            f"the database answered {name}", where, "check disk space, permissions and the server; then try again"
+        )
     if corrupt:
-        return StoreCorrupt(f"the database answered {name}", where, "stop, keep the file, and rebuild the store from the log")
-    return StoreError(f"the database answered {name}", where, "this is a defect or a foreign schema; rebuild the store from the log")
+        return StoreCorrupt(
+            f"the database answered {name}", where, "stop, keep the file, and rebuild the store from the log"
+        )
+    return StoreError(
+        f"the database answered {name}", where, "this is a defect or a foreign schema; rebuild the store from the log"
+    )
 
 
 def _no_connection(said: str, name: str, where: str) -> StoreError:
@@ -258,4 +307,6 @@ def _no_connection(said: str, name: str, where: str) -> StoreError:
     for fragment, what, remedy in _PASSING:
         if fragment in said:
             return StoreUnavailable(what, where, remedy)
-    return StoreUnavailable(f"the connection failed or was lost ({name})", where, "check the server and the network; then try again")
+    return StoreUnavailable(
+        f"the connection failed or was lost ({name})", where, "check the server and the network; then try again"
+    )

@@ -41,11 +41,15 @@ class StoreFenced(StoreError):  # noqa: N818 - named by the condition
 
 
 class LeaseLost(StoreFenced):
-    """A lease lapsed or is another's. Nothing was written, and nothing may be called under it; whoever had it stands by until it lapses."""
+    """A lease lapsed or is another's. Nothing was written, and nothing may be called under it; whoever had it stands by
+    until it lapses.
+    """
 
 
 class StoreOutdated(StoreError):  # noqa: N818 - named by the condition
-    """The schema on a server is older than this program. Processes of the older version may be at work: it is not upgraded unasked."""
+    """The schema on a server is older than this program. Processes of the older version may be at work: it is not
+    upgraded unasked.
+    """
 
 
 class StoreVersion(StoreError):  # noqa: N818 - named by the condition

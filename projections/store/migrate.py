@@ -1,8 +1,9 @@
-"""The schema's versions: an empty database and an older SQLite file are brought up to date when a store is opened; an older schema on a
-server is refused until `zoho-gocardless store upgrade`, a newer one always.
+"""The schema's versions: an empty database and an older SQLite file are brought up to date when a store is opened; an
+older schema on a server is refused until `zoho-gocardless store upgrade`, a newer one always.
 
-A new version: change `tables`, run `python -m projections.store.migrate "what changes"`, read and format what it wrote, set `HEAD`. While
-the newest version is not released, `python -m projections.store.migrate --rewrite "The first schema"` writes that one anew instead.
+A new version: change `tables`, run `python -m projections.store.migrate "what changes"`, read and format what it wrote,
+set `HEAD`. While the newest version is not released, `python -m projections.store.migrate --rewrite "The first schema"`
+writes that one anew instead.
 """
 
 import sys
@@ -34,8 +35,9 @@ _ADVISORY_LOCK: Final = 7_060_271
 
 
 def open_at_head(engine: sa.Engine, where: str) -> None:
-    """See that a database is at `HEAD`: an empty one gets all of it, an older SQLite file is brought up to date. Costs one query when there
-    is nothing to do. A server may be shared with processes of the older version, so there an upgrade is a person's decision.
+    """See that a database is at `HEAD`: an empty one gets all of it, an older SQLite file is brought up to date. Costs
+    one query when there is nothing to do. A server may be shared with processes of the older version, so there an
+    upgrade is a person's decision.
 
     Raises:
         StoreOutdated: an older schema on a server.
@@ -56,7 +58,8 @@ def open_at_head(engine: sa.Engine, where: str) -> None:
 
 
 def upgrade(connection: sa.Connection, where: str) -> str:
-    """Bring a database to `HEAD` within a write transaction, under the lock. Returns the version it had, `EMPTY` for none.
+    """Bring a database to `HEAD` within a write transaction, under the lock. Returns the version it had, `EMPTY` for
+    none.
 
     Raises:
         StoreVersion: newer than this program, or it holds tables of something else.
@@ -69,13 +72,17 @@ def upgrade(connection: sa.Connection, where: str) -> str:
 
 
 def lock(connection: sa.Connection) -> None:
-    """One process at a time until the transaction ends: for what is done once for a whole store. SQLite has one writer anyway."""
+    """One process at a time until the transaction ends: for what is done once for a whole store. SQLite has one writer
+    anyway.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 def version(connection: sa.Connection, where: str) -> str:
-    """The version of the schema, `EMPTY` when there is none. Raises `StoreVersion` when it holds tables of something else."""
+    """The version of the schema, `EMPTY` when there is none. Raises `StoreVersion` when it holds tables of something
+    else.
+    """
     tables = set(sa.inspect(connection).get_table_names())
     if "alembic_version" in tables:
         return str(connection.execute(sa.select(_VERSION.c.version_num)).scalar() or EMPTY)
@@ -93,7 +100,9 @@ def _run(connection: sa.Connection, where: str) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError:
-        raise StoreVersion("the store was made by a newer version of this program", where, "upgrade the program") from None
+        raise StoreVersion(
+            "the store was made by a newer version of this program", where, "upgrade the program"
+        ) from None
     if connection.dialect.supports_comments:
         _comment(connection)
 
@@ -129,8 +138,8 @@ def config_for_migrations() -> "Config":
 
 
 def revise(message: str, *, rewrite: bool) -> None:
-    """Write the next version: what `tables` has and the versions so far do not. With `rewrite`, write the newest one anew, which is
-    right only until it is released.
+    """Write the next version: what `tables` has and the versions so far do not. With `rewrite`, write the newest one
+    anew, which is right only until it is released.
     """
     from alembic import command  # noqa: PLC0415 - as above
 

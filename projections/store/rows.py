@@ -1,4 +1,6 @@
-"""A row of state ↔ the values of its table: the one place that knows which field is a native column and which is JSON text."""
+"""A row of state ↔ the values of its table: the one place that knows which field is a native column and which is JSON
+text.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_origin, get_type_hints

@@ -8,7 +8,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from projections.store.store import Store
 
-#: How many keys one SELECT asks for. SQLite's last one is filled up by repeating a key, so that few statements are compiled.
+#: How many keys one SELECT asks for. SQLite's last one is filled up by repeating a key, so that few statements are
+#: compiled.
 _SIZES: Final = (1, 16, 128, 512)
 
 
@@ -31,7 +32,8 @@ def among(store: Store, column: sa.Column[Any], size: int) -> sa.ColumnElement[b
     if size == 1:
         return column == sa.bindparam("key")
     if store.dialect == "postgresql":
-        # One array, not many parameters: a plan made while the table is small would compare each of its rows with each key for ever.
+        # One array, not many parameters: a plan made while the table is small would compare each of its rows with each
+        # key for ever.
         return column == sa.any_(sa.bindparam("keys", type_=ARRAY(column.type)))
     keys: list[sa.BindParameter[Any]] = [sa.bindparam(f"k{number}") for number in range(size)]
     return column.in_(keys)

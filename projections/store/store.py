@@ -1,4 +1,5 @@
-"""The store: one database, opened, checked and brought up to date; one write transaction at a time; every failure named.
+"""The store: one database, opened, checked and brought up to date; one write transaction at a time; every failure
+named.
 
 SQLite beside the embedded log, PostgreSQL with Kafka; the same code over both. Nothing here knows what is stored.
 """
@@ -18,11 +19,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from projections.store import migrate
 from projections.store.databases import BUSY_TIMEOUT_MS, Database, engine_of, error_of
-from projections.store.errors import StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreMoved, StoreUnavailable, StoreVersion
+from projections.store.errors import (
+    StoreError,
+    StoreFenced,
+    StoreForeignLog,
+    StoreIsBackup,
+    StoreMoved,
+    StoreUnavailable,
+    StoreVersion,
+)
 from projections.store.tables import STATE, catch_ups, command_queue, meta, positions
 from projections.store.wakeups import CHANNEL
 
-#: Rows that one statement carries to PostgreSQL. Lower: more round trips. Higher: memory for their values, at both ends.
+#: Rows that one statement carries to PostgreSQL. Lower: more round trips. Higher: memory for their values, at both
+#: ends.
 _ROWS: Final = 10_000
 #: Pages copied per step of a backup. Lower: a backup takes longer. Higher: writers wait longer behind one step.
 _BACKUP_PAGES: Final = 1_000
@@ -36,7 +46,9 @@ class Store:
         self.where = database.where
         self.generation = ""
         self.replaced = False
-        """Whether this opening found another copy of the data than the last one: a failover, or a database that was put back."""
+        """Whether this opening found another copy of the data than the last one: a failover, or a database that was put
+        back.
+        """
         self._copy = database.copy
         self._lock = threading.Lock()
         self._writer = 0
@@ -63,16 +75,19 @@ class Store:
 
     @contextlib.contextmanager
     def write(self, connection: sa.Connection | None = None) -> Iterator[sa.Connection]:
-        """One write transaction, on a connection of its own or on the one given: committed at the end, rolled back by any error.
+        """One write transaction, on a connection of its own or on the one given: committed at the end, rolled back by
+        any error.
 
         Raises:
-            StoreUnavailable: not just now; after an error in the commit itself the caller cannot know, and a compare-and-set must tell.
-            StoreCorrupt: a constraint was broken.
-            RuntimeError: this thread is inside a write already.
+            StoreUnavailable: not just now; after an error in the commit itself the caller cannot know, and a
+            compare-and-set must tell. StoreCorrupt: a constraint was broken. RuntimeError: this thread is inside a
+            write already.
 
         """
         if self._writer == threading.get_ident():
-            raise RuntimeError("a write transaction inside a write transaction of the same thread would wait for itself")
+            raise RuntimeError(
+                "a write transaction inside a write transaction of the same thread would wait for itself"
+            )
         if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise StoreUnavailable("another thread has been writing for too long", self.where, "try again")
         self._writer = threading.get_ident()
@@ -90,8 +105,8 @@ class Store:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One read-only transaction over one consistent snapshot; it never waits for a writer. Keep it short: a long one holds back
-        the WAL (SQLite) or vacuum (PostgreSQL).
+        """One read-only transaction over one consistent snapshot; it never waits for a writer. Keep it short: a long
+        one holds back the WAL (SQLite) or vacuum (PostgreSQL).
         """
         options: dict[str, Any] = {"reads": True}
         if self.dialect == "postgresql":
@@ -110,14 +125,17 @@ class Store:
     # --- statements compiled once ---
 
     def sql(self, name: str, build: Callable[[], Any], order: Sequence[str] | None = None) -> str:
-        """The text of a statement for this engine, compiled once per name, for execution with tuples in `order` (parameter names).
+        """The text of a statement for this engine, compiled once per name, for execution with tuples in `order`
+        (parameter names).
 
         Raises `AssertionError` when the statement wants its parameters in another order: a defect in `build`.
         """
         text = self._compiled.get(name)
         if text is None:
             compiled: Any = build().compile(dialect=self.engine.dialect)
-            assert order is None or list(compiled.positiontup or ()) == list(order), f"{name}: parameters in another order"
+            assert order is None or list(compiled.positiontup or ()) == list(order), (
+                f"{name}: parameters in another order"
+            )
             text = self._compiled[name] = str(compiled)
         return text
 
@@ -129,7 +147,11 @@ class Store:
             insert = self.insert_of(table)
             keys = [column.name for column in table.primary_key.columns]
             changed = {name: insert.excluded[name] for name in names if name not in keys}
-            return insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+            return (
+                insert.on_conflict_do_update(index_elements=keys, set_=changed)
+                if changed
+                else insert.on_conflict_do_nothing()
+            )
 
         return self.sql(f"upsert {table.name}", build, names)
 
@@ -142,7 +164,9 @@ class Store:
 
     def insert(self, table: sa.Table) -> str:
         """A plain `INSERT`, for tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
-        return self.sql(f"insert {table.name}", lambda: self.insert_of(table), [column.name for column in table.columns])
+        return self.sql(
+            f"insert {table.name}", lambda: self.insert_of(table), [column.name for column in table.columns]
+        )
 
     def add(self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
@@ -153,7 +177,11 @@ class Store:
         self._many(connection, table, rows, self.upsert)
 
     def _many(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]], statement: Callable[[sa.Table], str]
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Sequence[tuple[Any, ...]],
+        statement: Callable[[sa.Table], str],
     ) -> None:
         if self.dialect == "sqlite" or len(rows) == 1:
             connection.exec_driver_sql(statement(table), list(rows))
@@ -167,7 +195,9 @@ class Store:
             connection.exec_driver_sql(sql, tuple(list(column) for column in columns))
 
     def _of_arrays(self, table: sa.Table, statement: str) -> str:
-        """The same insert with one array per column: PostgreSQL takes a thousand rows so in a quarter of the time of a thousand inserts."""
+        """The same insert with one array per column: PostgreSQL takes a thousand rows so in a quarter of the time of a
+        thousand inserts.
+        """
         into, _, rest = statement.partition(" VALUES ")
         types = [str(column.type.compile(self.engine.dialect)).split()[0] for column in table.columns]
         conflict = rest[rest.index(" ON CONFLICT") :] if " ON CONFLICT" in rest else ""
@@ -175,8 +205,8 @@ class Store:
         return f"{into} SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - of our own tables' names and types
 
     def ring(self, connection: sa.Connection, name: str) -> None:
-        """Wake the loops of this name (of `bell.NAMES`) in every process, when this transaction is committed. Nothing on SQLite, where
-        there is one process.
+        """Wake the loops of this name (of `bell.NAMES`) in every process, when this transaction is committed. Nothing
+        on SQLite, where there is one process.
         """
         if self.dialect == "postgresql":
             connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, name))
@@ -199,7 +229,9 @@ class Store:
         """Fence every present owner off: whoever wrote under the old generation loses its next compare-and-set."""
         self.generation = secrets.token_hex(8)
         self.set_meta(connection, "generation", self.generation)
-        connection.execute(sa.update(positions).values(generation=self.generation, owner_epoch=positions.c.owner_epoch + 1))
+        connection.execute(
+            sa.update(positions).values(generation=self.generation, owner_epoch=positions.c.owner_epoch + 1)
+        )
         return self.generation
 
     def bind_log(self, incarnation: str) -> None:
@@ -213,13 +245,15 @@ class Store:
             migrate.lock(connection)
             held = self.get_meta("log_incarnation", connection)
             if held not in ("", incarnation):
-                raise StoreForeignLog("the positions belong to another log", self.where, "rebuild the store from this log")
+                raise StoreForeignLog(
+                    "the positions belong to another log", self.where, "rebuild the store from this log"
+                )
             if not held:
                 self.set_meta(connection, "log_incarnation", incarnation)
 
     def require_generation(self, connection: sa.Connection, *, alone: bool = False) -> None:
-        """Refuse to go on when another process has begun a new generation; until this transaction ends, none can. `alone`: until then
-        nobody else requires it either, which whoever means to begin a new one must ask for.
+        """Refuse to go on when another process has begun a new generation; until this transaction ends, none can.
+        `alone`: until then nobody else requires it either, which whoever means to begin a new one must ask for.
 
         Raises:
             StoreFenced: the store was rebuilt, restored or upgraded meanwhile.
@@ -227,21 +261,28 @@ class Store:
         """
         query = sa.select(meta.c.value).where(meta.c.key == "generation").with_for_update(read=not alone)
         if connection.execute(query).scalar() != self.generation:
-            raise StoreFenced("the store was rebuilt, restored or upgraded by another process", self.where, "restart this process")
+            raise StoreFenced(
+                "the store was rebuilt, restored or upgraded by another process", self.where, "restart this process"
+            )
 
     # --- backup ---
 
     def backup(self, path: Path, now: str) -> None:
-        """Copy a SQLite store while it is in use. The copy says that it is one (`now`: when), and must be adopted before use.
+        """Copy a SQLite store while it is in use. The copy says that it is one (`now`: when), and must be adopted
+        before use.
 
         Raises:
             StoreError: the target exists, or the store is PostgreSQL (use its own tools: `pg_dump`, or base backups).
 
         """
         if self.dialect != "sqlite":
-            raise StoreError("a PostgreSQL store is not backed up by copying a file", self.where, "use pg_dump or a base backup")
+            raise StoreError(
+                "a PostgreSQL store is not backed up by copying a file", self.where, "use pg_dump or a base backup"
+            )
         if path.exists():
-            raise StoreError("the target of the backup exists", str(path), "choose another path; nothing is overwritten")
+            raise StoreError(
+                "the target of the backup exists", str(path), "choose another path; nothing is overwritten"
+            )
         part = path.with_name(path.name + ".part")
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -252,7 +293,9 @@ class Store:
             finally:
                 source.close()
             target.execute(
-                "INSERT INTO meta (key, value) VALUES ('backup', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (now,)
+                "INSERT INTO meta (key, value) VALUES ('backup', ?) ON CONFLICT (key) DO UPDATE SET value = "
+                "excluded.value",
+                (now,),
             )
             # A single file: without this the copy would need its -wal beside it.
             target.execute("PRAGMA journal_mode = DELETE")
@@ -270,7 +313,9 @@ class Store:
             raise StoreIsBackup("a rebuild of this store was not finished", self.where, "run the rebuild again")
         if self.get_meta("backup", connection):
             if not adopt:
-                raise StoreIsBackup("this is a backup", self.where, "restore it with the restore command; do not use it as it stands")
+                raise StoreIsBackup(
+                    "this is a backup", self.where, "restore it with the restore command; do not use it as it stands"
+                )
             self.set_back(connection, adopt, now)
             self.set_meta(connection, "backup", "")
         self._accept_copy(connection, now)
@@ -279,12 +324,16 @@ class Store:
     def _refuse_moved(self, connection: sa.Connection) -> None:
         if self.get_meta("filling", connection):
             remedy = "run `zoho-gocardless move` again with the settings of the old side"
-            raise StoreIsBackup("an installation is being moved into this store and has not arrived", self.where, remedy)
+            raise StoreIsBackup(
+                "an installation is being moved into this store and has not arrived", self.where, remedy
+            )
         if moved := self.get_meta("moved", connection):
             raise StoreMoved("the store was moved", self.where, f"use {moved}")
 
     def _accept_copy(self, connection: sa.Connection, now: str) -> None:
-        """Another copy of the data than at the last opening may be an older one: what was sent since then is not in it."""
+        """Another copy of the data than at the last opening may be an older one: what was sent since then is not in
+        it.
+        """
         held = self.get_meta("copy", connection)
         if held == self._copy.name:
             return
@@ -296,8 +345,9 @@ class Store:
         self.set_meta(connection, "copy", self._copy.name)
 
     def set_back(self, connection: sa.Connection, reason: str, now: str, also: Iterable[str] = ()) -> None:
-        """What is here may be older than what was done: a new generation, in which everything is looked up first. Where each position
-        stands is kept, so that a partition which finds later that its log has got further knows that it was dealt with.
+        """What is here may be older than what was done: a new generation, in which everything is looked up first. Where
+        each position stands is kept, so that a partition which finds later that its log has got further knows that it
+        was dealt with.
         """
         self.new_generation(connection)
         c = positions.c
@@ -307,12 +357,14 @@ class Store:
         self.require_catch_up(connection, reason, now, also)
 
     def stood(self, connection: sa.Connection) -> dict[str, int] | None:
-        """Where each position (by `position_name`) stood when the store was last found set back; None when it never was."""
+        """Where each position (by `position_name`) stood when the store was last found set back; None when it never
+        was.
+        """
         return msgspec.json.decode(self.get_meta("stood", connection) or "null", type=dict[str, int] | None)
 
     def require_catch_up(self, connection: sa.Connection, reason: str, now: str, also: Iterable[str] = ()) -> None:
-        """After a rebuild, restore or move: no executor runs before both APIs were polled to their heads, and whatever may have been
-        sent counts as unknown. `now` is an instant; `also`: connections that the store may not know yet.
+        """After a rebuild, restore or move: no executor runs before both APIs were polled to their heads, and whatever
+        may have been sent counts as unknown. `now` is an instant; `also`: connections that the store may not know yet.
         """
         known = connection.execute(sa.select(STATE["connections"].c.id)).scalars().all()
         queued = connection.execute(sa.select(command_queue.c.connection).distinct()).scalars().all()
@@ -321,7 +373,8 @@ class Store:
             self.put(connection, catch_ups, rows)
         doubtful = command_queue.c.state.in_(("ready", "sent", "unknown", "answered"))
         connection.execute(sa.update(command_queue).where(doubtful).values(state="unknown", due_at=now))
-        # What waits for publication may have been published and sent by the store that was lost: counted as called, it is looked up.
+        # What waits for publication may have been published and sent by the store that was lost: counted as called, it
+        # is looked up.
         waiting = sa.and_(command_queue.c.state == "waiting_publication", command_queue.c.calls == 0)
         connection.execute(sa.update(command_queue).where(waiting).values(calls=1))
 
@@ -332,11 +385,13 @@ def position_name(stage: str, topic: str, partition: int) -> str:
 
 
 def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = False, moving: bool = False) -> Store:
-    """Open a store (`sqlite:///path` or `postgresql://…`), and make it if it is not there. An older SQLite file is brought up to date.
+    """Open a store (`sqlite:///path` or `postgresql://…`), and make it if it is not there. An older SQLite file is
+    brought up to date.
 
-    `adopt` "restored" or "moved" accepts a backup: it becomes a new generation, at `now`, and must catch up before executors run; so does
-    a PostgreSQL database that has failed over or was replaced since it was last opened. `rebuilding` accepts a store whose rebuild was not
-    finished, to begin it again. `moving`, for the move alone, accepts one that was moved away, and one that a move is filling.
+    `adopt` "restored" or "moved" accepts a backup: it becomes a new generation, at `now`, and must catch up before
+    executors run; so does a PostgreSQL database that has failed over or was replaced since it was last opened.
+    `rebuilding` accepts a store whose rebuild was not finished, to begin it again. `moving`, for the move alone,
+    accepts one that was moved away, and one that a move is filling.
 
     Raises:
         StoreOutdated: an older schema on PostgreSQL; see `upgrade_store`.
@@ -360,8 +415,8 @@ def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = F
 
 
 class Upgrade(NamedTuple):
-    """What an upgrade did: the version of the schema before ("" for an empty database) and after. `fenced`: whoever was at work with the
-    store must be started again.
+    """What an upgrade did: the version of the schema before ("" for an empty database) and after. `fenced`: whoever was
+    at work with the store must be started again.
     """
 
     dialect: str
@@ -371,11 +426,13 @@ class Upgrade(NamedTuple):
 
 
 def upgrade_store(url: str) -> Upgrade:
-    """Bring the schema of a store to this program's version, in one transaction, and fence off whoever is at work with the older one.
+    """Bring the schema of a store to this program's version, in one transaction, and fence off whoever is at work with
+    the older one.
 
     Raises:
         StoreVersion: made by a newer version, or no store.
-        StoreUnavailable: it cannot be used just now, or somebody is in the midst of a long transaction. Nothing was changed.
+        StoreUnavailable: it cannot be used just now, or somebody is in the midst of a long transaction. Nothing was
+        changed.
 
     """
     with Store(engine_of(url)) as store, store.write() as connection:

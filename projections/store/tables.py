@@ -1,8 +1,9 @@
 """What is remembered: every table, with the words finance needs to read it.
 
-A table for each kind of state row (`domain.state.KINDS`) is derived from its struct by one function; the others are written out.
-`PROJECTIONS` follow from the log alone and are compared after a rebuild; of the others their comment says why they are not. Text is
-compared by code point on both engines (`COLLATE "C"` on PostgreSQL), so that order and ranges agree.
+A table for each kind of state row (`domain.state.KINDS`) is derived from its struct by one function; the others are
+written out. `PROJECTIONS` follow from the log alone and are compared after a rebuild; of the others their comment says
+why they are not. Text is compared by code point on both engines (`COLLATE "C"` on PostgreSQL), so that order and ranges
+agree.
 """
 
 from typing import Any, Final, Literal, get_origin
@@ -41,7 +42,8 @@ _SUFFIXES: Final = (
     ("_date", "Day of the organisation, YYYY-MM-DD; empty until known."),
 )
 
-#: Secondary indexes of the tables of state: what `queries` and the clock look up by. Each costs every write of its kind.
+#: Secondary indexes of the tables of state: what `queries` and the clock look up by. Each costs every write of its
+#: kind.
 _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "invoices": (("connection", "number"),),
     "payments": (("connection", "invoice"), ("connection", "payout")),
@@ -59,8 +61,17 @@ def _note(name: str, shape: Shape) -> str | None:
     return next((note for suffix, note in _SUFFIXES if name.endswith(suffix)), None)
 
 
-def _column(name: str, shape: Shape = "text", comment: str | None = None, *, key: bool = False, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, _TYPES[shape], primary_key=key, nullable=nullable, autoincrement=False, comment=comment or _note(name, shape))
+def _column(
+    name: str, shape: Shape = "text", comment: str | None = None, *, key: bool = False, nullable: bool = False
+) -> sa.Column[Any]:
+    return sa.Column(
+        name,
+        _TYPES[shape],
+        primary_key=key,
+        nullable=nullable,
+        autoincrement=False,
+        comment=comment or _note(name, shape),
+    )
 
 
 def _table(name: str, *parts: sa.Column[Any] | sa.Index, comment: str) -> sa.Table:
@@ -73,7 +84,9 @@ def _values(field: Field) -> str | None:
 
 
 def _kind_table(kind: str, row: type[Row]) -> sa.Table:
-    """The table of a kind of state row: key (connection, id), a native column per str, int and bool, JSON text for the rest."""
+    """The table of a kind of state row: key (connection, id), a native column per str, int and bool, JSON text for the
+    rest.
+    """
     columns = [_column(field.name, field.shape, _values(field), key=field.name == "id") for field in fields_of(row)]
     indexes = [sa.Index(None, *names) for names in _INDEXES.get(kind, ())]
     comment = " ".join((row.__doc__ or kind).replace("`", "").split())
@@ -122,9 +135,15 @@ ledger_lines: Final = _table(
     _column("number", "integer", "Place of the entry among those of the same event, from 0.", key=True),
     _column("line", "integer", "Place in the entry, from 0.", key=True),
     _column("date", comment="Entry date: a day of the organisation, YYYY-MM-DD."),
-    _column("account", comment="Our name of the account: clearing, receivables, fees, …; the policy maps it to Zoho's."),
+    _column(
+        "account", comment="Our name of the account: clearing, receivables, fees, …; the policy maps it to Zoho's."
+    ),
     _column("currency"),
-    _column("amount_minor", "integer", "Minor units; above zero debits, below zero credits. Sums to zero per entry and currency."),
+    _column(
+        "amount_minor",
+        "integer",
+        "Minor units; above zero debits, below zero credits. Sums to zero per entry and currency.",
+    ),
     _column("item", comment="The open item of the clearing account that it moves; empty outside clearing."),
     _column("item_name", comment="What that open item is."),
     comment="The lines of the journal, one side each.",
@@ -136,7 +155,9 @@ outbox: Final = _table(
     _column("event_offset", "integer", key=True),
     _column("event"),
     _column("connection"),
-    sa.Column("decision", sa.LargeBinary(), nullable=False, comment="The decision as it goes into the topic decisions."),
+    sa.Column(
+        "decision", sa.LargeBinary(), nullable=False, comment="The decision as it goes into the topic decisions."
+    ),
     comment="Decisions that are committed and not yet published. Not compared: it empties as the relay publishes.",
 )
 
@@ -257,7 +278,12 @@ sealed_secrets: Final = _table(
     "sealed_secrets",
     _column("connection", key=True),
     _column("name", key=True, comment="Which credential."),
-    sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="Encrypted bytes with the id of their key; useless without it."),
+    sa.Column(
+        "sealed",
+        sa.LargeBinary(),
+        nullable=False,
+        comment="Encrypted bytes with the id of their key; useless without it.",
+    ),
     comment="Credentials, encrypted. They never travel in a topic, so a rebuild keeps them.",
 )
 
@@ -269,7 +295,8 @@ quarantine: Final = _table(
     _column("event"),
     _column("reason", comment="Which rule raised, and what; no personal data."),
     _column("frozen_at"),
-    comment="Connections that are set aside because a rule raised. Outlives a rebuild: a person or a new version releases them.",
+    comment="Connections that are set aside because a rule raised. Outlives a rebuild: a person or a new version "
+    "releases them.",
 )
 
 catch_ups: Final = _table(
@@ -278,7 +305,8 @@ catch_ups: Final = _table(
     _column("api", key=True),
     _column("reason", comment="rebuilt, restored, moved."),
     _column("required_at"),
-    comment="APIs that must be polled to their heads before anything is sent. Not in the log: it is about this store's past.",
+    comment="APIs that must be polled to their heads before anything is sent. Not in the log: it is about this store's "
+    "past.",
 )
 
 #: Tables that follow from the log alone, in the order in which a rebuild is compared.

@@ -1,7 +1,7 @@
 """A bell between processes: what was committed on PostgreSQL wakes the executors of other processes at once.
 
-`Store.ring` rings it within a transaction; a `Bell` hears it. It only wakes: whoever is woken looks into the store, and whoever was not
-(the connection was lost just then) is woken as soon as it can hear again.
+`Store.ring` rings it within a transaction; a `Bell` hears it. It only wakes: whoever is woken looks into the store, and
+whoever was not (the connection was lost just then) is woken as soon as it can hear again.
 """
 
 import os
@@ -24,13 +24,14 @@ CHANNEL: Final = "zoho_gocardless"
 #: Who can be woken: the loops of these names in every process.
 NAMES: Final = ("executor.gocardless", "executor.zoho")
 
-#: Seconds between two looks whether the connection is alive while it is silent. Lower: idle traffic. Higher: a lost one is noticed later,
-#: and until then only the loops' own due times wake them.
+#: Seconds between two looks whether the connection is alive while it is silent. Lower: idle traffic. Higher: a lost one
+#: is noticed later, and until then only the loops' own due times wake them.
 _ALIVE_S: Final = 15.0
-#: Seconds before the first and at most before any try to connect again. Lower: a server that is coming up is pressed. Higher: executors of
-#: other processes sleep that much longer after it is back.
+#: Seconds before the first and at most before any try to connect again. Lower: a server that is coming up is pressed.
+#: Higher: executors of other processes sleep that much longer after it is back.
 _AGAIN_S: Final = (0.2, 5.0)
-#: Seconds that closing waits for the thread. Lower: one that is just connecting is left behind. Higher: a stop may hang.
+#: Seconds that closing waits for the thread. Lower: one that is just connecting is left behind. Higher: a stop may
+#: hang.
 _CLOSE_S: Final = 1.0
 
 
@@ -62,7 +63,9 @@ class Bell:
         return self._heard
 
     def take(self) -> set[str]:
-        """What was rung since the last call, of `NAMES`; all of them after each connect, as one may have been missed. Never waits."""
+        """What was rung since the last call, of `NAMES`; all of them after each connect, as one may have been missed.
+        Never waits.
+        """
         with self._lock:
             if self._rung:
                 os.read(self._heard, 1)
@@ -121,7 +124,9 @@ class Bell:
 
 
 def open_bell(url: str) -> Bell | None:
-    """The bell of a store; None for SQLite, which one process uses. Raises `StoreError` when it is no address of a database."""
+    """The bell of a store; None for SQLite, which one process uses. Raises `StoreError` when it is no address of a
+    database.
+    """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:

@@ -16,7 +16,9 @@ class Budgets:
         """The state as it was put, None before the first."""
         c = budgets.c
         with self._store.read() as reader:
-            state: str | None = reader.execute(sa.select(c.state).where(c.connection == connection, c.api == api)).scalar()
+            state: str | None = reader.execute(
+                sa.select(c.state).where(c.connection == connection, c.api == api)
+            ).scalar()
             return state
 
     def put(self, connection: str, api: str, state: str) -> None:

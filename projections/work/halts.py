@@ -1,4 +1,6 @@
-"""What stands still, and why: connections that are set aside, and APIs that must be caught up with before anything is sent."""
+"""What stands still, and why: connections that are set aside, and APIs that must be caught up with before anything is
+sent.
+"""
 
 import msgspec
 import sqlalchemy as sa
@@ -41,9 +43,14 @@ class Standstills:
     def catch_ups(self) -> list[CatchUp]:
         """What must be caught up with before executors run."""
         with self._store.read() as reader:
-            return [CatchUp(*row) for row in reader.execute(sa.select(catch_ups).order_by(catch_ups.c.connection, catch_ups.c.api))]
+            return [
+                CatchUp(*row)
+                for row in reader.execute(sa.select(catch_ups).order_by(catch_ups.c.connection, catch_ups.c.api))
+            ]
 
     def caught_up(self, connection: str, api: str) -> None:
-        """The API was polled to its head for this connection, in full, after the standstill began: its executor may run."""
+        """The API was polled to its head for this connection, in full, after the standstill began: its executor may
+        run.
+        """
         with self._store.write() as writer:
             writer.execute(sa.delete(catch_ups).where(catch_ups.c.connection == connection, catch_ups.c.api == api))

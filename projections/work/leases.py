@@ -1,16 +1,18 @@
 """Leases: which process may call an API for a connection. Every call, polls included, happens under one.
 
-Instants of leases come from one clock for all processes: the database's on PostgreSQL, so that a process whose clock is minutes ahead does
-not take a lease that another still holds; the caller's where there is one anyhow (simulated time, and SQLite, which is one machine's). That
-is courtesy. Safety hangs on no clock's agreement with another:
+Instants of leases come from one clock for all processes: the database's on PostgreSQL, so that a process whose clock is
+minutes ahead does not take a lease that another still holds; the caller's where there is one anyhow (simulated time,
+and SQLite, which is one machine's). That is courtesy. Safety hangs on no clock's agreement with another:
 
-- the epoch of the row fences intents in the database, in the transaction that writes them: of two that think they hold a lease, one can
-  record an intent, and nothing is called without;
-- what the former owner recorded is committed before its successor's epoch, and its calls' last moment counts from before that, on a clock
-  that nobody sets; the successor's wait is a duration that counts from its acquisition, so it ends later, whatever their clocks say.
+- the epoch of the row fences intents in the database, in the transaction that writes them: of two that think they hold
+  a lease, one can record an intent, and nothing is called without;
+- what the former owner recorded is committed before its successor's epoch, and its calls' last moment counts from
+  before that, on a clock that nobody sets; the successor's wait is a duration that counts from its acquisition, so it
+  ends later, whatever their clocks say.
 
-A clock that is set while a successor waits, or a third owner whose clock is ahead of the second's and that comes within the wait, can cut
-the rest of it short. What is left then is that nothing is sent without a look-up, and where no key of the API's protects a write, two.
+A clock that is set while a successor waits, or a third owner whose clock is ahead of the second's and that comes within
+the wait, can cut the rest of it short. What is left then is that nothing is sent without a look-up, and where no key of
+the API's protects a write, two.
 """
 
 import math
@@ -31,7 +33,8 @@ Clock = Literal["caller", "database"]
 
 #: Both engines speak this; of two processes that come first at once, one inserts the row and the other waits for it.
 _FIRST: Final = sa.text(
-    "INSERT INTO leases (connection, api, owner, epoch, until) VALUES (:connection, :api, :owner, 1, :until) ON CONFLICT DO NOTHING"
+    "INSERT INTO leases (connection, api, owner, epoch, until) VALUES (:connection, :api, :owner, 1, :until) ON "
+    "CONFLICT DO NOTHING"
 )
 
 
@@ -47,7 +50,9 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Another owner's lease. Unless it is renewed it lapses in `left_s` seconds, rounded up: a duration, good on any clock."""
+    """Another owner's lease. Unless it is renewed it lapses in `left_s` seconds, rounded up: a duration, good on any
+    clock.
+    """
 
     owner: str
     until: str
@@ -55,14 +60,18 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Leases:
-    """Leases in the store. `simulated`: the callers' instants are one clock's, the simulators', so the database's is not asked."""
+    """Leases in the store. `simulated`: the callers' instants are one clock's, the simulators', so the database's is
+    not asked.
+    """
 
     def __init__(self, store: Store, *, simulated: bool = False) -> None:
         self._store = store
         self._clock: Clock = "database" if store.dialect == "postgresql" and not simulated else "caller"
 
     def acquire(self, connection: str, api: str, owner: str, now: str, ttl_s: int) -> Lease | Held:
-        """Take the lease for `ttl_s` seconds, under a new epoch, unless another owner's runs. `now`: the caller's instant."""
+        """Take the lease for `ttl_s` seconds, under a new epoch, unless another owner's runs. `now`: the caller's
+        instant.
+        """
         c = leases.c
         here = sa.and_(c.connection == connection, c.api == api)
         with self._store.write() as writer:
@@ -102,7 +111,8 @@ class Leases:
 
 
 def require(connection: sa.Connection, lease: Lease, now: str, where: str) -> None:
-    """Refuse, within a write transaction, unless the lease is held and has not lapsed; until that transaction ends, nobody takes it.
+    """Refuse, within a write transaction, unless the lease is held and has not lapsed; until that transaction ends,
+    nobody takes it.
 
     Raises:
         LeaseLost: it is another's, or has lapsed.
@@ -114,7 +124,9 @@ def require(connection: sa.Connection, lease: Lease, now: str, where: str) -> No
 
 
 def _now(connection: sa.Connection, clock: Clock, now: str) -> str:
-    """The instant it is on a lease's clock. Asked after the row is locked: a wait for the lock must not make a lapsed lease look alive."""
+    """The instant it is on a lease's clock. Asked after the row is locked: a wait for the lock must not make a lapsed
+    lease look alive.
+    """
     if clock == "caller":
         return now
     moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
@@ -127,4 +139,6 @@ def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _lost(lease: Lease, where: str) -> LeaseLost:
-    return LeaseLost(f"the lease of {lease.api} for {lease.connection} is not held any more", where, "stop calling; acquire it anew")
+    return LeaseLost(
+        f"the lease of {lease.api} for {lease.connection} is not held any more", where, "stop calling; acquire it anew"
+    )

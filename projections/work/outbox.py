@@ -1,4 +1,6 @@
-"""The outbox: decisions that are committed and not yet published. The relay reads it in order, appends, and says so here."""
+"""The outbox: decisions that are committed and not yet published. The relay reads it in order, appends, and says so
+here.
+"""
 
 from functools import partial
 
@@ -12,8 +14,8 @@ from projections.work import queue
 
 
 class Unpublished(msgspec.Struct, frozen=True):
-    """One decision to publish: `value` is the record for the topic decisions, `offset` its event's, and so the version of its public
-    records.
+    """One decision to publish: `value` is the record for the topic decisions, `offset` its event's, and so the version
+    of its public records.
     """
 
     partition: int
@@ -41,7 +43,8 @@ class Outbox:
     def mark_published(self, decisions: list[Unpublished]) -> None:
         """These decisions are durably in the log: their commands may be sent now. One transaction; safe to repeat.
 
-        By row and not "up to an offset": a connection that was set aside adds decisions of earlier events while later ones are under way.
+        By row and not "up to an offset": a connection that was set aside adds decisions of earlier events while later
+        ones are under way.
 
         Raises:
             StoreFenced: the store was rebuilt or restored meanwhile.
@@ -66,12 +69,16 @@ class Outbox:
                 queue.ring_executors(self._store, connection)
 
     def _advance(self, connection: sa.Connection, partition: int, offset: int) -> None:
-        held = connection.execute(sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)).scalar()
+        held = connection.execute(
+            sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
+        ).scalar()
         if held is None or held < offset:
             connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
 
     def oversize(self, limit_bytes: int) -> bool:
-        """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then stood for good."""
+        """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then
+        stood for good.
+        """
         query = sa.select(sa.literal(1)).where(sa.func.length(outbox.c.decision) > limit_bytes).limit(1)
         with self._store.read() as reader:
             return reader.execute(query).scalar() is not None

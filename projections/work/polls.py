@@ -1,4 +1,6 @@
-"""How far each poll is, and what each polled row looked like: so that only changes become events. Outlives a rebuild."""
+"""How far each poll is, and what each polled row looked like: so that only changes become events. Outlives a
+rebuild.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,8 +14,8 @@ from projections.store.tables import poll_rows, polls
 
 
 class Poll(msgspec.Struct, frozen=True):
-    """One poll. `cursor` "" begins anew; `due_at` when to poll next; `digest` of the last page; `head_at`: when the last complete walk to
-    the head began, "" before the first.
+    """One poll. `cursor` "" begins anew; `due_at` when to poll next; `digest` of the last page; `head_at`: when the
+    last complete walk to the head began, "" before the first.
     """
 
     connection: str
@@ -39,10 +41,15 @@ class Polls:
     def all(self) -> list[Poll]:
         """Every poll that has run, by due time."""
         with self._store.read() as reader:
-            return [Poll(*row) for row in reader.execute(sa.select(polls).order_by(polls.c.due_at, polls.c.connection, polls.c.kind))]
+            return [
+                Poll(*row)
+                for row in reader.execute(sa.select(polls).order_by(polls.c.due_at, polls.c.connection, polls.c.kind))
+            ]
 
     def save(self, poll: Poll, rows: Mapping[str, bytes] | None = None) -> None:
-        """Advance a poll, once its delivery is durable, with the digests of the rows that the delivery showed. One transaction."""
+        """Advance a poll, once its delivery is durable, with the digests of the rows that the delivery showed. One
+        transaction.
+        """
         with self._store.write() as writer:
             writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
             if rows:
@@ -55,7 +62,9 @@ class Polls:
         with self._store.read() as reader:
             for size, parameters in chunks(self._store, ids):
                 sql = self._store.sql(f"digests {size}", partial(_digests, self._store, size))
-                found.update((key, bytes(digest)) for key, digest in reader.exec_driver_sql(sql, (connection, kind, *parameters)))
+                found.update(
+                    (key, bytes(digest)) for key, digest in reader.exec_driver_sql(sql, (connection, kind, *parameters))
+                )
         return found
 
 

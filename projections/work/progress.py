@@ -15,14 +15,21 @@ class Progress:
     def get(self, stage: str, topic: str, partition: int) -> int:
         """The offset before which everything is done; 0 when nothing is known."""
         with self._store.read() as reader:
-            return int(reader.execute(sa.select(positions.c.next_offset).where(*_here(stage, topic, partition))).scalar() or 0)
+            return int(
+                reader.execute(sa.select(positions.c.next_offset).where(*_here(stage, topic, partition))).scalar() or 0
+            )
 
     def advance(self, stage: str, topic: str, partition: int, next_offset: int) -> None:
         """Everything before `next_offset` is done; one that is behind what is known changes nothing."""
         here = _here(stage, topic, partition)
         with self._store.write() as writer:
-            changed = sa.update(positions).where(*here, positions.c.next_offset < next_offset).values(next_offset=next_offset)
-            if writer.execute(changed).rowcount == 0 and writer.execute(sa.select(positions.c.stage).where(*here)).first() is None:
+            changed = (
+                sa.update(positions).where(*here, positions.c.next_offset < next_offset).values(next_offset=next_offset)
+            )
+            if (
+                writer.execute(changed).rowcount == 0
+                and writer.execute(sa.select(positions.c.stage).where(*here)).first() is None
+            ):
                 row = (stage, topic, partition, next_offset, self._store.generation, 0)
                 writer.exec_driver_sql(self._store.insert(positions), row)
 

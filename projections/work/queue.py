@@ -6,8 +6,8 @@ waiting_publication ──published──► ready ──intent──► sent �
                                      │  └─ retry_at ───┤                        └──resend──► waiting_publication
                                      └──── unknown ◄───┴── nobody knows: look up first
 ```
-`done` and `parked` are set with the core's commit, by the outcome event; everything else by the executor. A late answer of an earlier
-call never moves a command backwards.
+`done` and `parked` are set with the core's commit, by the outcome event; everything else by the executor. A late answer
+of an earlier call never moves a command backwards.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ QueueState = Literal["waiting_publication", "ready", "sent", "unknown", "answere
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """A command in the queue. `state` "unknown" (or `calls` above zero, for a write): look up before sending. `due_at` "" while nothing
-    is to be done; `deadline_at`: the hard deadline of the last call begun.
+    """A command in the queue. `state` "unknown" (or `calls` above zero, for a write): look up before sending. `due_at`
+    "" while nothing is to be done; `deadline_at`: the hard deadline of the last call begun.
     """
 
     connection: str
@@ -63,15 +63,23 @@ class Queue:
         Empty while the connection must catch up with this API; without debits and other money while it is set aside.
         """
         with self._store.read() as reader:
-            if reader.execute(sa.select(catch_ups.c.api).where(catch_ups.c.connection == connection, catch_ups.c.api == api)).first():
+            if reader.execute(
+                sa.select(catch_ups.c.api).where(catch_ups.c.connection == connection, catch_ups.c.api == api)
+            ).first():
                 return []
-            frozen = reader.execute(sa.select(quarantine.c.connection).where(quarantine.c.connection == connection)).first()
+            frozen = reader.execute(
+                sa.select(quarantine.c.connection).where(quarantine.c.connection == connection)
+            ).first()
             found: list[Queued] = []
             # One exact range of the index per priority: commands that wait for later are never walked over.
             for priority in _READS if frozen else _PRIORITIES:
                 if len(found) < limit:
-                    query = sa.select(command_queue).where(_claimable(connection, api, now), command_queue.c.priority == priority)
-                    rows = reader.execute(query.order_by(command_queue.c.due_at, command_queue.c.id).limit(limit - len(found)))
+                    query = sa.select(command_queue).where(
+                        _claimable(connection, api, now), command_queue.c.priority == priority
+                    )
+                    rows = reader.execute(
+                        query.order_by(command_queue.c.due_at, command_queue.c.id).limit(limit - len(found))
+                    )
                     found.extend(_queued(row) for row in rows)
             return found
 
@@ -82,23 +90,25 @@ class Queue:
             return [str(row[0]) for row in reader.exec_driver_sql(sql, (api, now))]
 
     def begun(self, api: str) -> list[str]:
-        """Connections with calls that were begun and have not ended: under way, or left behind by a process that died. No due time tells
-        of these.
+        """Connections with calls that were begun and have not ended: under way, or left behind by a process that died.
+        No due time tells of these.
         """
         sql = self._store.sql("queue begun", _begun, ("api",))
         with self._store.read() as reader:
             return [str(row[0]) for row in reader.exec_driver_sql(sql, (api,))]
 
     def next_due(self, api: str, after: str) -> str | None:
-        """The earliest instant after `after` at which something may be sent to this API or looked up; None when nothing waits."""
+        """The earliest instant after `after` at which something may be sent to this API or looked up; None when nothing
+        waits.
+        """
         sql = self._store.sql("queue next due", _next_due, ("api", "after"))
         with self._store.read() as reader:
             due: str | None = reader.exec_driver_sql(sql, (api, after)).scalar()
             return due
 
     def record_intents(self, lease: Lease, now: str, deadline_at: str, claims: list[Queued]) -> list[Queued]:
-        """Commit, before any byte is sent, that these are about to be called until `deadline_at`: those that may be, with their call
-        counted. One that changed since it was claimed is left out.
+        """Commit, before any byte is sent, that these are about to be called until `deadline_at`: those that may be,
+        with their call counted. One that changed since it was claimed is left out.
 
         `now` is the caller's instant, by which due times count; the lease is held to its own clock.
 
@@ -115,7 +125,10 @@ class Queue:
             hold(self._store, connection, [(claim.connection, claim.command.id) for claim in claims])
             for claim in claims:
                 unchanged = sa.and_(
-                    *_one(claim.connection, claim.command.id), c.state == claim.state, c.calls == claim.calls, c.due_at <= now
+                    *_one(claim.connection, claim.command.id),
+                    c.state == claim.state,
+                    c.calls == claim.calls,
+                    c.due_at <= now,
                 )
                 done = connection.execute(
                     sa.update(command_queue)
@@ -123,34 +136,47 @@ class Queue:
                     .values(state="sent", due_at=None, calls=claim.calls + 1, deadline_at=deadline_at)
                 )
                 if done.rowcount:
-                    granted.append(msgspec.structs.replace(claim, state="sent", due_at="", calls=claim.calls + 1, deadline_at=deadline_at))
+                    granted.append(
+                        msgspec.structs.replace(
+                            claim, state="sent", due_at="", calls=claim.calls + 1, deadline_at=deadline_at
+                        )
+                    )
         return granted
 
     def answered(self, connection: str, command_id: str, call: int) -> bool:
         """The answer of this call is in the log. False: the command has moved on meanwhile."""
         return self._after_call(connection, command_id, call, state="answered", due_at=None)
 
-    def retry_at(self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True) -> bool:
-        """The call had no effect for certain (refused connection, 429): again at `due_at`. `error` without personal data. `counted`: as an
-        attempt of this command; not where the whole API would let nothing in.
+    def retry_at(
+        self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True
+    ) -> bool:
+        """The call had no effect for certain (refused connection, 429): again at `due_at`. `error` without personal
+        data. `counted`: as an attempt of this command; not where the whole API would let nothing in.
         """
         attempts = command_queue.c.attempts + int(counted)
-        return self._after_call(connection, command_id, call, state="ready", due_at=due_at, last_error=error, attempts=attempts)
+        return self._after_call(
+            connection, command_id, call, state="ready", due_at=due_at, last_error=error, attempts=attempts
+        )
 
     def goes_on(self, connection: str, command_id: str, call: int, due_at: str, *, state: str) -> bool:
-        """A walk over pages has come as far as the budget reaches, and goes on at `due_at`; no attempt is spent. `state`: "ready", or
-        "unknown" where it is a look-up.
+        """A walk over pages has come as far as the budget reaches, and goes on at `due_at`; no attempt is spent.
+        `state`: "ready", or "unknown" where it is a look-up.
         """
         return self._after_call(connection, command_id, call, state=state, due_at=due_at, last_error="")
 
-    def unknown(self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True) -> bool:
+    def unknown(
+        self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True
+    ) -> bool:
         """Nobody knows whether the call had an effect: look up at `due_at`. `error` and `counted` as for `retry_at`."""
         attempts = command_queue.c.attempts + int(counted)
-        return self._after_call(connection, command_id, call, state="unknown", due_at=due_at, last_error=error, attempts=attempts)
+        return self._after_call(
+            connection, command_id, call, state="unknown", due_at=due_at, last_error=error, attempts=attempts
+        )
 
     def abandoned(self, lease: Lease, now: str, due_at: str) -> int:
-        """A new owner's first act: what the former one had begun counts as unknown, to be looked up at `due_at` (once its deadlines and
-        the settle time have passed, counted from the acquisition). Returns how many; what had not been begun does not wait.
+        """A new owner's first act: what the former one had begun counts as unknown, to be looked up at `due_at` (once
+        its deadlines and the settle time have passed, counted from the acquisition). Returns how many; what had not
+        been begun does not wait.
 
         Raises:
             LeaseLost: the lease is another's now, or has lapsed.
@@ -163,7 +189,9 @@ class Queue:
             leases.require(connection, lease, now, self._store.where)
             rows = connection.execute(sa.select(c.connection, c.id).where(begun)).all()
             hold(self._store, connection, [(name, command) for name, command in rows])
-            return connection.execute(sa.update(command_queue).where(begun).values(state="unknown", due_at=due_at)).rowcount
+            return connection.execute(
+                sa.update(command_queue).where(begun).values(state="unknown", due_at=due_at)
+            ).rowcount
 
     def get(self, connection: str, command_id: str) -> Queued | None:
         """One command, in whatever state."""
@@ -175,7 +203,9 @@ class Queue:
         """How many commands, by (connection, api, state). Reads all of the queue: for pages and reports."""
         c = command_queue.c
         with self._store.read() as reader:
-            rows = reader.execute(sa.select(c.connection, c.api, c.state, sa.func.count()).group_by(c.connection, c.api, c.state))
+            rows = reader.execute(
+                sa.select(c.connection, c.api, c.state, sa.func.count()).group_by(c.connection, c.api, c.state)
+            )
             return {(connection, api, state): int(count) for connection, api, state, count in rows}
 
     def _after_call(self, connection: str, command_id: str, call: int, **values: Any) -> bool:
@@ -204,7 +234,9 @@ def _due_connections() -> sa.ClauseElement:
 def _begun() -> sa.ClauseElement:
     c = command_queue.c
     sent = c.state == sa.literal_column("'sent'")  # a literal: by it the databases know the index of these few rows
-    return sa.select(c.connection).where(sent, c.api == sa.bindparam("api")).group_by(c.connection).order_by(c.connection)
+    return (
+        sa.select(c.connection).where(sent, c.api == sa.bindparam("api")).group_by(c.connection).order_by(c.connection)
+    )
 
 
 def _next_due() -> sa.ClauseElement:
@@ -239,15 +271,17 @@ def _queued(row: Any) -> Queued:
 
 
 def row(command: Command, connection: str, asked_at: str, place: tuple[int, int], *, recorded: bool) -> tuple[Any, ...]:
-    """A new command, in the order of the table's columns. `place` is (partition, offset) of its event. One whose decision is `recorded`
-    in the log already may have been sent: it is looked up first.
+    """A new command, in the order of the table's columns. `place` is (partition, offset) of its event. One whose
+    decision is `recorded` in the log already may have been sent: it is looked up first.
     """
     what = (connection, command.id, command.api, command.type, command.priority)
     progress = (*_entrance(asked_at, recorded=recorded), command.not_after, asked_at, "", 0, 0, "")
     return (*what, *progress, _encode(command).decode(), *place)
 
 
-def resending(command_id: str, connection: str, asked_at: str, place: tuple[int, int], *, recorded: bool) -> tuple[Any, ...]:
+def resending(
+    command_id: str, connection: str, asked_at: str, place: tuple[int, int], *, recorded: bool
+) -> tuple[Any, ...]:
     """A command to be sent again, as `write` wants it; the rest as for `row`."""
     return (*_entrance(asked_at, recorded=recorded), asked_at, *place, connection, command_id)
 
@@ -262,8 +296,8 @@ def ending(connection: str, outcome: Outcome) -> tuple[Any, ...]:
 
 
 def write(store: Store, connection: sa.Connection, commands: list[Any], resends: list[Any], endings: list[Any]) -> None:
-    """Write new commands, then endings (an outcome may end what an earlier event of the same batch asked for), then what is to be sent
-    again: each list of tuples as made by `row`, `ending` and `resending`.
+    """Write new commands, then endings (an outcome may end what an earlier event of the same batch asked for), then
+    what is to be sent again: each list of tuples as made by `row`, `ending` and `resending`.
     """
     if commands:
         store.add(connection, command_queue, commands)
@@ -275,8 +309,8 @@ def write(store: Store, connection: sa.Connection, commands: list[Any], resends:
 
 
 def hold(store: Store, connection: sa.Connection, keys: Sequence[tuple[str, str]]) -> None:
-    """Lock the rows of several (connection, id) before they are written, in their order: two transactions that lock the same commands each
-    in an order of its own would wait for each other. SQLite has one writer at a time.
+    """Lock the rows of several (connection, id) before they are written, in their order: two transactions that lock the
+    same commands each in an order of its own would wait for each other. SQLite has one writer at a time.
     """
     if store.dialect == "postgresql" and len(keys) > 1:
         connections, ids = zip(*keys, strict=True)
@@ -322,11 +356,13 @@ def _resend() -> sa.ClauseElement:
 
 
 def publish(store: Store, connection: sa.Connection, partition: int, offsets: list[int]) -> int:
-    """The decisions of these events of a partition are published: their commands may be sent; one that was called before is looked up
-    first. Returns how many.
+    """The decisions of these events of a partition are published: their commands may be sent; one that was called
+    before is looked up first. Returns how many.
     """
     if store.dialect == "postgresql":
-        waiting = connection.exec_driver_sql(store.sql("queue waiting", partial(_waiting, store)), (partition, offsets)).all()
+        waiting = connection.exec_driver_sql(
+            store.sql("queue waiting", partial(_waiting, store)), (partition, offsets)
+        ).all()
         hold(store, connection, [(name, command) for name, command in waiting])
         if not waiting:
             return 0
@@ -349,5 +385,7 @@ def _waiting(store: Store) -> sa.ClauseElement:
 
 def _publish(store: Store, size: int) -> sa.ClauseElement:
     c = command_queue.c
-    called = sa.case((c.calls == sa.literal_column("0"), sa.literal_column("'ready'")), else_=sa.literal_column("'unknown'"))
+    called = sa.case(
+        (c.calls == sa.literal_column("0"), sa.literal_column("'ready'")), else_=sa.literal_column("'unknown'")
+    )
     return sa.update(command_queue).values(state=called, due_at=c.asked_at).where(_of_events(store, size))

@@ -1,4 +1,6 @@
-"""Sealed credentials: encrypted bytes by (connection, name). What seals them is the vault's affair; here they are only kept."""
+"""Sealed credentials: encrypted bytes by (connection, name). What seals them is the vault's affair; here they are only
+kept.
+"""
 
 import sqlalchemy as sa
 
@@ -35,5 +37,6 @@ class Secrets:
         c = sealed_secrets.c
         with self._store.read() as reader:
             return [
-                (connection, name) for connection, name in reader.execute(sa.select(c.connection, c.name).order_by(c.connection, c.name))
+                (connection, name)
+                for connection, name in reader.execute(sa.select(c.connection, c.name).order_by(c.connection, c.name))
             ]

@@ -220,7 +220,9 @@ class GoCardless:
             "resources": {
                 **{name: [office.view(name, doc) for doc in docs] for name, docs in shelves.items()},
                 "payout_items": {
-                    payout: [{key: item[key] for key in ("type", "amount", "taxes", "links")} for item in shelf.records[::-1]]
+                    payout: [
+                        {key: item[key] for key in ("type", "amount", "taxes", "links")} for item in shelf.records[::-1]
+                    ]
                     for payout, shelf in office.payout_items.items()
                 },
             },
@@ -234,7 +236,9 @@ class GoCardless:
                     {
                         "creditor": creditor,
                         "currency": currency,
-                        "items": [{"type": i.kind, "amount": tenths_text(i.amount_tenths), "links": i.links} for i in items],
+                        "items": [
+                            {"type": i.kind, "amount": tenths_text(i.amount_tenths), "links": i.links} for i in items
+                        ],
                     }
                     for (creditor, currency), items in sorted(office.ledger.open.items())
                 ],

@@ -15,7 +15,9 @@ _TAX_RATES = (
 )
 _PREFIX_LETTERS = 10
 # What a scenario may say of a creditor.
-_FIELDS = frozenset({"name", "country_code", "can_create_refunds", "fx_payout_currency", "bank_reference_prefix", "verification_status"})
+_FIELDS = frozenset(
+    {"name", "country_code", "can_create_refunds", "fx_payout_currency", "bank_reference_prefix", "verification_status"}
+)
 
 
 def furnish(office: Office) -> None:
@@ -149,7 +151,9 @@ def _identifier(office: Office, creditor: str, scheme: str) -> Doc:
 
 
 def _payout_account(office: Office, creditor: Doc, currency: str) -> Doc:
-    identity = office.new_id("BA", f"payout/{creditor['id']}/{currency}/{len(office.shelves['creditor_bank_accounts'])}")
+    identity = office.new_id(
+        "BA", f"payout/{creditor['id']}/{currency}/{len(office.shelves['creditor_bank_accounts'])}"
+    )
     return office.shelves["creditor_bank_accounts"].add(
         {
             "id": identity,

@@ -36,7 +36,9 @@ def create_billing_request(office: Office, call: Call) -> Doc:
     body = call.body
     for part in _NOT_SIMULATED:
         if body.get(part) is not None:
-            raise usage("feature_disabled", f"{part} is not available in this sandbox", pointer=f"/billing_requests/{part}")
+            raise usage(
+                "feature_disabled", f"{part} is not available in this sandbox", pointer=f"/billing_requests/{part}"
+            )
     request = body.get("mandate_request")
     if not isinstance(request, dict):
         raise invalid("billing_requests", ("mandate_request", "is required"))
@@ -45,7 +47,9 @@ def create_billing_request(office: Office, call: Call) -> Doc:
     metadata = read_metadata("billing_requests", body)
     links = body.get("links") or {}
     customer = (
-        office.linked("customers", "billing_requests", body, "customer") if "customer" in links else new_customer(office, {}, named=False)
+        office.linked("customers", "billing_requests", body, "customer")
+        if "customer" in links
+        else new_customer(office, {}, named=False)
     )
     identity = office.new_id("BRQ")
     billing_request = office.shelves["billing_requests"].add(
@@ -267,7 +271,17 @@ def show_request(office: Office, billing_request: Doc) -> Doc:
     """Wrap a billing request with its `resources`."""
     links = billing_request["links"]
     customer = office.shelves["customers"][links["customer"]]
-    names = ("id", "created_at", "email", "given_name", "family_name", "company_name", "language", "phone_number", "metadata")
+    names = (
+        "id",
+        "created_at",
+        "email",
+        "given_name",
+        "family_name",
+        "company_name",
+        "language",
+        "phone_number",
+        "metadata",
+    )
     detail = {field: customer[field] for field in CUSTOMER_FIELDS if field not in names}
     resources: dict[str, Any] = {
         "customer": {name: customer[name] for name in names},
@@ -287,7 +301,13 @@ def show_request(office: Office, billing_request: Doc) -> Doc:
 
 
 def tell_request(
-    office: Office, billing_request: Doc, action: str, *, origin: str, flow: str | None = None, metadata: Doc | None = None
+    office: Office,
+    billing_request: Doc,
+    action: str,
+    *,
+    origin: str,
+    flow: str | None = None,
+    metadata: Doc | None = None,
 ) -> None:
     """Record an event of a billing request; its cause is `billing_request_<action>`."""
     links = {"billing_request": billing_request["id"], "customer": billing_request["links"]["customer"]}

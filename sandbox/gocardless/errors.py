@@ -101,7 +101,10 @@ def bank_account_exists(owner: str, resource_id: str) -> Refusal:
 
 def invalid(envelope: str, *problems: tuple[str, str]) -> Refusal:
     """Refuse fields: each problem is (path of the field, message), the path as "links/mandate"."""
-    items = [{"field": path.rsplit("/", 1)[-1], "message": message, "request_pointer": f"/{envelope}/{path}"} for path, message in problems]
+    items = [
+        {"field": path.rsplit("/", 1)[-1], "message": message, "request_pointer": f"/{envelope}/{path}"}
+        for path, message in problems
+    ]
     return Refusal(422, "validation_failed", "validation_failed", "Validation failed", items)
 
 

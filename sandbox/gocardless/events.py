@@ -56,7 +56,9 @@ _DESCRIPTIONS = {
 class EventBook:
     """All events and webhooks of the simulated organisation."""
 
-    def __init__(self, world: World, events: Collection, webhooks: Collection, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, world: World, events: Collection, webhooks: Collection, settings: Callable[[], Settings]
+    ) -> None:
         self._world = world
         self._events = events
         self._webhooks = webhooks

@@ -1,8 +1,8 @@
 """The room of the bank's day: three times at which everything due on that day happens.
 
     09:30 UTC           payouts are built; tax rates of yesterday's payouts are confirmed
-    11:40 UTC           payouts are paid, mandates become active, payments are confirmed or fail, reversals and refunds arrive,
-                        subscriptions make their payments
+    11:40 UTC           payouts are paid, mandates become active, payments are confirmed or fail, reversals and
+                        refunds arrive, subscriptions make their payments
     16:00 in London     mandates, payments and refunds go to the banks
 
 Few times a day keep a simulated month short; the order within a time is the order above.

@@ -1,8 +1,9 @@
 """The room of what happens to mandates and payments: every change of status, with its event and its money, in one
 place.
 
-    payment   pending_submission -> submitted -> confirmed -> paid_out, with the late edges confirmed|paid_out -> failed|charged_back,
-              failed -> pending_submission (retry) and charged_back -> confirmed|paid_out (chargeback cancelled)
+    payment   pending_submission -> submitted -> confirmed -> paid_out, with the late edges confirmed|paid_out ->
+              failed|charged_back, failed -> pending_submission (retry) and
+              charged_back -> confirmed|paid_out (chargeback cancelled)
     mandate   pending_submission -> submitted -> active -> cancelled | expired | failed
 
 A failure before the payout takes the payment's items out of the ledger; after it, the gross amount and the fee go
@@ -33,16 +34,24 @@ _SUBMITTED = "pending_payments_submitted"
 LIVE_SUBSCRIPTION = frozenset({"pending_customer_approval", "active", "paused"})
 
 
-def tell_mandate(office: Office, mandate: Doc, action: str, *, cause: str, links: dict[str, str] | None = None, **more: Any) -> Doc:
+def tell_mandate(
+    office: Office, mandate: Doc, action: str, *, cause: str, links: dict[str, str] | None = None, **more: Any
+) -> Doc:
     """Record an event of a mandate."""
     all_links = {"mandate": mandate["id"], **(links or {})}
-    return office.events.record("mandates", action, all_links, cause=cause, resource_metadata=mandate["metadata"], **more)
+    return office.events.record(
+        "mandates", action, all_links, cause=cause, resource_metadata=mandate["metadata"], **more
+    )
 
 
-def tell_payment(office: Office, payment: Doc, action: str, *, cause: str, links: dict[str, str] | None = None, **more: Any) -> Doc:
+def tell_payment(
+    office: Office, payment: Doc, action: str, *, cause: str, links: dict[str, str] | None = None, **more: Any
+) -> Doc:
     """Record an event of a payment."""
     all_links = {"payment": payment["id"], **(links or {})}
-    return office.events.record("payments", action, all_links, cause=cause, resource_metadata=payment["metadata"], **more)
+    return office.events.record(
+        "payments", action, all_links, cause=cause, resource_metadata=payment["metadata"], **more
+    )
 
 
 def schedule_mandate(office: Office, mandate: Doc) -> None:
@@ -80,8 +89,8 @@ def end_mandate(
     links: dict[str, str] | None = None,
     **more: Any,
 ) -> None:
-    """End a mandate, and with it its subscriptions and every payment that has not gone to the banks; their events name this one as
-    parent.
+    """End a mandate, and with it its subscriptions and every payment that has not gone to the banks; their events name
+    this one as parent.
     """
     mandate["status"] = status
     action = "replaced" if links and "new_mandate" in links else status
@@ -105,7 +114,9 @@ def end_subscription(
     """End a subscription. The payments it has made stay as they are."""
     subscription["status"] = status
     links = {"subscription": subscription["id"]} | ({} if parent is None else {"parent_event": parent})
-    office.events.record("subscriptions", status, links, cause=cause, origin=origin, resource_metadata=subscription["metadata"])
+    office.events.record(
+        "subscriptions", status, links, cause=cause, origin=origin, resource_metadata=subscription["metadata"]
+    )
 
 
 def schedule(office: Office, payment: Doc) -> None:
@@ -272,7 +283,9 @@ def cancel(
     office.payment_files[payment["id"]].round += 1
     links = {} if parent is None else {"parent_event": parent}
     scheme = payment["scheme"] if origin == "bank" else None
-    tell_payment(office, payment, "cancelled", cause=cause, origin=origin, links=links, metadata=metadata, scheme=scheme)
+    tell_payment(
+        office, payment, "cancelled", cause=cause, origin=origin, links=links, metadata=metadata, scheme=scheme
+    )
 
 
 def _leave_banks(office: Office, payment: Doc) -> None:

@@ -71,7 +71,9 @@ class PaymentFile(msgspec.Struct, kw_only=True):
 
 
 class Call(msgspec.Struct, kw_only=True, frozen=True):
-    """One API request as a handler sees it: id from the path, query string, the envelope's content, the header's key."""
+    """One API request as a handler sees it: id from the path, query string, the envelope's content, the header's
+    key.
+    """
 
     identity: str
     query: MultiMapping[str]
@@ -123,7 +125,9 @@ class Office:
         return moment(self.world.now)
 
     def new_id(self, prefix: str, cause: str | None = None, *, letters: int = _ID_LETTERS) -> str:
-        """Make an id out of its cause: the one named, else the request's idempotency key, else the order of creation."""
+        """Make an id out of its cause: the one named, else the request's idempotency key, else the order of
+        creation.
+        """
         if cause is None and self.key is not None:
             cause = f"key/{self.key}"
         if cause is None:
@@ -200,14 +204,18 @@ class Office:
 
     def _shelve(self) -> None:
         for name, (prefix, fields) in SHELVES.items():
-            self.shelves[name] = Collection(name, prefix, {path.split(".")[-1]: getter(path) for path in fields.split()})
+            self.shelves[name] = Collection(
+                name, prefix, {path.split(".")[-1]: getter(path) for path in fields.split()}
+            )
         for name in ("payments", "subscriptions"):
             self.shelves[name].filters["customer"] = self.customer_of
         self.shelves["payments"].filters["customer"] = self.customer_of
         self.shelves["customers"].filters["currency"] = self._currency_of
         # Nobody's data is ever missing here.
         self.shelves["customers"].filters["action_required"] = lambda _doc: False
-        self.shelves["refunds"].filters["refund_type"] = lambda doc: "payment" if "payment" in doc["links"] else "mandate"
+        self.shelves["refunds"].filters["refund_type"] = lambda doc: (
+            "payment" if "payment" in doc["links"] else "mandate"
+        )
 
     def _currency_of(self, customer: Doc) -> str | None:
         for account in self.shelves["customer_bank_accounts"].records:

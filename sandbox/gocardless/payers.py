@@ -71,7 +71,9 @@ def remove_customer(office: Office, call: Call) -> Doc:
 
 
 def create_bank_account(office: Office, call: Call) -> Doc:
-    """POST /customer_bank_accounts. Refusal 409 `bank_account_exists`: the customer has it already and it is enabled."""
+    """POST /customer_bank_accounts. Refusal 409 `bank_account_exists`: the customer has it already and it is
+    enabled.
+    """
     _needs_payment_pages(office)
     customer = office.linked("customers", "customer_bank_accounts", call.body, "customer")
     return office.single("customer_bank_accounts", new_bank_account(office, customer, call.body))

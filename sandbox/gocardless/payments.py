@@ -78,7 +78,9 @@ def add_payment(
             "amount": amount,
             "description": description,
             "currency": scheme.currency,
-            "status": "pending_customer_approval" if mandate["status"] == "pending_customer_approval" else "pending_submission",
+            "status": "pending_customer_approval"
+            if mandate["status"] == "pending_customer_approval"
+            else "pending_submission",
             "amount_refunded": 0,
             "reference": reference,
             "metadata": metadata,

@@ -90,7 +90,9 @@ def list_payouts(office: Office, call: Call) -> Doc:
     """GET /payouts, `metadata[key]=value` among the filters."""
     wanted = metadata_filter(call.query)
     plain = MultiDict((word, value) for word, value in call.query.items() if not word.startswith("metadata["))
-    return office.page("payouts", Call(identity="", query=plain, body={}), lambda doc: wanted.items() <= doc["metadata"].items())
+    return office.page(
+        "payouts", Call(identity="", query=plain, body={}), lambda doc: wanted.items() <= doc["metadata"].items()
+    )
 
 
 def update_payout(office: Office, call: Call) -> Doc:
@@ -150,7 +152,9 @@ def _build(office: Office, creditor: Doc, account: Doc, currency: str, items: li
         }
     )
     office.ledger.move(creditor["id"], currency, "pending_payouts", payout["amount"] * 10)
-    shelf = office.payout_items[identity] = Collection("payout_items", "", {"payout": lambda _item: identity, **_CUTOVER})
+    shelf = office.payout_items[identity] = Collection(
+        "payout_items", "", {"payout": lambda _item: identity, **_CUTOVER}
+    )
     # Lists run from new to old, so the first item is put last.
     for number, item in reversed(list(enumerate(items))):
         shelf.add(_item(office, identity, number, item, currency, payout["tax_currency"]))

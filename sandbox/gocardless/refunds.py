@@ -67,7 +67,9 @@ def update_refund(office: Office, call: Call) -> Doc:
     return office.single("refunds", refund)
 
 
-def tell_refund(office: Office, refund: Doc, action: str, *, cause: str, origin: str = "gocardless", metadata: Doc | None = None) -> None:
+def tell_refund(
+    office: Office, refund: Doc, action: str, *, cause: str, origin: str = "gocardless", metadata: Doc | None = None
+) -> None:
     """Record an event of a refund."""
     office.events.record(
         "refunds",

@@ -82,7 +82,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 CAUSES: Final = {
     "refer_to_payer": Cause(
-        codes={"bacs": "ARUDD-0", "sepa_core": "MS03"}, description="The payer's bank did not pay; often there is no money."
+        codes={"bacs": "ARUDD-0", "sepa_core": "MS03"},
+        description="The payer's bank did not pay; often there is no money.",
     ),
     "insufficient_funds": Cause(
         codes={"sepa_core": "AM04", "ach": "R01", "pad": "901", "becs": "6", "becs_nz": "AM04", "autogiro": "TK82-1"},

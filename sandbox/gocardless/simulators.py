@@ -184,13 +184,21 @@ SIMULATORS = {
     "payment_failed": Simulator("payments", _FRESH, _failed),
     "payment_charged_back": Simulator("payments", _FRESH, _charged_back),
     "payment_chargeback_settled": Simulator("payments", _FRESH, _chargeback_settled),
-    "payment_late_failure": Simulator("payments", _FRESH | {"paid_out"}, _late_failure, frozenset(SCHEMES) - {"autogiro"}),
-    "payment_late_failure_settled": Simulator("payments", _FRESH | {"paid_out"}, _late_failure_settled, frozenset(SCHEMES) - {"autogiro"}),
+    "payment_late_failure": Simulator(
+        "payments", _FRESH | {"paid_out"}, _late_failure, frozenset(SCHEMES) - {"autogiro"}
+    ),
+    "payment_late_failure_settled": Simulator(
+        "payments", _FRESH | {"paid_out"}, _late_failure_settled, frozenset(SCHEMES) - {"autogiro"}
+    ),
     "mandate_activated": Simulator("mandates", _FRESH, _mandate_activated, _OWN_MANDATES),
-    "mandate_failed": Simulator("mandates", _FRESH | {"submitted"}, _mandate_failed, frozenset(SCHEMES) - {"sepa_core"}),
+    "mandate_failed": Simulator(
+        "mandates", _FRESH | {"submitted"}, _mandate_failed, frozenset(SCHEMES) - {"sepa_core"}
+    ),
     "mandate_expired": Simulator("mandates", _FRESH, _mandate_expired, frozenset(SCHEMES) - _NEVER_EXPIRE),
     "mandate_transferred": Simulator("mandates", _FRESH, _mandate_transferred, frozenset({"bacs", "sepa_core"})),
-    "mandate_transferred_with_resubmission": Simulator("mandates", _FRESH, _mandate_transferred_again, frozenset({"bacs"})),
+    "mandate_transferred_with_resubmission": Simulator(
+        "mandates", _FRESH, _mandate_transferred_again, frozenset({"bacs"})
+    ),
     "refund_paid": Simulator("refunds", _UNPAID_REFUND, pay_refund),
     "refund_settled": Simulator("refunds", _ANY_REFUND, _refund_settled),
     "refund_bounced": Simulator("refunds", _ANY_REFUND, bounce_refund),

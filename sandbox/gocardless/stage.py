@@ -1,12 +1,12 @@
 """The room behind the stage: what a scenario's author does to the world, beside the API. Mounted under
 `/_sandbox/gocardless/`.
 
-    POST populate  {"quiet": bool, "creditor": {...}, "customers": [{given_name, family_name, company_name, email, metadata, country_code,
-                    currency, "mandate": "active"|"pending_submission"|null, "mandate_metadata", "reference"}, ...],
-                    "subscriptions": [{"customer": place among `customers`, amount, currency, interval_unit, interval, day_of_month, count,
-                    start_date, name, status, metadata}, ...]}
-                   -> {"creditor": id, "customers": [{"customer", "customer_bank_account", "mandate"}, ...], "subscriptions": [id, ...]},
-                   each in order
+    POST populate  {"quiet": bool, "creditor": {...}, "customers": [{given_name, family_name, company_name, email,
+                    metadata, country_code, currency, "mandate": "active"|"pending_submission"|null, "mandate_metadata",
+                    "reference"}, ...], "subscriptions": [{"customer": place among `customers`, amount, currency,
+                    interval_unit, interval, day_of_month, count, start_date, name, status, metadata}, ...]}
+                   -> {"creditor": id, "customers": [{"customer", "customer_bank_account", "mandate"}, ...],
+                   "subscriptions": [id, ...]}, each in order
     POST act       {"do": verb, ...}: see `VERBS`
 """
 
@@ -39,7 +39,9 @@ from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
 from sandbox.gocardless.store import Doc
 from sandbox.gocardless.subscriptions import new_subscription
 
-_CUSTOMER_WORDS = frozenset({*CUSTOMER_FIELDS, "language", "metadata", "currency", "mandate", "mandate_metadata", "reference"})
+_CUSTOMER_WORDS = frozenset(
+    {*CUSTOMER_FIELDS, "language", "metadata", "currency", "mandate", "mandate_metadata", "reference"}
+)
 
 
 def populate(office: Office, document: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,9 @@ class Query:
         self._ascending = _direction(query.get("sort_direction"))
         for word in dict.fromkeys(query):
             self._read(word, [part for value in query.getall(word) for part in value.split(",")], refuse_unknown)
-        self.oldest = next((value for field, bound, value in self._ranges if (field, bound) == ("created_at", "gte")), "")
+        self.oldest = next(
+            (value for field, bound, value in self._ranges if (field, bound) == ("created_at", "gte")), ""
+        )
 
     def matches(self, doc: Doc) -> bool:
         """Say whether the record passes every filter."""

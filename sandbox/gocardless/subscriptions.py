@@ -1,8 +1,8 @@
 """The room of subscriptions: what a merchant has set up beside the program, in the dashboard or by another app.
 
-They are read only through the API (list, get) and are put into the world by a scenario. An active one makes its payments by itself, with
-no metadata and nothing behind them that the program knows. How long before its charge date a payment is made is UNCONFIRMED; here it is
-the last day on which it can still be made.
+They are read only through the API (list, get) and are put into the world by a scenario. An active one makes its
+payments by itself, with no metadata and nothing behind them that the program knows. How long before its charge date a
+payment is made is UNCONFIRMED; here it is the last day on which it can still be made.
 """
 
 import calendar
@@ -23,7 +23,19 @@ _UNITS = ("weekly", "monthly", "yearly")
 _UPCOMING_MAX = 10
 _LAST_DAY = -1
 _WORDS = frozenset(
-    {"amount", "count", "currency", "customer", "day_of_month", "interval", "interval_unit", "metadata", "name", "start_date", "status"}
+    {
+        "amount",
+        "count",
+        "currency",
+        "customer",
+        "day_of_month",
+        "interval",
+        "interval_unit",
+        "metadata",
+        "name",
+        "start_date",
+        "status",
+    }
 )
 
 
@@ -32,9 +44,15 @@ def new_subscription(office: Office, mandate: Doc, given: dict[str, Any]) -> Doc
     unknown = set(given) - _WORDS
     if unknown:
         raise ValueError(f"a subscription has no {', '.join(sorted(unknown))}")
-    unit, interval, status = given.get("interval_unit", "monthly"), given.get("interval", 1), given.get("status", "active")
+    unit, interval, status = (
+        given.get("interval_unit", "monthly"),
+        given.get("interval", 1),
+        given.get("status", "active"),
+    )
     if unit not in _UNITS or status not in STATUSES or not isinstance(interval, int) or interval < 1:
-        raise ValueError(f"interval_unit is one of {', '.join(_UNITS)}, interval from 1, status one of {', '.join(STATUSES)}")
+        raise ValueError(
+            f"interval_unit is one of {', '.join(_UNITS)}, interval from 1, status one of {', '.join(STATUSES)}"
+        )
     currency = given.get("currency", SCHEMES[mandate["scheme"]].currency)
     if currency != SCHEMES[mandate["scheme"]].currency:
         raise ValueError("currency is that of the mandate's scheme")
@@ -68,7 +86,9 @@ def new_subscription(office: Office, mandate: Doc, given: dict[str, Any]) -> Doc
         }
     )
     office.subscription_turns[subscription["id"]] = 0
-    office.events.record("subscriptions", "created", {"subscription": subscription["id"]}, cause="subscription_created", origin="api")
+    office.events.record(
+        "subscriptions", "created", {"subscription": subscription["id"]}, cause="subscription_created", origin="api"
+    )
     return subscription
 
 
@@ -102,8 +122,8 @@ def _charge(office: Office, subscription: Doc, mandate: Doc, day: date) -> None:
 
 
 def charge_dates(office: Office, subscription: Doc) -> Iterator[date]:
-    """Give the charge dates still to come, without end unless it has a `count`: on a day of rest the next working day, of a month's last
-    day the one before.
+    """Give the charge dates still to come, without end unless it has a `count`: on a day of rest the next working day,
+    of a month's last day the one before.
     """
     scheme = office.shelves["mandates"][subscription["links"]["mandate"]]["scheme"]
     made, most = office.subscription_turns[subscription["id"]], subscription["count"]
@@ -129,8 +149,13 @@ def get_subscription(office: Office, call: Call) -> Doc:
 
 def shown(office: Office, subscription: Doc) -> Doc:
     """Give a subscription as the API shows it: with its next charges."""
-    dates = islice(charge_dates(office, subscription), _UPCOMING_MAX) if subscription["status"] in LIVE_SUBSCRIPTION else ()
-    return {**subscription, "upcoming_payments": [{"charge_date": day.isoformat(), "amount": subscription["amount"]} for day in dates]}
+    dates = (
+        islice(charge_dates(office, subscription), _UPCOMING_MAX) if subscription["status"] in LIVE_SUBSCRIPTION else ()
+    )
+    return {
+        **subscription,
+        "upcoming_payments": [{"charge_date": day.isoformat(), "amount": subscription["amount"]} for day in dates],
+    }
 
 
 def _turn(subscription: Doc, number: int) -> date:

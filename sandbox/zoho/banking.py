@@ -74,7 +74,9 @@ def delete(books: Books, made: BankTransaction) -> None:
 
 
 def moved_base_minor(books: Books, made: BankTransaction) -> int:
-    """The amount moved, in base. Out of a base account it is the amount itself: the rate then speaks of the other side."""
+    """The amount moved, in base. Out of a base account it is the amount itself: the rate then speaks of the other
+    side.
+    """
     if made.currency == books.base:
         return made.amount_minor
     return books.base_minor(made.amount_minor, made.currency, made.rate)
@@ -86,7 +88,9 @@ def create_journal(books: Books, body: Body, cause: str) -> Journal:
     books.refuse_locked(when)
     currency = books.currency_of(body, books.base)
     journal_id = books.ids.new(JOURNAL, cause)
-    lines = [_journal_line(books, row, journal_id, place, currency) for place, row in enumerate(rows(body, "line_items"))]
+    lines = [
+        _journal_line(books, row, journal_id, place, currency) for place, row in enumerate(rows(body, "line_items"))
+    ]
     debits = sum(line.amount_minor for line in lines if line.debit)
     if not lines or debits != sum(line.amount_minor for line in lines if not line.debit):
         raise RefusedError(IN_USE, "Debits and credits must be equal.")
@@ -110,7 +114,8 @@ def create_journal(books: Books, body: Body, cause: str) -> Journal:
     books.journals.add(journal)
     if journal.published:
         legs = [
-            books.leg(line.account_id, currency, line.amount_minor if line.debit else -line.amount_minor, journal.rate) for line in lines
+            books.leg(line.account_id, currency, line.amount_minor if line.debit else -line.amount_minor, journal.rate)
+            for line in lines
         ]
         books.post("journal", journal_id, legs, when=when, reference=journal.reference, contact=None)
     books.announce(JOURNAL, "created", journal)
@@ -149,7 +154,9 @@ def _read(books: Books, body: Body, was: BankTransaction | None) -> dict[str, An
     ):
         raise InvalidError("to_account_id")
     precision = books.precision(currency)
-    amount = amount_minor(body, "amount", precision, was.amount_minor) if was else positive_minor(body, "amount", precision)
+    amount = (
+        amount_minor(body, "amount", precision, was.amount_minor) if was else positive_minor(body, "amount", precision)
+    )
     at = books.rate_of(body, foreign, was.rate if was else books.rate_on(foreign, when))
     customer_id = text(body, "customer_id", was.customer.id if was and was.customer else "")
     charges = amount_minor(body, "bank_charges", precision, was.bank_charges_minor if was else 0)

@@ -316,13 +316,19 @@ class Books:
 
     # ledger
 
-    def post(self, kind: str, record_id: str, legs: list[Leg], *, when: date, reference: str, contact: Contact | None) -> None:
+    def post(
+        self, kind: str, record_id: str, legs: list[Leg], *, when: date, reference: str, contact: Contact | None
+    ) -> None:
         """Books an entry; what rounding or rates leave over in base goes to Exchange Gain or Loss."""
         rest = -sum(leg.base_minor for leg in legs)
         if rest:
             legs.append(Leg(self.ledger.system("exchange_gain_or_loss").id, self.base, rest, rest))
         name = contact.name if contact else ""
-        self.ledger.write(Entry(kind, record_id, when, reference, contact.id if contact else "", name, [x for x in legs if any(x[2:])]))
+        self.ledger.write(
+            Entry(
+                kind, record_id, when, reference, contact.id if contact else "", name, [x for x in legs if any(x[2:])]
+            )
+        )
 
     def leg(self, account_id: str, currency: str, amount: int, at: Decimal) -> Leg:
         """A debit (positive) or credit of an amount at a rate."""

@@ -1,4 +1,6 @@
-"""Credit notes (reference 3.5): opened, applied to invoices, refunded, voided. Made by the API they are open at once."""
+"""Credit notes (reference 3.5): opened, applied to invoices, refunded, voided. Made by the API they are open at
+once.
+"""
 
 from collections.abc import Sequence
 
@@ -93,7 +95,9 @@ def apply(books: Books, note: CreditNote, wanted: Sequence[tuple[Invoice, int]])
         raise RefusedError(NOT_ENOUGH_UNUSED, "The credit note has not that much left.")
     for invoice, _ in wanted:
         if sum(amount for other, amount in wanted if other is invoice) > invoice.balance_minor:
-            raise RefusedError(AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices.")
+            raise RefusedError(
+                AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices."
+            )
     return [_use(books, note, invoice, amount) for invoice, amount in wanted]
 
 

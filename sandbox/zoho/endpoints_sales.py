@@ -34,7 +34,9 @@ def _contact_status(books: Books, name: str) -> Predicate:
         "PortalEnabled": lambda c: c.portal,
         "PortalDisabled": lambda c: not c.portal,
         "Unpaid": lambda c: c.owed_base_minor > 0,
-        "OverDue": lambda c: any(i.contact is c and i.open_minor > 0 and i.due < today for i in books.invoices.rows.values()),
+        "OverDue": lambda c: any(
+            i.contact is c and i.open_minor > 0 and i.due < today for i in books.invoices.rows.values()
+        ),
     }
     return tests.get(name, lambda _contact: False)
 
@@ -192,7 +194,9 @@ def upsert_contact(call: Call) -> Answer:
 def delete_contact(call: Call) -> Answer:
     held = _named_contact(call)
     contacts.delete(call.books, held)
-    return Answer(message="The customer has been deleted." if held.kind == "customer" else "The vendor has been deleted.")
+    return Answer(
+        message="The customer has been deleted." if held.kind == "customer" else "The vendor has been deleted."
+    )
 
 
 def activate_contact(call: Call) -> Answer:
@@ -291,7 +295,10 @@ def apply_credits(call: Call) -> Answer:
     books, invoice, body = call.books, _named_invoice(call), call.object()
     precision = books.precision(invoice.currency)
     wanted_payments = [
-        (found(books.payments, needed_text(row, "payment_id"), "Payment"), positive_minor(row, "amount_applied", precision))
+        (
+            found(books.payments, needed_text(row, "payment_id"), "Payment"),
+            positive_minor(row, "amount_applied", precision),
+        )
         for row in rows(body, "invoice_payments")
     ]
     wanted_notes = [
@@ -379,11 +386,16 @@ def apply_creditnote(call: Call) -> Answer:
     books, note = call.books, _named_note(call)
     precision = books.precision(note.currency)
     wanted = [
-        (found(books.invoices, needed_text(row, "invoice_id"), "Invoice"), positive_minor(row, "amount_applied", precision))
+        (
+            found(books.invoices, needed_text(row, "invoice_id"), "Invoice"),
+            positive_minor(row, "amount_applied", precision),
+        )
         for row in rows(call.object(), "invoices")
     ]
     uses = creditnotes.apply(books, note, wanted)
-    return Answer({"apply_to_invoices": {"invoices": [render_credits.credit_use(books, use) for use in uses]}}, _CREDITS_APPLIED)
+    return Answer(
+        {"apply_to_invoices": {"invoices": [render_credits.credit_use(books, use) for use in uses]}}, _CREDITS_APPLIED
+    )
 
 
 def unapply_creditnote(call: Call) -> Answer:

@@ -14,8 +14,10 @@ from sandbox.zoho.notify import Notifier
 from sandbox.zoho.values import day, needed_text, parsed_day
 
 _GROUPS = {
-    "Asset": ("other_asset", "other_current_asset", "intangible_asset", "cash", "bank", "fixed_asset", "stock", "accounts_receivable"),
-    "Liability": ("other_current_liability", "credit_card", "long_term_liability", "other_liability", "accounts_payable"),
+    "Asset": ("other_asset", "other_current_asset", "intangible_asset", "cash", "bank", "fixed_asset", "stock",
+              "accounts_receivable"),
+    "Liability": ("other_current_liability", "credit_card", "long_term_liability", "other_liability",
+                  "accounts_payable"),
     "Equity": ("equity",),
     "Income": ("income", "other_income"),
     "Expense": ("expense", "cost_of_goods_sold", "other_expense"),
@@ -191,7 +193,9 @@ def create_rate(call: Call) -> Answer:
     rate_id = settings.add_rate(call.books, held.code, body, day(body, "effective_date", call.books.today()))
     place = next(place for place, row in enumerate(held.rates) if row[0] == rate_id)
     path = f"settings/currencies/{held.id}/exchangerates/{rate_id}"
-    return Answer({"exchange_rate": render_settings.rate_row(held, place)}, "The exchange rate has been added.", 201, path)
+    return Answer(
+        {"exchange_rate": render_settings.rate_row(held, place)}, "The exchange rate has been added.", 201, path
+    )
 
 
 def list_taxes(call: Call) -> Answer:
@@ -242,13 +246,17 @@ class AutomationEndpoints:
 
     def create_rule(self, call: Call) -> Answer:
         made = self._automation.add_rule(call.object())
-        return Answer({"workflow": made}, "Workflow has been created.", 201, f"settings/workflows/{made['workflow_id']}")
+        return Answer(
+            {"workflow": made}, "Workflow has been created.", 201, f"settings/workflows/{made['workflow_id']}"
+        )
 
     def get_rule(self, call: Call) -> Answer:
         return Answer({"workflow": self._automation.rule(call.path["id"])})
 
     def activate_rule(self, call: Call) -> Answer:
-        return Answer({"workflow": self._automation.set_rule_active(call.path["id"], active=True)}, "Workflow activated.")
+        return Answer(
+            {"workflow": self._automation.set_rule_active(call.path["id"], active=True)}, "Workflow activated."
+        )
 
     def deactivate_rule(self, call: Call) -> Answer:
         changed = self._automation.set_rule_active(call.path["id"], active=False)

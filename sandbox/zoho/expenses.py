@@ -101,7 +101,9 @@ def _read(books: Books, body: Body, expense_id: str, was: Expense | None) -> dic
     }
 
 
-def _lines(books: Books, body: Body, expense_id: str, currency: str, *, inclusive: bool, was: Expense | None) -> list[ExpenseLine]:
+def _lines(
+    books: Books, body: Body, expense_id: str, currency: str, *, inclusive: bool, was: Expense | None
+) -> list[ExpenseLine]:
     """The itemised lines, or the single line that the body's own fields make."""
     wanted = rows(body, "line_items")
     if len(wanted) > _LINES_MAX:
@@ -153,7 +155,14 @@ def _post(books: Books, expense: Expense) -> None:
     if expense.tax_minor:
         legs.append(books.leg(books.ledger.system("input_tax").id, expense.currency, expense.tax_minor, expense.rate))
     legs.append(books.leg(expense.paid_through_id, expense.currency, -expense.total_minor, expense.rate))
-    books.post("expense", expense.id, legs, when=expense.date, reference=expense.reference, contact=expense.vendor or expense.customer)
+    books.post(
+        "expense",
+        expense.id,
+        legs,
+        when=expense.date,
+        reference=expense.reference,
+        contact=expense.vendor or expense.customer,
+    )
 
 
 def _count(expense: Expense, step: int) -> None:

@@ -8,7 +8,8 @@ from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 
-# Twelve digits after the organisation's prefix; 10**12 keeps chance collisions below one in a million for a million records.
+# Twelve digits after the organisation's prefix; 10**12 keeps chance collisions below one in a million for a million
+# records.
 _SPACE = 10**12
 
 

@@ -67,7 +67,9 @@ def create(books: Books, body: Body, cause: str, source: str = "Api") -> Invoice
         date=when,
         due=day(body, "due_date", when + timedelta(days=max(terms_days, 0))),
         payment_terms_days=terms_days,
-        payment_terms_label=text(body, "payment_terms_label", "Due on Receipt" if not terms_days else f"Net {terms_days}"),
+        payment_terms_label=text(
+            body, "payment_terms_label", "Due on Receipt" if not terms_days else f"Net {terms_days}"
+        ),
         currency=currency,
         rate=books.rate_of(body, currency, books.rate_on(currency, when)),
         inclusive=inclusive,
@@ -120,7 +122,9 @@ def update(books: Books, invoice: Invoice, body: Body) -> Invoice:
         "date": day(body, "date", invoice.date),
         "due": day(body, "due_date", invoice.due),
         "currency": currency,
-        "rate": books.rate_of(body, currency, invoice.rate if currency == invoice.currency else books.rate_on(currency, invoice.date)),
+        "rate": books.rate_of(
+            body, currency, invoice.rate if currency == invoice.currency else books.rate_on(currency, invoice.date)
+        ),
         "inclusive": inclusive,
         "shipping_minor": _signed_minor(books, body, "shipping_charge", currency, invoice.shipping_minor),
         "adjustment_minor": _signed_minor(books, body, "adjustment", currency, invoice.adjustment_minor),
@@ -272,7 +276,9 @@ def refuse_credits(invoice: Invoice, wanted: Sequence[tuple[Payment | CreditNote
     if invoice.state != "sent" or any(rest < 0 for rest in left.values()):
         raise RefusedError(NOT_ENOUGH_UNUSED, "The credits are not there, or the invoice is not open.")
     if sum(amount for _, amount in wanted) > invoice.balance_minor:
-        raise RefusedError(AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices.")
+        raise RefusedError(
+            AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices."
+        )
 
 
 def changed_by_settlement(books: Books, invoice: Invoice, *, moves_time: bool = True) -> None:
@@ -307,7 +313,9 @@ def settle(books: Books, invoice: Invoice) -> None:
     post_write_off(books, invoice)
 
 
-def read_lines(books: Books, body: Body, owner_id: str, currency: str, *, inclusive: bool, kept: Sequence[Line] = ()) -> list[Line]:
+def read_lines(
+    books: Books, body: Body, owner_id: str, currency: str, *, inclusive: bool, kept: Sequence[Line] = ()
+) -> list[Line]:
     """The lines of a sales document; those with a known line_item_id keep what they do not name."""
     wanted = rows(body, "line_items")
     if len(wanted) > _LINES_MAX:

@@ -152,7 +152,9 @@ def custom_values() -> dict[str, Filter]:
 
 def search(*getters: Getter) -> dict[str, Filter]:
     """`search_text`: in any of the texts."""
-    return {"search_text": lambda _books, value: lambda record: any(value.lower() in get(record).lower() for get in getters)}
+    return {
+        "search_text": lambda _books, value: lambda record: any(value.lower() in get(record).lower() for get in getters)
+    }
 
 
 def _sorting(query: Mapping[str, str], spec: Spec) -> tuple[str, str]:

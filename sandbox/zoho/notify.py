@@ -141,7 +141,9 @@ class Notifier:
         delay_s = least + int(self._world.chance("zoho.webhook", history_id) * (most - least + 1))
         self._enqueue(endpoint, payload, history_id, timedelta(seconds=delay_s), label)
 
-    def _enqueue(self, endpoint: Endpoint, payload: bytes, history_id: str, delay: timedelta, label: str | None) -> None:
+    def _enqueue(
+        self, endpoint: Endpoint, payload: bytes, history_id: str, delay: timedelta, label: str | None
+    ) -> None:
         is_json = endpoint.body_type != "form"
         content_type = "application/json;charset=UTF-8" if is_json else "application/x-www-form-urlencoded"
         headers = {"Content-Type": content_type, **endpoint.headers}

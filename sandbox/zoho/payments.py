@@ -341,7 +341,9 @@ def _currency(books: Books, body: Body, contact: Contact, wanted: list[dict[str,
 def _refuse_over_balance(books: Books, share: Share, held_minor: int) -> None:
     assert books.invoices.get(share.invoice.id) is share.invoice, "an invoice of these books"
     if share.settles_minor > share.invoice.balance_minor + held_minor:
-        raise RefusedError(AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices.")
+        raise RefusedError(
+            AMOUNT_OVER_BALANCE, "The amount entered is more than the balance due for the selected invoices."
+        )
 
 
 def _attach(books: Books, payment: Payment, share: Share) -> None:

@@ -29,9 +29,9 @@ class Population:
         self._books = books
         self._later = later
         self._batch = batch
-        self.keys: dict[str, str] = {account.key: account.id for account in books.ledger.accounts.values() if account.key} | {
-            tax.key: tax.id for tax in books.taxes.values() if tax.key
-        }
+        self.keys: dict[str, str] = {
+            account.key: account.id for account in books.ledger.accounts.values() if account.key
+        } | {tax.key: tax.id for tax in books.taxes.values() if tax.key}
 
     def apply(self, document: Mapping[str, Any]) -> Document:
         """Does it all. Raises ApiError, KeyError, TypeError or ValueError for what cannot be used."""

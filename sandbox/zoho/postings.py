@@ -24,7 +24,14 @@ def post_write_off(books: Books, invoice: Invoice) -> None:
         books.leg(books.ledger.system(key).id, invoice.currency, sign * invoice.write_off_minor, invoice.rate)
         for key, sign in (("bad_debt", 1), ("accounts_receivable", -1))
     ]
-    books.post("invoice_writeoff", entry_id, legs, when=invoice.write_off_date, reference=invoice.number, contact=invoice.contact)
+    books.post(
+        "invoice_writeoff",
+        entry_id,
+        legs,
+        when=invoice.write_off_date,
+        reference=invoice.number,
+        contact=invoice.contact,
+    )
 
 
 def post_creditnote(books: Books, note: CreditNote) -> None:
@@ -65,7 +72,9 @@ def post_payment(books: Books, payment: Payment) -> None:
                 legs.append(books.leg(system(key).id, currency, amount, at))
     if gross_unused_minor:
         legs.append(books.leg(receivable, currency, -gross_unused_minor, payment.rate))
-    books.post("customer_payment", payment.id, legs, when=payment.date, reference=payment.reference, contact=payment.contact)
+    books.post(
+        "customer_payment", payment.id, legs, when=payment.date, reference=payment.reference, contact=payment.contact
+    )
 
 
 def post_refund(books: Books, made: Refund) -> None:

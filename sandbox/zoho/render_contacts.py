@@ -137,7 +137,11 @@ def full(books: Books, contact: Contact) -> Document:
         "contact_persons": [_person(person) for person in contact.persons],
         "notes": contact.fields.get("notes", ""),
         **({"credit_limit": contact.credit_limit} if contact.credit_limit else {}),
-        **{key: contact.fields[key] for key in (*_NUMBERED, "vat_reg_no", "vat_treatment", "country_code") if key in contact.fields},
+        **{
+            key: contact.fields[key]
+            for key in (*_NUMBERED, "vat_reg_no", "vat_treatment", "country_code")
+            if key in contact.fields
+        },
         **times(books, contact),
         "created_date": contact.created_at.astimezone(books.zone).strftime("%d %b %Y"),
         **author(books),

@@ -261,7 +261,9 @@ def expense(books: Books, held: Expense) -> Document:
         "tax_name": first.tax.name if first.tax else "",
         "tax_percentage": first.tax.percentage if first.tax else 0,
         "taxes": [
-            {"tax_id": x.tax.id, "tax_name": x.tax.name, "tax_amount": amount(books, x.tax_minor, code)} for x in held.lines if x.tax
+            {"tax_id": x.tax.id, "tax_name": x.tax.name, "tax_amount": amount(books, x.tax_minor, code)}
+            for x in held.lines
+            if x.tax
         ],
         "currency_id": books.currencies[code].id,
         "currency_code": code,

@@ -378,7 +378,8 @@ def _taxes(books: Books, held: Sale) -> list[Document]:
             name, so_far = sums.get(line.tax.id, (line.tax.name, 0))
             sums[line.tax.id] = (name, so_far + line.tax_minor)
     return [
-        {"tax_id": tax_id, "tax_name": name, "tax_amount": amount(books, value, held.currency)} for tax_id, (name, value) in sums.items()
+        {"tax_id": tax_id, "tax_name": name, "tax_amount": amount(books, value, held.currency)}
+        for tax_id, (name, value) in sums.items()
     ]
 
 

@@ -123,7 +123,9 @@ class Automation:
     def update_webhook(self, webhook_id: str, body: Body) -> Document:
         self.webhook(webhook_id)
         self._check_secret(body)
-        named: Document = {field: text(body, field, limit=limit) for field, limit in _WEBHOOK_TEXTS.items() if field in body}
+        named: Document = {
+            field: text(body, field, limit=limit) for field, limit in _WEBHOOK_TEXTS.items() if field in body
+        }
         if "headers" in body:
             named["headers"] = _headers(body)
         self.webhooks[webhook_id] |= named
@@ -226,5 +228,6 @@ def _action_ids(rule: Document) -> set[str]:
 
 def _headers(body: Body) -> list[Document]:
     return [
-        {"param_name": needed_text(row, "param_name"), "param_value": text(row, "param_value", limit=5000)} for row in rows(body, "headers")
+        {"param_name": needed_text(row, "param_name"), "param_value": text(row, "param_value", limit=5000)}
+        for row in rows(body, "headers")
     ]

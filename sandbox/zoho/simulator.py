@@ -70,7 +70,9 @@ class Simulator:
         self.oauth = OAuth(self.books.ids, lambda: world.now)
         world.apis["zoho"] = self
 
-    def answer(self, route: Route, path: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str], raw: bytes) -> Wire:
+    def answer(
+        self, route: Route, path: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str], raw: bytes
+    ) -> Wire:
         """One API call: token, organisation, limits, scope, then the function of the route. Commits wholly or not at
         all.
         """

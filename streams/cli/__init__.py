@@ -29,7 +29,9 @@ _COMMANDS: Final = {
 }
 
 
-@click.group(cls=Group, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=Group, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(package_name="zoho-gocardless", prog_name="zoho-gocardless")
 def main() -> None:
     """Collects Zoho Books invoices by GoCardless bank debit and closes the books, from an event log that proves it."""

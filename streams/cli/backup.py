@@ -22,9 +22,14 @@ def backup(session: Session, folder: Path) -> Reply:
         async with opened_clock(session.settings) as clock:
             with session.progress("copying"):
                 made = make_backup(session.settings, folder, clock.now())
-        lines = [f"Backed up at {made.made_at} into {folder}: log {made.log_bytes} bytes, store {made.store_bytes} bytes."]
+        lines = [
+            f"Backed up at {made.made_at} into {folder}: log {made.log_bytes} bytes, store {made.store_bytes} bytes."
+        ]
         if not made.store_bytes:
-            lines.append("The store is PostgreSQL and not in it: it can be rebuilt from the log; its credentials need its own backup.")
+            lines.append(
+                "The store is PostgreSQL and not in it: it can be rebuilt from the log; its credentials need its own "
+                "backup."
+            )
         return Reply({"folder": str(folder), "manifest": made}, text(*lines))
 
     return session.run(work())
@@ -35,8 +40,8 @@ def backup(session: Session, folder: Path) -> Reply:
 def restore(session: Session, folder: Path) -> Reply:
     """Make log and store, where the settings say, from the backup in FOLDER. Refuses when either exists.
 
-    The restored pair knows that it is one: nothing is sent before both APIs were read to their heads, and every call without a final
-    outcome is looked up first.
+    The restored pair knows that it is one: nothing is sent before both APIs were read to their heads, and every call
+    without a final outcome is looked up first.
     """
 
     async def work() -> Reply:

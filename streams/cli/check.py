@@ -18,24 +18,39 @@ from streams.operate.acts import Operator, Told, operating
 @click.option("--approve", is_flag=True, help="Put the policy into force and open the gate.")
 @click.option("--by", default=getpass.getuser, show_default="your user name", help="Who approves; it is recorded.")
 @click.option("--accept", multiple=True, metavar="CODE", help="Accept what the check wants decided; once for each.")
-@click.option("--collect-from", default="", metavar="DAY", callback=day_of, help="Collect what fell due from this day on (YYYY-MM-DD).")
+@click.option(
+    "--collect-from",
+    default="",
+    metavar="DAY",
+    callback=day_of,
+    help="Collect what fell due from this day on (YYYY-MM-DD).",
+)
 @click.option("--note", default="", help="Why, in your words; it is recorded.")
-def check(session: Session, name: str, approve: bool, by: str, accept: tuple[str, ...], collect_from: str, note: str) -> Reply:
-    """Check the connection NAME: credentials, accounts, custom fields, what else collects, what has been read, what is collected first.
+def check(
+    session: Session, name: str, approve: bool, by: str, accept: tuple[str, ...], collect_from: str, note: str
+) -> Reply:
+    """Check the connection NAME: credentials, accounts, custom fields, what else collects, what has been read, what is
+    collected first.
 
-    It only reads, and leaves its findings as an event. With --approve, and when nothing stops it and each decision is accepted, the policy
-    of the settings comes into force and collection may begin. What fell due before the day of the first approval (or --collect-from) stays
-    held until it is accepted by itself.
+    It only reads, and leaves its findings as an event. With --approve, and when nothing stops it and each decision is
+    accepted, the policy of the settings comes into force and collection may begin. What fell due before the day of the
+    first approval (or --collect-from) stays held until it is accepted by itself.
     """
     name = session.connection(name)
-    return session.run(_check(session, name, approve=approve, by=by, accept=list(accept), collect_from=collect_from, note=note))
+    return session.run(
+        _check(session, name, approve=approve, by=by, accept=list(accept), collect_from=collect_from, note=note)
+    )
 
 
-async def _check(session: Session, name: str, *, approve: bool, by: str, accept: list[str], collect_from: str, note: str) -> Reply:
+async def _check(
+    session: Session, name: str, *, approve: bool, by: str, accept: list[str], collect_from: str, note: str
+) -> Reply:
     async with operating(session.settings) as operator:
         credentials = Credentials(operator.store, open_vault(session.settings.keys))
         with session.progress("reading both APIs"):
-            checked = await checks.check(session.settings, name, operator.store, credentials, operator.clock.now, collect_from)
+            checked = await checks.check(
+                session.settings, name, operator.store, credentials, operator.clock.now, collect_from
+            )
         now = operator.clock.now()
         acts = [checks.checked_event(name, checked, now)]
         refusal = _refusal(checked, accept) if approve else ""
@@ -43,7 +58,9 @@ async def _check(session: Session, name: str, *, approve: bool, by: str, accept:
             acts += checks.approval_events(name, checked, by, accept, now, note)
         told = await operator.tell(acts)
         if refusal:
-            raise Undecided(refusal, name, f"repair or accept it, then run `zoho-gocardless check {name} --approve` again")
+            raise Undecided(
+                refusal, name, f"repair or accept it, then run `zoho-gocardless check {name} --approve` again"
+            )
         return _reply(name, checked, told[-1], approve=approve, gate=_gate(operator, name))
 
 

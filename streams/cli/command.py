@@ -1,6 +1,7 @@
 """What every command shares: its options, one envelope for `--json`, one line for an error, the exit code, progress.
 
-A command is a function of a `Session` that returns a `Reply`; how that is shown, and what an error becomes, is decided here alone.
+A command is a function of a `Session` that returns a `Reply`; how that is shown, and what an error becomes, is decided
+here alone.
 """
 
 import asyncio
@@ -83,7 +84,9 @@ class _Console(Console):
 
 
 class Session:
-    """What a command is given: the settings, how to show progress, how to run a coroutine, how to say something while it runs."""
+    """What a command is given: the settings, how to show progress, how to run a coroutine, how to say something while
+    it runs.
+    """
 
     def __init__(self, name: str, config: Path | None, *, as_json: bool, debug: bool) -> None:
         self.name = name
@@ -123,7 +126,11 @@ class Session:
                 raise NotFound(f"no connection {name[:40]!r}", "the settings", known)
             return name
         if len(names) != 1:
-            what = "several connections; say which with --connection" if names else "no connection; add one under [connections.NAME]"
+            what = (
+                "several connections; say which with --connection"
+                if names
+                else "no connection; add one under [connections.NAME]"
+            )
             raise SettingsError(f"the settings: {what}")
         return names[0]
 
@@ -271,7 +278,13 @@ def _tell(command: str, error: BaseException, *, as_json: bool) -> int:
 
 def _tell_interrupted(command: str, *, as_json: bool) -> int:
     if as_json:
-        error = {"code": "interrupted", "what": "interrupted", "where": "the keyboard", "remedy": "run it again", "retriable": True}
+        error = {
+            "code": "interrupted",
+            "what": "interrupted",
+            "where": "the keyboard",
+            "remedy": "run it again",
+            "retriable": True,
+        }
         click.echo(envelope(command, None, error))
     return INTERRUPTED
 
@@ -280,7 +293,13 @@ def _tell_usage(error: click.ClickException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     remedy = f"see `{path} --help`"
-    failure = {"code": "usage", "what": error.format_message(), "where": "the command line", "remedy": remedy, "retriable": False}
+    failure = {
+        "code": "usage",
+        "what": error.format_message(),
+        "where": "the command line",
+        "remedy": remedy,
+        "retriable": False,
+    }
     if as_json:
         click.echo(envelope(path.removeprefix(PROGRAM).strip(), None, failure))
     else:

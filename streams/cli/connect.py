@@ -1,4 +1,6 @@
-"""`connect`: the credentials of a connection, from files, the environment or a prompt; never from the command line, which others see."""
+"""`connect`: the credentials of a connection, from files, the environment or a prompt; never from the command line,
+which others see.
+"""
 
 import contextlib
 import os
@@ -58,15 +60,22 @@ def _file(what: str, help_text: str) -> Callable[[_F], _F]:
 @_file("zoho-refresh-token", "Holds a refresh token of Zoho.")
 @click.option("--zoho-region", help=f"Zoho's data centre, if the settings do not say it: {', '.join(sorted(REGIONS))}.")
 @click.option(
-    "--webhook-secret-file", "webhooks", multiple=True, metavar="API:LABEL=PATH", help="Holds a webhook secret; several by label."
+    "--webhook-secret-file",
+    "webhooks",
+    multiple=True,
+    metavar="API:LABEL=PATH",
+    help="Holds a webhook secret; several by label.",
 )
 @click.option("--remove-webhook-secret", "removed", multiple=True, metavar="API:LABEL", help="Forget a webhook secret.")
 @click.option("--remove", is_flag=True, help="Forget every credential of the connection.")
-def connect(session: Session, name: str, zoho_region: str | None, remove: bool, removed: tuple[str, ...], **files: Any) -> Reply:
+def connect(
+    session: Session, name: str, zoho_region: str | None, remove: bool, removed: tuple[str, ...], **files: Any
+) -> Reply:
     """Enter the credentials of the connection NAME.
 
-    From files; else from the environment (ZOHO_GOCARDLESS_SECRET_GOCARDLESS_TOKEN, …_ZOHO_CLIENT, …_ZOHO_GRANT_CODE, …_ZOHO_REFRESH_TOKEN,
-    …_WEBHOOK_GOCARDLESS_LABEL, …_WEBHOOK_ZOHO_LABEL); else it asks for each, without showing what is typed. What is not given stays.
+    From files; else from the environment (ZOHO_GOCARDLESS_SECRET_GOCARDLESS_TOKEN, …_ZOHO_CLIENT, …_ZOHO_GRANT_CODE,
+    …_ZOHO_REFRESH_TOKEN, …_WEBHOOK_GOCARDLESS_LABEL, …_WEBHOOK_ZOHO_LABEL); else it asks for each, without showing what
+    is typed. What is not given stays.
     """
     connection = session.settings.connections[session.connection(name)]
     if remove or removed:
@@ -77,11 +86,15 @@ def connect(session: Session, name: str, zoho_region: str | None, remove: bool, 
     if not given.any and sys.stdin.isatty():
         given = _from_prompts()
     if not given.any:
-        raise click.UsageError("no credential was given: name a file, set a variable, or run it on a terminal", click.get_current_context())
+        raise click.UsageError(
+            "no credential was given: name a file, set a variable, or run it on a terminal", click.get_current_context()
+        )
     held, lacking = session.run(_keep(session, name, connection, given, zoho_region or connection.zoho.region))
     lines = [f"{name} has: {', '.join(held)}", *_missing(name, held)]
     if lacking:
-        lines.append(f"Zoho's consent lacks {', '.join(lacking)}: make a grant code with these scopes as well, and enter it.")
+        lines.append(
+            f"Zoho's consent lacks {', '.join(lacking)}: make a grant code with these scopes as well, and enter it."
+        )
     data = {"connection": name, "credentials": held, "missing_scopes": lacking}
     return Reply(data, text(*lines), PERSON if lacking else OK)
 
@@ -95,7 +108,11 @@ def _missing(name: str, held: list[str]) -> list[str]:
         "zoho.webhook.": "a webhook secret of Zoho",
     }
     lacking = [what for prefix, what in wanted.items() if not any(one.startswith(prefix) for one in held)]
-    return [f"Still missing: {', '.join(lacking)}."] if lacking else [f"Next: `zoho-gocardless run`, then `zoho-gocardless check {name}`."]
+    return (
+        [f"Still missing: {', '.join(lacking)}."]
+        if lacking
+        else [f"Next: `zoho-gocardless run`, then `zoho-gocardless check {name}`."]
+    )
 
 
 # --- where credentials come from ---
@@ -111,7 +128,9 @@ def _from_files(files: dict[str, Any]) -> _Given:
     for one in files["webhooks"]:
         named, _, path = one.partition("=")
         if not path:
-            raise click.BadParameter("use API:LABEL=PATH, as in gocardless:main=/run/secrets/gc", param_hint="--webhook-secret-file")
+            raise click.BadParameter(
+                "use API:LABEL=PATH, as in gocardless:main=/run/secrets/gc", param_hint="--webhook-secret-file"
+            )
         api_and_label = _named(named)
         found.webhooks[api_and_label] = _read(Path(path))
     return found
@@ -152,10 +171,16 @@ def _from_environment() -> _Given:
 
 def _from_prompts() -> _Given:
     def ask(what: str) -> str:
-        return str(click.prompt(f"{what} (Enter keeps what is there)", hide_input=True, default="", show_default=False, err=True)).strip()
+        return str(
+            click.prompt(
+                f"{what} (Enter keeps what is there)", hide_input=True, default="", show_default=False, err=True
+            )
+        ).strip()
 
     found = _Given(ask("GoCardless access token"))
-    client_id = str(click.prompt("Zoho client id (Enter keeps what is there)", default="", show_default=False, err=True)).strip()
+    client_id = str(
+        click.prompt("Zoho client id (Enter keeps what is there)", default="", show_default=False, err=True)
+    ).strip()
     if client_id:
         found.client = _encode({"client_id": client_id, "client_secret": ask("Zoho client secret")}).decode()
     found.grant = ask("Zoho grant code")
@@ -176,7 +201,9 @@ def _client(value: str) -> ClientKey:
         raise CredentialError('Zoho\'s client: expected JSON with "client_id" and "client_secret"') from None
 
 
-async def _keep(session: Session, name: str, connection: Connection, given: _Given, region: str) -> tuple[list[str], list[str]]:
+async def _keep(
+    session: Session, name: str, connection: Connection, given: _Given, region: str
+) -> tuple[list[str], list[str]]:
     vault = open_vault(session.settings.keys)
     lacking: list[str] = []
     async with opened_clock(session.settings) as clock:
@@ -184,7 +211,9 @@ async def _keep(session: Session, name: str, connection: Connection, given: _Giv
             credentials = Credentials(store, vault)
             if given.client:
                 key = _client(given.client)
-                credentials.put(name, ZOHO_CLIENT, _encode({"client_id": key.client_id, "client_secret": key.client_secret}))
+                credentials.put(
+                    name, ZOHO_CLIENT, _encode({"client_id": key.client_id, "client_secret": key.client_secret})
+                )
             if given.gocardless:
                 credentials.put(name, GOCARDLESS_TOKEN, given.gocardless.encode())
             for (api, label), secret in given.webhooks.items():
@@ -202,11 +231,15 @@ def _accounts(connection: Connection, region: str) -> str:
         return connection.zoho.url
     if region not in REGIONS:
         known = ", ".join(sorted(REGIONS))
-        raise SettingsError(f"the settings: zoho.region {region[:16]!r} is not a data centre of Zoho; use one of {known}")
+        raise SettingsError(
+            f"the settings: zoho.region {region[:16]!r} is not a data centre of Zoho; use one of {known}"
+        )
     return REGIONS[region].accounts_url
 
 
-async def _consent(credentials: Credentials, name: str, connection: Connection, code: str, region: str, now: str) -> list[str]:
+async def _consent(
+    credentials: Credentials, name: str, connection: Connection, code: str, region: str, now: str
+) -> list[str]:
     async with _http() as http:
         accounts = _accounts(connection, region)
         client = credentials.zoho_client(name)
@@ -235,4 +268,6 @@ def _forget(session: Session, name: str, removed: list[tuple[str, str]], *, ever
             raise CredentialError(f"connection {name} has no {', '.join(unknown)}")
         for one in gone:
             kept.delete(name, one)
-    return Reply({"connection": name, "removed": gone}, text(f"{name} has lost: {', '.join(gone) or 'nothing, it had none'}"))
+    return Reply(
+        {"connection": name, "removed": gone}, text(f"{name} has lost: {', '.join(gone) or 'nothing, it had none'}")
+    )

@@ -1,4 +1,6 @@
-"""`decide`: what only a person can decide. Each is an event in the log, with who decided it; the rules take it from there."""
+"""`decide`: what only a person can decide. Each is an event in the log, with who decided it; the rules take it from
+there.
+"""
 
 import getpass
 from collections.abc import Awaitable, Callable
@@ -25,7 +27,9 @@ _TAKEN: Final = {
 
 def _signed(function: _F) -> _F:
     """The options that every decision has."""
-    by = click.option("--by", default=getpass.getuser, show_default="your user name", help="Who decides; it is recorded.")
+    by = click.option(
+        "--by", default=getpass.getuser, show_default="your user name", help="Who decides; it is recorded."
+    )
     connection = click.option("--connection", help="Which connection, where there are several.")
     return by(connection(function))
 
@@ -35,13 +39,21 @@ def decide() -> None:
     """Decide what waits for a person: it is recorded with who decided."""
 
 
-def _decided(session: Session, connection: str | None, act: Callable[[Operator, str], Awaitable[tuple[str, Told, str]]]) -> Reply:
+def _decided(
+    session: Session, connection: str | None, act: Callable[[Operator, str], Awaitable[tuple[str, Told, str]]]
+) -> Reply:
     """Run one act: it gives what it is about, where it went, and the state in words."""
 
     async def work() -> Reply:
         async with operating(session.settings) as operator:
             about, told, words = await act(operator, session.connection(connection))
-        data = {"about": about, "event": told.event, "position": told.position._asdict(), "taken": told.taken, "state": words}
+        data = {
+            "about": about,
+            "event": told.event,
+            "position": told.position._asdict(),
+            "taken": told.taken,
+            "state": words,
+        }
         return Reply(data, text(f"Recorded ({told.event}); {_TAKEN[told.taken]}.", *([words] if words else [])))
 
     return session.run(work())
@@ -62,16 +74,23 @@ def _words(operator: Operator, connection: str, kind: str, key: str, told: Told)
 @click.option("--note", default="", help="Why, in your words; it is recorded.")
 @_signed
 def invoice(session: Session, number: str, action: str | None, note: str, by: str, connection: str | None) -> Reply:
-    """Decide about an invoice that failed, is on hold, or is above the limit: collect it again (--retry), or leave it alone (--ignore)."""
+    """Decide about an invoice that failed, is on hold, or is above the limit: collect it again (--retry), or leave it
+    alone (--ignore).
+    """
     if action is None:
         raise click.UsageError("say --retry or --ignore", click.get_current_context())
 
     async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
         found = operator.queries.find_invoice(name, number)
         if found is None:
-            raise NotFound(f"no invoice {number[:60]!r} is known in {name}", "the store", "check the number and --connection")
+            raise NotFound(
+                f"no invoice {number[:60]!r} is known in {name}", "the store", "check the number and --connection"
+            )
         data = events.InvoiceReleased(by, found.id, action, note)
-        refusal = f"it is {found.stage}: only a failed or held invoice is collected again, and one under way is not left alone"
+        refusal = (
+            f"it is {found.stage}: only a failed or held invoice is collected again, and one under way is not left"
+            " alone"
+        )
         told = await operator.act(operator.event(name, "operator.invoice_released", data), refusal=refusal)
         return f"invoices:{found.id}", told, _words(operator, name, "invoice", found.id, told)
 
@@ -90,7 +109,9 @@ def match(session: Session, contact: str, payer: str, invite: bool, by: str, con
 
     async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
         if operator.queries.row("contacts", name, contact) is None:
-            raise NotFound(f"no contact {contact[:60]!r} is known in {name}", "the store", "give Zoho's id of the contact")
+            raise NotFound(
+                f"no contact {contact[:60]!r} is known in {name}", "the store", "give Zoho's id of the contact"
+            )
         data = events.MatchApproved(by, contact, payer, invite)
         refusal = "it is matched so already, or was invited and can be asked again only when that invitation has ended"
         told = await operator.act(operator.event(name, "operator.match_approved", data), refusal=refusal)
@@ -104,14 +125,18 @@ def match(session: Session, contact: str, payer: str, invite: bool, by: str, con
 @click.option("--note", default="", help="What was done about it; it is recorded.")
 @_signed
 def discrepancy(session: Session, discrepancy: str, note: str, by: str, connection: str | None) -> Reply:
-    """Close a discrepancy that was dealt with. The rule that opened it looks again, and opens it anew if its cause is still there."""
+    """Close a discrepancy that was dealt with. The rule that opened it looks again, and opens it anew if its cause is
+    still there.
+    """
 
     async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
         if operator.queries.row("discrepancies", name, discrepancy) is None:
             remedy = "`zoho-gocardless status --json` lists their ids"
             raise NotFound(f"no discrepancy {discrepancy[:120]!r} is known in {name}", "the store", remedy)
         data = events.DiscrepancyClosed(by, discrepancy, note)
-        told = await operator.act(operator.event(name, "operator.discrepancy_closed", data), refusal="it is closed already")
+        told = await operator.act(
+            operator.event(name, "operator.discrepancy_closed", data), refusal="it is closed already"
+        )
         return f"discrepancies:{discrepancy}", told, ""
 
     return _decided(session, connection, act)
@@ -122,16 +147,22 @@ def discrepancy(session: Session, discrepancy: str, note: str, by: str, connecti
 @click.option("--currency", required=True, metavar="CODE", help="In which currency, as in GBP.")
 @_signed
 def day(session: Session, day: str, currency: str, by: str, connection: str | None) -> Reply:
-    """Let all debits of a DAY pass (YYYY-MM-DD) that its ceiling holds, in one currency: they are collected at the next send hours."""
+    """Let all debits of a DAY pass (YYYY-MM-DD) that its ceiling holds, in one currency: they are collected at the next
+    send hours.
+    """
 
     async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
         key = day_key(day, currency)
         if operator.queries.row("debit_days", name, key) is None:
             raise NotFound(
-                f"nothing was debited in {currency[:8]!r} on {day} in {name}", "the store", "`zoho-gocardless status` names the day"
+                f"nothing was debited in {currency[:8]!r} on {day} in {name}",
+                "the store",
+                "`zoho-gocardless status` names the day",
             )
         data = events.DayAccepted(by, day, currency)
-        told = await operator.act(operator.event(name, "operator.day_accepted", data), refusal="the day was accepted already")
+        told = await operator.act(
+            operator.event(name, "operator.day_accepted", data), refusal="the day was accepted already"
+        )
         return f"debit_days:{key}", told, ""
 
     return _decided(session, connection, act)
@@ -144,7 +175,9 @@ def day(session: Session, day: str, currency: str, by: str, connection: str | No
 def gate(session: Session, close: bool, note: str, by: str, connection: str | None) -> Reply:
     """Stop collecting at once (--close). It is opened by `check NAME --approve`."""
     if not close:
-        raise click.UsageError("say --close; the gate is opened by `zoho-gocardless check NAME --approve`", click.get_current_context())
+        raise click.UsageError(
+            "say --close; the gate is opened by `zoho-gocardless check NAME --approve`", click.get_current_context()
+        )
 
     async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
         told = await operator.act(operator.event(name, "operator.gate_closed", events.GateClosed(by, note)))
@@ -154,7 +187,9 @@ def gate(session: Session, close: bool, note: str, by: str, connection: str | No
 
 
 @decide.command(cls=Command)
-@click.option("--until", required=True, metavar="INSTANT", help="Believe the clock up to then, as in 2026-03-20T00:00:00Z.")
+@click.option(
+    "--until", required=True, metavar="INSTANT", help="Believe the clock up to then, as in 2026-03-20T00:00:00Z."
+)
 @_signed
 def time(session: Session, until: str, by: str, connection: str | None) -> Reply:
     """Vouch for the clock, after it jumped or disagreed with the APIs: up to this instant it may go on."""

@@ -44,14 +44,24 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 @click.command(cls=Command)
-@click.option("--from", "start", metavar="OFFSET|TIME", help="Begin at this offset, or at this instant of the append (ISO 8601).")
+@click.option(
+    "--from", "start", metavar="OFFSET|TIME", help="Begin at this offset, or at this instant of the append (ISO 8601)."
+)
 @click.option("--partition", type=click.IntRange(0, 255), help="Only this partition.")
 @click.option("--connection", help="Only records of this connection.")
 @click.option("--type", "pattern", metavar="GLOB", help="Only records of these types, as in 'gocardless.payments.*'.")
 @click.option("--topic", type=click.Choice([spec.name for spec in TOPICS]), default="events", show_default=True)
-@click.option("--limit", type=click.IntRange(1, _MOST), default=_LIMIT, show_default=True, help="At most so many; without --from the last.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, _MOST),
+    default=_LIMIT,
+    show_default=True,
+    help="At most so many; without --from the last.",
+)
 @click.option("--values", is_flag=True, help="Show the values too; they hold personal data. --json always does.")
-@click.option("--follow", is_flag=True, help="Go on with what is appended, until interrupted. With --json, an envelope a record.")
+@click.option(
+    "--follow", is_flag=True, help="Go on with what is appended, until interrupted. With --json, an envelope a record."
+)
 def events(session: Session, limit: int, values: bool, follow: bool, topic: str, **asked: Any) -> Reply:
     """Look into the log: its last records, or those from an offset or a time on."""
     _check_start(asked["start"])
@@ -64,14 +74,20 @@ def _check_start(start: str | None) -> None:
         try:
             parse(start)
         except TimeError as error:
-            raise click.BadParameter(f"{error}: use an offset, or an instant such as 2026-03-02T09:00:00Z", param_hint="--from") from None
+            raise click.BadParameter(
+                f"{error}: use an offset, or an instant such as 2026-03-02T09:00:00Z", param_hint="--from"
+            ) from None
 
 
-async def _events(session: Session, topic: str, limit: int, asked: dict[str, Any], *, values: bool, follow: bool) -> Reply:
+async def _events(
+    session: Session, topic: str, limit: int, asked: dict[str, Any], *, values: bool, follow: bool
+) -> Reply:
     settings = session.settings
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
-        walk = _Walk(log, topics.prefix + topic, asked, session.connection(asked["connection"]) if asked["connection"] else "")
+        walk = _Walk(
+            log, topics.prefix + topic, asked, session.connection(asked["connection"]) if asked["connection"] else ""
+        )
         with session.progress("reading the log") as progress:
             records, ends = await walk.first(limit, progress)
         seen = [_seen(record) for record in records]
@@ -101,9 +117,13 @@ class _Walk:
         """Whether a record is of the connection and the type asked for."""
         if self._key and record.key != self._key and not (record.key or b"").startswith(self._key + b":"):
             return False
-        return not self._pattern or fnmatchcase((header(record, TYPE_HEADER) or b"").decode(errors="replace"), self._pattern)
+        return not self._pattern or fnmatchcase(
+            (header(record, TYPE_HEADER) or b"").decode(errors="replace"), self._pattern
+        )
 
-    async def first(self, limit: int, progress: Callable[[int], None]) -> tuple[list[Record], dict[TopicPartition, int]]:
+    async def first(
+        self, limit: int, progress: Callable[[int], None]
+    ) -> tuple[list[Record], dict[TopicPartition, int]]:
         """The records there are, by time of append, and where each partition ends."""
         walks, ends = [], {}
         for partition in self.partitions:
@@ -131,7 +151,9 @@ class _Walk:
         return await self.log.offset_at_time(tp, int(parse(self._start).timestamp() * 1000))
 
 
-async def _follow(session: Session, walk: _Walk, seen: list[Seen], ends: dict[TopicPartition, int], *, values: bool) -> None:
+async def _follow(
+    session: Session, walk: _Walk, seen: list[Seen], ends: dict[TopicPartition, int], *, values: bool
+) -> None:
     for one in seen:
         _say(session, one, values=values)
     while True:
@@ -162,7 +184,9 @@ def _seen(record: Record) -> Seen:
         record.topic,
         record.partition,
         record.offset,
-        datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
         (record.key or b"").decode(errors="replace"),
         (header(record, TYPE_HEADER) or b"").decode(errors="replace"),
         (header(record, ID_HEADER) or b"").decode(errors="replace"),

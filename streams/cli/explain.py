@@ -18,7 +18,17 @@ from adapters.errors import (
 )
 from domain.errors import DomainError
 from projections.store.errors import StoreError, StoreForeignLog, StoreUnavailable
-from streams.cli.codes import CANNOT_CREATE, CREDENTIALS, INTERNAL, NOT_FOUND, PERSON, SETTINGS, TEMPORARY, UNAVAILABLE, CommandError
+from streams.cli.codes import (
+    CANNOT_CREATE,
+    CREDENTIALS,
+    INTERNAL,
+    NOT_FOUND,
+    PERSON,
+    SETTINGS,
+    TEMPORARY,
+    UNAVAILABLE,
+    CommandError,
+)
 from streams.log.interface import LogDenied, LogError, LogReadOnly, LogUnavailable, TopicMismatch
 from streams.operate.acts import Refused
 from streams.operate.backup import NoBackup
@@ -28,7 +38,9 @@ from streams.settings import SettingsError
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An error as people and programs are told it: the `error` of the JSON envelope. `retriable`: the same command may succeed later."""
+    """An error as people and programs are told it: the `error` of the JSON envelope. `retriable`: the same command may
+    succeed later.
+    """
 
     code: str
     what: str
@@ -67,7 +79,9 @@ _EXITS: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 
 def explain(error: BaseException) -> tuple[Failure, int]:
-    """What to tell about an error, and the exit code. Nothing of its text is told where that could hold a value from outside."""
+    """What to tell about an error, and the exit code. Nothing of its text is told where that could hold a value from
+    outside.
+    """
     if isinstance(error, CommandError):
         return _parts(error), error.exit_code
     if isinstance(error, LogError | StoreError | Refused):
@@ -82,7 +96,11 @@ def explain(error: BaseException) -> tuple[Failure, int]:
     if isinstance(error, OSError):
         return _system(error)
     return Failure(
-        "internal", f"a defect: {type(error).__name__}", "this program", "run it again with --debug, and report it", False
+        "internal",
+        f"a defect: {type(error).__name__}",
+        "this program",
+        "run it again with --debug, and report it",
+        False,
     ), INTERNAL
 
 
@@ -101,11 +119,16 @@ def _exit(error: Exception) -> int:
 def _settings(error: SettingsError) -> Failure:
     where, _, rest = str(error).partition(": ")
     what, _, remedy = rest.partition("; ")
-    return Failure("settings", what or str(error), where if rest else "the settings", remedy or "correct the settings", False)
+    return Failure(
+        "settings", what or str(error), where if rest else "the settings", remedy or "correct the settings", False
+    )
 
 
 _OF_ADAPTERS: Final[dict[type[AdapterError], tuple[str, str]]] = {
-    CredentialError: ("the credentials", "enter it with `zoho-gocardless connect NAME`, then check with `zoho-gocardless check NAME`"),
+    CredentialError: (
+        "the credentials",
+        "enter it with `zoho-gocardless connect NAME`, then check with `zoho-gocardless check NAME`",
+    ),
     TransportError: ("the network", "check the network and the address, then try again"),
     ClockError: ("the clock", "start the sandbox and the program again, or remove the setting clock"),
     **dict.fromkeys(
@@ -118,7 +141,13 @@ _OF_ADAPTERS: Final[dict[type[AdapterError], tuple[str, str]]] = {
 def _system(error: OSError) -> tuple[Failure, int]:
     where = str(error.filename or "the system")
     if error.errno == errno.EADDRINUSE:
-        failure = Failure("address_in_use", "another process has this port", where, "stop it, or choose another port in [gateway]", False)
+        failure = Failure(
+            "address_in_use",
+            "another process has this port",
+            where,
+            "stop it, or choose another port in [gateway]",
+            False,
+        )
         return failure, UNAVAILABLE
     what = f"the system refused: {error.strerror or type(error).__name__}"
     return Failure("system", what, where, "check that it exists and that this user may use it", False), UNAVAILABLE

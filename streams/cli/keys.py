@@ -23,7 +23,12 @@ def keys() -> None:
 
 @keys.command(cls=Command)
 @click.argument("key_id", metavar="ID", default="main")
-@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), help="Put it first in this keyring file, made if missing.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put it first in this keyring file, made if missing.",
+)
 def new(session: Session, key_id: str, path: Path | None) -> Reply:
     """Make a key named ID. It seals from now on; the older ones still open what they sealed.
 
@@ -34,7 +39,10 @@ def new(session: Session, key_id: str, path: Path | None) -> Reply:
     if path is None:
         return Reply({"id": key_id, "key": line}, text(line))
     _put_first(path, line)
-    return Reply({"id": key_id, "file": str(path)}, text(f"The key {key_id} is first in {path}; next: `zoho-gocardless keys rotate`."))
+    return Reply(
+        {"id": key_id, "file": str(path)},
+        text(f"The key {key_id} is first in {path}; next: `zoho-gocardless keys rotate`."),
+    )
 
 
 def _put_first(path: Path, line: str) -> None:

@@ -15,15 +15,21 @@ from streams.settings import Settings
 
 
 @click.command(cls=Command)
-@click.option("--to", required=True, metavar="URL", help="The cluster: kafka://host:port,host:port. [kafka] says how it is reached.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="URL",
+    help="The cluster: kafka://host:port,host:port. [kafka] says how it is reached.",
+)
 @click.option("--store", required=True, metavar="URL", help="An empty database: postgresql://user@host/database.")
 @click.option("--prefix", default=None, help="topic_prefix on the cluster; else that of the settings.")
 def move(session: Session, to: str, store: str, prefix: str | None) -> Reply:
-    """Move this embedded installation to a cluster: every record with its offset, every row, the credentials sealed as they are.
+    """Move this embedded installation to a cluster: every record with its offset, every row, the credentials sealed as
+    they are.
 
-    The program must not run meanwhile. Everything is read back and compared; then the old log and store are marked, and refused from there
-    on; then the new side may start. Interrupted, the same command goes on. Afterwards nothing is sent before both APIs were read to their
-    heads, and every call without a final outcome is looked up first.
+    The program must not run meanwhile. Everything is read back and compared; then the old log and store are marked, and
+    refused from there on; then the new side may start. Interrupted, the same command goes on. Afterwards nothing is
+    sent before both APIs were read to their heads, and every call without a final outcome is looked up first.
     """
     settings = session.settings
     target = _target(settings, to, store, prefix)
@@ -71,18 +77,24 @@ def _told(done: Moved) -> list[str]:
     if not done.rows:
         return ["Everything had been moved; it is handed over now. Change these settings:"]
     records, rows = sum(one.end - one.start for one in done.partitions), sum(done.rows.values())
-    lines = [f"Moved {records} records in {len(done.partitions)} partitions, and {rows} rows; all were read back and compared."]
+    lines = [
+        f"Moved {records} records in {len(done.partitions)} partitions, and {rows} rows; all read back and compared."
+    ]
     if not done.partitions:
         lines = [f"The records had been moved; moved {rows} rows, which were read back and compared."]
     if done.waiting is not None and done.waiting.calls:
-        lines.append(f"{done.waiting.calls} calls were begun and not answered: they count as unknown, and are looked up first.")
+        lines.append(
+            f"{done.waiting.calls} calls were begun and not answered: they count as unknown, and are looked up first."
+        )
     if done.waiting is not None and done.waiting.decisions:
         lines.append(f"{done.waiting.decisions} decisions were not published yet: the new side publishes them.")
     return [*lines, "Change these settings:"]
 
 
 def _next(target: Settings) -> list[str]:
-    lines = ["The old log and store are refused from now on. Before anything is sent, both APIs are read to their heads."]
+    lines = [
+        "The old log and store are refused from now on. Before anything is sent, both APIs are read to their heads."
+    ]
     if sa.make_url(target.store).password is not None:
         lines.insert(0, "The password of the store is not shown: write the address as you gave it.")
     return lines

@@ -1,4 +1,6 @@
-"""`parked`: commands that were given up, and deliveries that could not be read; both kept whole, and tried again from here."""
+"""`parked`: commands that were given up, and deliveries that could not be read; both kept whole, and tried again from
+here.
+"""
 
 import getpass
 from typing import Any
@@ -33,7 +35,10 @@ def listed(session: Session, connection: str | None) -> Reply:
         if not items:
             console.print("Nothing is parked.")
             return
-        rows = [(item.since[:16].replace("T", " "), item.connection, item.kind, item.item, item.about, item.reason) for item in items]
+        rows = [
+            (item.since[:16].replace("T", " "), item.connection, item.kind, item.item, item.about, item.reason)
+            for item in items
+        ]
         console.print(table("since", "connection", "kind", "id", "about", "why", rows=rows))
 
     return Reply({"items": items}, show, PERSON if items else OK)
@@ -47,8 +52,9 @@ def listed(session: Session, connection: str | None) -> Reply:
 def replay(session: Session, item: str | None, everything: bool, by: str, connection: str | None) -> Reply:
     """Try ID again, or --all.
 
-    A command is sent again as it is, after a look-up. A delivery is read again by the present version: what it says now becomes events, and
-    its discrepancy is closed when all of it could be read. Ends with 1 when a part still cannot be read.
+    A command is sent again as it is, after a look-up. A delivery is read again by the present version: what it says now
+    becomes events, and its discrepancy is closed when all of it could be read. Ends with 1 when a part still cannot be
+    read.
     """
     if everything == (item is not None):
         raise click.UsageError("give either the ID of one, or --all", click.get_current_context())
@@ -58,7 +64,11 @@ def replay(session: Session, item: str | None, everything: bool, by: str, connec
 
 async def _replay(session: Session, name: str, item: str | None, by: str) -> Reply:
     async with operating(session.settings) as operator:
-        items = [(one.kind, one.item) for one in operator.parked(name)] if item is None else [(_kind(operator, name, item), item)]
+        items = (
+            [(one.kind, one.item) for one in operator.parked(name)]
+            if item is None
+            else [(_kind(operator, name, item), item)]
+        )
         sent: list[Told] = []
         reread: list[Reread] = []
         with session.progress("reading the log") as progress:
@@ -68,7 +78,11 @@ async def _replay(session: Session, name: str, item: str | None, by: str) -> Rep
                     continue
                 found = await operator.reread(name, key, by, progress)
                 if found is None:
-                    raise NotFound(f"nothing parked has the id {key[:80]!r}", name, "`zoho-gocardless parked list` shows what is parked")
+                    raise NotFound(
+                        f"nothing parked has the id {key[:80]!r}",
+                        name,
+                        "`zoho-gocardless parked list` shows what is parked",
+                    )
                 reread.append(found)
     unreadable = [one for one in reread if not one.closed]
     data = {"commands": sent, "deliveries": reread}
@@ -92,7 +106,8 @@ def _show(console: Console, sent: list[Told], reread: list[Reread]) -> None:
         console.print(f"To be sent again ({told.event}).")
     for one in reread:
         console.print(
-            f"{one.delivery}: {one.events} events, {one.new} of them new; {'read in full' if one.closed else 'not all of it could be read'}"
+            f"{one.delivery}: {one.events} events, {one.new} of them new; "
+            f"{'read in full' if one.closed else 'not all of it could be read'}"
         )
         for line in one.unreadable:
             console.print(f"  still parked: {line}")

@@ -1,4 +1,6 @@
-"""`rebuild`: the store anew from the log; or only the proof that it could be; or what this version would have decided otherwise."""
+"""`rebuild`: the store anew from the log; or only the proof that it could be; or what this version would have decided
+otherwise.
+"""
 
 from pathlib import Path
 
@@ -20,19 +22,31 @@ from streams.settings import group_of
 
 
 @click.command(cls=Command)
-@click.option("--verify", is_flag=True, help="Rebuild into a second store and compare row by row; the live one is not touched.")
-@click.option("--dry-run", "dry", is_flag=True, help="Decide everything afresh with the present rules, and show what would differ.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show at most so many differences.")
+@click.option(
+    "--verify", is_flag=True, help="Rebuild into a second store and compare row by row; the live one is not touched."
+)
+@click.option(
+    "--dry-run",
+    "dry",
+    is_flag=True,
+    help="Decide everything afresh with the present rules, and show what would differ.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show at most so many differences."
+)
 def rebuild(session: Session, verify: bool, dry: bool, limit: int) -> Reply:
     """Throw the projections away and make the same rows from the log. Nothing is sent, and no network is needed.
 
-    Credentials, leases and budgets stay. Recorded decisions are taken as they stand. Afterwards nothing is sent before both APIs were read
-    to their heads, and every call without a final outcome is looked up first. The program must not run meanwhile.
+    Credentials, leases and budgets stay. Recorded decisions are taken as they stand. Afterwards nothing is sent before
+    both APIs were read to their heads, and every call without a final outcome is looked up first. The program must not
+    run meanwhile.
 
     With --verify or --dry-run nothing is changed, and the program may run; both end with 1 when there is a difference.
     """
     if verify and dry:
-        raise click.UsageError("--verify and --dry-run are two different things: one at a time", click.get_current_context())
+        raise click.UsageError(
+            "--verify and --dry-run are two different things: one at a time", click.get_current_context()
+        )
     return session.run(_rebuild(session, verify=verify, dry=dry, limit=limit))
 
 
@@ -64,7 +78,8 @@ def _tell_rebuilt(done: Rebuilt) -> Reply:
 
 
 def _lines(done: Rebuilt) -> list[str]:
-    lines = [f"{done.events} events: {done.recorded} with what was decided, {done.derived} decided afresh after the last recorded decision"]
+    afresh = f"{done.derived} decided afresh after the last recorded decision"
+    lines = [f"{done.events} events: {done.recorded} with what was decided, {afresh}"]
     for count, what in (
         (done.repeated, "seen before"),
         (done.undecodable, "records that are no events"),
@@ -81,7 +96,9 @@ def _tell_verified(found: Verified) -> Reply:
         console.print("Compared row by row, every column:")
         for name, count in found.tables.items():
             console.print(f"  {name}: {count} rows")
-        console.print("Not compared: outbox, queue, positions, leases, budgets, polls and credentials, which say how far we are.")
+        console.print(
+            "Not compared: outbox, queue, positions, leases, budgets, polls and credentials, which say how far we are."
+        )
         console.print(f"{len(found.differences)} rows differ." if found.differences else "No row differs.")
         for one in found.differences:
             console.print(f"  {one.table} {'/'.join(map(str, one.key))}: {_difference(one)}")
@@ -90,7 +107,8 @@ def _tell_verified(found: Verified) -> Reply:
         "rebuilt": found.rebuilt,
         "tables": found.tables,
         "differences": [
-            {"table": one.table, "key": [_plain(part) for part in one.key], "what": _difference(one)} for one in found.differences
+            {"table": one.table, "key": [_plain(part) for part in one.key], "what": _difference(one)}
+            for one in found.differences
         ],
     }
     return Reply(data, show, PERSON if found.differences else OK)
@@ -109,7 +127,9 @@ def _difference(one: Difference) -> str:
 
 def _tell_dry_run(found: DryRun) -> Reply:
     def show(console: Console) -> None:
-        console.print(f"{found.events} events, {found.compared} compared with what was decided, {found.beyond} not decided yet.")
+        console.print(
+            f"{found.events} events, {found.compared} compared with what was decided, {found.beyond} not decided yet."
+        )
         console.print(f"{found.differing} would be decided otherwise by this version.")
         for one in found.differences:
             console.print(f"  {one.connection} [{one.partition}]@{one.offset} {one.type} {one.event}")

@@ -1,4 +1,6 @@
-"""`run`: the program itself, until SIGTERM or SIGINT. It logs JSON lines to stderr, without secrets or personal data."""
+"""`run`: the program itself, until SIGTERM or SIGINT. It logs JSON lines to stderr, without secrets or personal
+data.
+"""
 
 import asyncio
 import contextlib
@@ -25,8 +27,8 @@ from streams.web.pages import Web
 
 #: Frames of a traceback that are logged. Lower: the place of a fault may be missing. Higher: longer lines.
 _FRAMES: Final = 12
-#: Starts that are tried while the lock is taken, and seconds between them. Lower: a look in the same instant keeps it from starting.
-#: Higher: that another one runs is told later.
+#: Starts that are tried while the lock is taken, and seconds between them. Lower: a look in the same instant keeps it
+#: from starting. Higher: that another one runs is told later.
 _TRIES: Final = 3
 _AGAIN_S: Final = 0.2
 #: Characters of a library's text that are logged.
@@ -34,7 +36,9 @@ _TEXT: Final = 200
 
 
 class StageFailed(CommandError):  # noqa: N818 - named by the condition
-    """A stage failed while the program ran; it stopped whole, and goes on from its stored positions when it is started again."""
+    """A stage failed while the program ran; it stopped whole, and goes on from its stored positions when it is started
+    again.
+    """
 
     exit_code = INTERNAL
 
@@ -47,7 +51,9 @@ class StageFailed(CommandError):  # noqa: N818 - named by the condition
     show_default=True,
     help="What this process does; one log shared by several needs kafka://.",
 )
-@click.option("--name", default="", help="What tells this process apart from others of its role to the simulators' clock.")
+@click.option(
+    "--name", default="", help="What tells this process apart from others of its role to the simulators' clock."
+)
 def run(session: Session, role: Role, name: str) -> Reply:
     """Run until asked to stop (SIGTERM, or Ctrl-C); then finish the calls under way, and end with 0.
 
@@ -83,7 +89,9 @@ async def _run(session: Session, role: Role, name: str) -> None:
             loop.add_signal_handler(number, end)
             stack.callback(loop.remove_signal_handler, number)
         url = f"http://{session.settings.gateway.host}:{program.port}"
-        served = "webhooks, /health, /ready and /metrics" if role in ("all", "gateway") else "/health, /ready and /metrics"
+        served = (
+            "webhooks, /health, /ready and /metrics" if role in ("all", "gateway") else "/health, /ready and /metrics"
+        )
         session.say({"state": "running", "role": role, "url": url}, f"Running; {served} at {url}. Ctrl-C stops it.")
         try:
             await program.run()
@@ -119,7 +127,9 @@ def _failed(error: Exception) -> StageFailed:
 
 
 def log_to_stderr() -> None:
-    """JSON lines on stderr: what this program says, and warnings of the libraries as their fixed texts, without the values in them."""
+    """JSON lines on stderr: what this program says, and warnings of the libraries as their fixed texts, without the
+    values in them.
+    """
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,

@@ -17,8 +17,8 @@ from streams.stages.refusals import Refusal, refusals
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One connection. `refusals`: APIs that refuse its credentials; `needs_person`: what waits for one, in words; `waits`: what passes by
-    itself.
+    """One connection. `refusals`: APIs that refuse its credentials; `needs_person`: what waits for one, in words;
+    `waits`: what passes by itself.
     """
 
     name: str
@@ -41,7 +41,9 @@ class Standing(msgspec.Struct, frozen=True):
 @click.command(cls=Command)
 @click.option("--connection", "name", help="Only this one.")
 def status(session: Session, name: str | None) -> Reply:
-    """How every connection stands, what waits for a person, and how far the program is. Ends with 1 when something waits for a person."""
+    """How every connection stands, what waits for a person, and how far the program is. Ends with 1 when something
+    waits for a person.
+    """
     names = [session.connection(name)] if name is not None else sorted(session.settings.connections)
     return session.run(_status(session, names))
 
@@ -70,7 +72,9 @@ async def _status(session: Session, names: list[str]) -> Reply:
 async def _unhandled(operator: Operator) -> int:
     places = positions_of(operator.store, operator.topics)
     topic = operator.topics.events
-    ends = await operator.log.end_offsets(TopicPartition(topic.name, partition) for partition in range(topic.partitions))
+    ends = await operator.log.end_offsets(
+        TopicPartition(topic.name, partition) for partition in range(topic.partitions)
+    )
     return sum(end - places.get(tp.partition, 0) for tp, end in ends.items())
 
 
@@ -85,7 +89,9 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
     needs += [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
     needs += [why for one, why in operator.queries.sharing(session.settings.connections).items() if one == name]
     if own.gate != "open":
-        needs.append(f"the gate is closed: run `zoho-gocardless check {name}`" if own.checked_at else _first_steps(name, found))
+        needs.append(
+            f"the gate is closed: run `zoho-gocardless check {name}`" if own.checked_at else _first_steps(name, found)
+        )
     if opened:
         needs.append(f"{len(opened)} discrepancies are open")
     return Standing(
@@ -103,13 +109,20 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
         opened,
         refused,
         needs,
-        [f"{one.api} is read to its head first ({one.reason})" for one in standstills.catch_ups() if one.connection == name],
+        [
+            f"{one.api} is read to its head first ({one.reason})"
+            for one in standstills.catch_ups()
+            if one.connection == name
+        ],
     )
 
 
 def _first_steps(name: str, found: Status) -> str:
     if not found.invoices:
-        return f"nothing is known yet: `zoho-gocardless connect {name}`, then `zoho-gocardless run`, then `zoho-gocardless check {name}`"
+        return (
+            f"nothing is known yet: `zoho-gocardless connect {name}`, then `zoho-gocardless run`, then"
+            f" `zoho-gocardless check {name}`"
+        )
     return f"it has not been checked: run `zoho-gocardless check {name}`"
 
 

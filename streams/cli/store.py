@@ -15,8 +15,8 @@ def store() -> None:
 def upgrade(session: Session) -> Reply:
     """Bring the schema of the store to this version of the program.
 
-    On PostgreSQL other processes may be at work with the older schema: stop them first. One that runs all the same is fenced off, and
-    ends with its next write. A SQLite store is upgraded by itself when it is opened.
+    On PostgreSQL other processes may be at work with the older schema: stop them first. One that runs all the same is
+    fenced off, and ends with its next write. A SQLite store is upgraded by itself when it is opened.
     """
     done = upgrade_store(session.settings.store)
     data = {"before": done.before, "after": done.after, "fenced": done.fenced}
@@ -28,8 +28,12 @@ def _lines(done: Upgrade) -> list[str]:
         return [f"The database was empty; it has version {done.after} of the schema now."]
     if not done.fenced:
         lines = [f"The schema is at version {done.after}, which is this program's: nothing was changed."]
-        return lines if done.dialect == "postgresql" else [*lines, "A SQLite store is upgraded by itself when it is opened."]
+        return (
+            lines
+            if done.dialect == "postgresql"
+            else [*lines, "A SQLite store is upgraded by itself when it is opened."]
+        )
     return [
         f"Upgraded the schema from version {done.before} to {done.after}.",
-        "Every process that was at work with this store is fenced off: start it again, with this version of the program.",
+        "Every process at work with this store is fenced off: start it again, with this version of the program.",
     ]

@@ -37,9 +37,11 @@ def check(session: Session) -> Reply:
 
 @topics.command(cls=Command)
 def apply(session: Session) -> Reply:
-    """Make the topics that are missing, set what differs, and open the log the first time. Run twice, it changes nothing.
+    """Make the topics that are missing, set what differs, and open the log the first time. Run twice, it changes
+    nothing.
 
-    It never changes a partition count, nor the number of copies: where those differ it does nothing at all, and says what a person can do.
+    It never changes a partition count, nor the number of copies: where those differ it does nothing at all, and says
+    what a person can do.
     """
     return session.run(_apply(session))
 
@@ -126,5 +128,11 @@ async def _apply(session: Session) -> Reply:
     lines += [f"Set {one.setting} of {one.topic}: {one.present} is now {one.wanted}." for one in done.changed]
     if done.opened:
         lines.append("The log is open.")
-    data: dict[str, Any] = {"embedded": False, "cluster": access.where, "made": done.made, "changed": done.changed, "opened": done.opened}
+    data: dict[str, Any] = {
+        "embedded": False,
+        "cluster": access.where,
+        "made": done.made,
+        "changed": done.changed,
+        "opened": done.opened,
+    }
     return Reply(data, text(*(lines or ["Nothing to do."])))

@@ -1,4 +1,5 @@
-"""The trail of one thing: each event about it, what was decided, and the delivery it came from, down to the signed bytes.
+"""The trail of one thing: each event about it, what was decided, and the delivery it came from, down to the signed
+bytes.
 
 Found by walking the connection's partition of the log, so it shows what is there, not what the store remembers.
 """
@@ -42,8 +43,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The delivery an event came from. A webhook has the header its signature stood in, the signature, and the name of the secret that
-    verified it; an answer the call it answers; a page the list it is of. `sha256` and `size_bytes` are of the body as it came.
+    """The delivery an event came from. A webhook has the header its signature stood in, the signature, and the name of
+    the secret that verified it; an answer the call it answers; a page the list it is of. `sha256` and `size_bytes` are
+    of the body as it came.
     """
 
     place: Place
@@ -154,7 +156,9 @@ def _source(record: Record, meta: DeliveryMeta, body: bytes, *, bodies: bool) ->
         shown,
         meta.headers.get(shown, ""),
         meta.secret,
-        f"{call.method} {call.path} → {call.status} ({call.step}, call {call.call} of {call.command.id})" if call is not None else "",
+        f"{call.method} {call.path} → {call.status} ({call.step}, call {call.call} of {call.command.id})"
+        if call is not None
+        else "",
         f"{page.kind} page {page.page} as of {page.as_of}" if page is not None else "",
         body.decode(errors="replace") if bodies else "",
     )
@@ -191,7 +195,11 @@ def _said(data: Any) -> str:
         "balance_minor",
         "amount_minor",
     )
-    return ", ".join(f"{name.removesuffix('_minor')} {value}" for name in names if (value := getattr(data, name, "")) not in ("", None))
+    return ", ".join(
+        f"{name.removesuffix('_minor')} {value}"
+        for name in names
+        if (value := getattr(data, name, "")) not in ("", None)
+    )
 
 
 def _told(decision: Decision | None, named: re.Pattern[bytes]) -> list[str]:
@@ -228,7 +236,11 @@ def _decided(decision: Decision) -> list[str]:
     found += [f"discrepancy closed: {one}" for one in decision.closed]
     found += [f"due time {one.id}: {one.at or 'cancelled'}" for one in decision.timers]
     for mark in decision.marks:
-        changed = {name: value for name, value in mark.changes.items() if name in {"stage", "reason", "match", "payment"} and value}
+        changed = {
+            name: value
+            for name, value in mark.changes.items()
+            if name in {"stage", "reason", "match", "payment"} and value
+        }
         if changed:
             found.append(f"{mark.kind}:{mark.key} " + ", ".join(f"{name} {value}" for name, value in changed.items()))
     found += [f"published: {one.topic} {one.key}" for one in decision.publications]

@@ -22,8 +22,9 @@ from streams.operate.acts import Operator, operating
 @click.option("--bodies", is_flag=True, help="Show the bodies of deliveries too; they hold personal data.")
 @click.option("--brief", is_flag=True, help="The state alone, without the trail.")
 def why(session: Session, kind: str, name: str, connection: str | None, bodies: bool, brief: bool) -> Reply:
-    """Why an invoice, payment, payout or contact is where it is, and what can be done; then every event about it, with where it lies in the
-    log, what was decided, how each call ended, and the delivery it came from with its signature and the secret that verified it.
+    """Why an invoice, payment, payout or contact is where it is, and what can be done; then every event about it, with
+    where it lies in the log, what was decided, how each call ended, and the delivery it came from with its signature
+    and the secret that verified it.
     """
     return session.run(_why(session, kind, name, session.connection(connection), bodies=bodies, brief=brief))
 
@@ -35,7 +36,11 @@ async def _why(session: Session, kind: str, name: str, connection: str, *, bodie
             answer = reasons.ASK[kind](state, key)
             if answer is None:
                 what = f"no {kind} {name[:60]!r} is known in {connection}"
-                raise NotFound(what, "the store", "check the number and --connection; `zoho-gocardless status` says how far the program is")
+                raise NotFound(
+                    what,
+                    "the store",
+                    "check the number and --connection; `zoho-gocardless status` says how far the program is",
+                )
             keys = _keys(operator, state, connection, kind, key)
         steps: list[Step] = []
         if not brief:
@@ -57,7 +62,11 @@ def _keys(operator: Operator, state: State, connection: str, kind: str, key: str
     if kind == "contact":
         contact = state.contacts.get(key)
         return [key, contact.payer, contact.billing_request] if contact is not None else [key]
-    ask: Any = {"invoice": operator.queries.invoice, "payment": operator.queries.payment, "payout": operator.queries.payout}[kind]
+    ask: Any = {
+        "invoice": operator.queries.invoice,
+        "payment": operator.queries.payment,
+        "payout": operator.queries.payout,
+    }[kind]
     history: History = ask(connection, key)
     found = [key, *(command.id for command in history.commands)]
     if kind != "payout":
@@ -89,7 +98,9 @@ def _show(console: Console, kind: str, answer: Why, steps: list[Step]) -> None:
 def _show_source(console: Console, source: Source) -> None:
     console.print(f"  from {source.kind} {source.id} at {source.place}, received {source.received_at}")
     if source.signature:
-        console.print(f"    signed: {source.signature_header}: {source.signature}, verified by the secret {source.secret!r}")
+        console.print(
+            f"    signed: {source.signature_header}: {source.signature}, verified by the secret {source.secret!r}"
+        )
     for line in (source.call, source.page):
         if line:
             console.print(f"    {line}")

@@ -22,18 +22,23 @@ _DEFAULT: Month = Month()
 
 @click.command(cls=Command)
 @click.option(
-    "--folder", type=click.Path(path_type=Path, file_okay=False), default=Path(".demo"), show_default=True, help="Where it lives."
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".demo"),
+    show_default=True,
+    help="Where it lives.",
 )
 @click.option("--customers", type=click.IntRange(1, 5_000), default=_DEFAULT.customers, show_default=True)
 @click.option("--invoices", type=click.IntRange(5, 20_000), default=_DEFAULT.invoices, show_default=True)
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The same seed gives the same month.")
 @click.option("--no-faults", is_flag=True, help="Nothing goes wrong between the APIs and us.")
 def demo(session: Session, folder: Path, customers: int, invoices: int, seed: int, no_faults: bool) -> Reply:
-    """Live through a company's month: the real program against both APIs simulated, then the books, and what the simulators counted.
+    """Live through a company's month: the real program against both APIs simulated, then the books, and what the
+    simulators counted.
 
-    The folder holds a whole installation afterwards: look into it with --config FOLDER/settings.toml. It must be new, empty, or a demo's:
-    a demo marks its folder, and the next one removes what that one made, and nothing else. Ends with 1 when the simulators found something
-    wrong.
+    The folder holds a whole installation afterwards: look into it with --config FOLDER/settings.toml. It must be new,
+    empty, or a demo's: a demo marks its folder, and the next one removes what that one made, and nothing else. Ends
+    with 1 when the simulators found something wrong.
     """
     where = folder.absolute()
     plan = Month(customers=customers, invoices=invoices, seed=seed, faults=not no_faults)
@@ -47,8 +52,12 @@ def demo(session: Session, folder: Path, customers: int, invoices: int, seed: in
     except FolderTakenError as error:
         raise CannotCreate(error.what, str(folder), error.remedy) from error
     except DemoError as error:
-        raise Unavailable(str(error), str(folder), "try again in another folder; the files named hold the programs' own words") from error
-    return Reply(lived.result, lambda console: demo_view.show(console, plan, lived), PERSON if lived.result.wrong else OK)
+        raise Unavailable(
+            str(error), str(folder), "try again in another folder; the files named hold the programs' own words"
+        ) from error
+    return Reply(
+        lived.result, lambda console: demo_view.show(console, plan, lived), PERSON if lived.result.wrong else OK
+    )
 
 
 def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime:
@@ -60,12 +69,16 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 @click.command(cls=Command)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where they listen; 0.0.0.0 in a container.")
-@click.option("--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
+@click.option(
+    "--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port."
+)
 @click.option("--zoho-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same world.")
 @click.option("--start", callback=_instant, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
 def sandbox(session: Session, host: str, gocardless_port: int, zoho_port: int, seed: int, start: datetime) -> Reply:
-    """Run the simulators of GoCardless and Zoho Books until interrupted. Their addresses are printed when they are ready."""
+    """Run the simulators of GoCardless and Zoho Books until interrupted. Their addresses are printed when they are
+    ready.
+    """
     config = SandboxConfig(seed=seed, start=start, host=host, gocardless_port=gocardless_port, zoho_port=zoho_port)
     session.run(_serve(session, config))
     return Reply({"state": "stopped"}, text("Stopped."))

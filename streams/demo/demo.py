@@ -1,8 +1,9 @@
-"""The demo: a company's month, lived by the real program against both simulators, and shown as a bookkeeper would want it.
+"""The demo: a company's month, lived by the real program against both simulators, and shown as a bookkeeper would want
+it.
 
-Three processes: the sandbox (both APIs, and the time), the program, and this one, which plays the operator. Nothing here reaches into the
-program: credentials are entered, the check is run, its decisions are approved, and what is shown at the end comes from the store, while
-what is proved is counted in the simulators.
+Three processes: the sandbox (both APIs, and the time), the program, and this one, which plays the operator. Nothing
+here reaches into the program: credentials are entered, the check is run, its decisions are approved, and what is shown
+at the end comes from the store, while what is proved is counted in the simulators.
 """
 
 import asyncio
@@ -39,7 +40,8 @@ from streams.settings import Settings, load
 
 WEBHOOK_SECRET: Final = "demoWebhookSecret1"  # noqa: S105 - of a simulator that this program starts itself
 
-#: Real seconds for a process to be ready. Lower: a slow machine fails. Higher: a program that cannot start is noticed late.
+#: Real seconds for a process to be ready. Lower: a slow machine fails. Higher: a program that cannot start is noticed
+#: late.
 _READY_S: Final = 30.0
 
 #: Real seconds without any progress of simulated time before the demo gives up.
@@ -77,8 +79,12 @@ class World:
         async with self.session.get(f"{self.gocardless}/_sandbox/clock") as answer:
             return str((await answer.json())["now"])
 
-    async def run_until(self, instant: str, watch: Callable[[], None], participants: tuple[str, ...] = ("program",)) -> None:
-        """Let time go on to an instant, while the program's processes take part. `watch` raises when one of them has ended."""
+    async def run_until(
+        self, instant: str, watch: Callable[[], None], participants: tuple[str, ...] = ("program",)
+    ) -> None:
+        """Let time go on to an instant, while the program's processes take part. `watch` raises when one of them has
+        ended.
+        """
         await self.post(self.gocardless, "/_sandbox/clock/run", {"until": instant, "participants": list(participants)})
         seen, idle_s = "", 0.0
         while True:
@@ -126,8 +132,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 class Program:
-    """The program, or one role of it, as a process of its own, which can be killed and started again. `port`: where it answers; None for
-    what the settings say.
+    """The program, or one role of it, as a process of its own, which can be killed and started again. `port`: where it
+    answers; None for what the settings say.
     """
 
     def __init__(self, folder: Path, role: str = "all", name: str = "program", port: int | None = None) -> None:
@@ -221,7 +227,11 @@ def write_settings(folder: Path, world: World, organization: str, engines: Engin
     keys.chmod(0o600)
     named = {
         table: ", ".join(f'{currency} = "{name} {currency}"' for currency in ("GBP", "EUR"))
-        for table, name in (("clearing", "GoCardless Clearing"), ("suspense", "GoCardless Suspense"), ("bank", "Current Account"))
+        for table, name in (
+            ("clearing", "GoCardless Clearing"),
+            ("suspense", "GoCardless Suspense"),
+            ("bank", "Current Account"),
+        )
     }
     text = f"""\
 log = "{engines.log}"
@@ -292,7 +302,10 @@ async def open_gate(settings: Settings, world: World) -> check.Checked:
     if checked.stops:
         raise DemoError("the first-run check found: " + "; ".join(one.text for one in checked.stops))
     accepted = [one.code for one in checked.decisions]
-    events = [check.checked_event(CONNECTION, checked, at), *check.approval_events(CONNECTION, checked, "demo", accepted, at)]
+    events = [
+        check.checked_event(CONNECTION, checked, at),
+        *check.approval_events(CONNECTION, checked, "demo", accepted, at),
+    ]
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
         await log.append([event_record(topics, event) for event in events])

@@ -1,7 +1,9 @@
-"""The folder of a demo: marked before anything else is written, so that the next demo removes only what a demo has made.
+"""The folder of a demo: marked before anything else is written, so that the next demo removes only what a demo has
+made.
 
-A real installation looks just like a demo's: settings, keyring, log, store. So what lies in a folder proves nothing; the mark does.
-It holds the digest of the settings that the demo wrote: whoever has changed those since has made the installation their own.
+A real installation looks just like a demo's: settings, keyring, log, store. So what lies in a folder proves nothing;
+the mark does. It holds the digest of the settings that the demo wrote: whoever has changed those since has made the
+installation their own.
 """
 
 import os
@@ -18,7 +20,8 @@ SETTINGS: Final = "settings.toml"
 _FIRST_LINE: Final = "Made by `zoho-gocardless demo`: the next demo in this folder removes what this one made."
 _DIGEST: Final = "settings.toml sha256 "
 
-#: Longest mark that is read, bytes. Lower: a demo's own would not fit. Higher: a foreign file of that name is read for nothing.
+#: Longest mark that is read, bytes. Lower: a demo's own would not fit. Higher: a foreign file of that name is read for
+#: nothing.
 _MAX_MARKER: Final = 4_096
 
 #: Every name that a demo makes, besides the mark.
@@ -55,7 +58,8 @@ class FolderTakenError(DemoError):
 
 
 def make_ready(folder: Path, say: Callable[[str], None]) -> None:
-    """Make `folder` ready for a demo: new, or emptied of what the last demo made in it; marked. `say` is told what is removed, before.
+    """Make `folder` ready for a demo: new, or emptied of what the last demo made in it; marked. `say` is told what is
+    removed, before.
 
     Raises:
         FolderTakenError: it holds something that no demo has marked, or is a link.
@@ -64,14 +68,19 @@ def make_ready(folder: Path, say: Callable[[str], None]) -> None:
     """
     other = "choose another folder with --folder"
     if folder.is_symlink():
-        raise FolderTakenError("the folder is a link, which could lead to somebody's own", folder, f"name the folder itself, or {other}")
+        raise FolderTakenError(
+            "the folder is a link, which could lead to somebody's own", folder, f"name the folder itself, or {other}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     found = sorted(one.name for one in folder.iterdir())
     if found:
         digest = _marked(folder)
         if digest is None:
             what = f"the folder is not empty ({_some(found)}), and no demo has marked it as its own"
-            remedy = f"{other}; if it is a demo's of version 0.1.0, which left no mark, or nothing in it is needed, remove it yourself"
+            remedy = (
+                f"{other}; if it is a demo's of version 0.1.0, which left no mark, or nothing in it is needed, remove"
+                " it yourself"
+            )
             raise FolderTakenError(what, folder, remedy)
         _require_unchanged(folder, digest, other)
         _remove(folder, found, say)
@@ -85,7 +94,9 @@ def note_settings(folder: Path, text: str) -> None:
 
 
 def _marked(folder: Path) -> str | None:
-    """The digest of the settings that a demo wrote here ("" before it had); None: no demo has marked the folder. A link is no mark."""
+    """The digest of the settings that a demo wrote here ("" before it had); None: no demo has marked the folder. A link
+    is no mark.
+    """
     path = folder / MARKER
     try:
         if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MAX_MARKER:
@@ -112,7 +123,9 @@ def _require_unchanged(folder: Path, digest: str, other: str) -> None:
         return
     if path.is_symlink() or not path.is_file() or _digest(path.read_bytes()) != digest:
         what = "settings.toml is not as the demo wrote it: the installation may be somebody's own by now"
-        raise FolderTakenError(what, folder, f"move it away if it is needed, remove the folder if it is not, or {other}")
+        raise FolderTakenError(
+            what, folder, f"move it away if it is needed, remove the folder if it is not, or {other}"
+        )
 
 
 def _remove(folder: Path, found: list[str], say: Callable[[str], None]) -> None:
@@ -120,7 +133,9 @@ def _remove(folder: Path, found: list[str], say: Callable[[str], None]) -> None:
     kept = [name for name in found if name not in NAMES and not name.startswith(MARKER)]
     for name in removed:
         if _is_folder(folder / name) and name != "log.db-wake":
-            raise FolderTakenError(f"{name} is a folder, which no demo makes", folder, "move it away, or choose another folder")
+            raise FolderTakenError(
+                f"{name} is a folder, which no demo makes", folder, "move it away, or choose another folder"
+            )
     if removed:
         say(f"Removing what the last demo left in {folder}: {', '.join(removed)}.")
     if kept:

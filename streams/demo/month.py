@@ -1,6 +1,7 @@
 """A company's month, as a scenario for the sandbox: who its customers are, what it invoices, what goes wrong.
 
-The same seed gives the same month. `make demo` runs it whole; the tests run shorter ones, killed and unharmed, and compare how they end.
+The same seed gives the same month. `make demo` runs it whole; the tests run shorter ones, killed and unharmed, and
+compare how they end.
 """
 
 import random
@@ -10,8 +11,40 @@ from typing import Any, Final
 
 import msgspec
 
-_FIRST: Final = ("Ada", "Ben", "Cora", "Dev", "Elif", "Finn", "Gwen", "Hugo", "Ines", "Jon", "Kaya", "Liam", "Mira", "Nils", "Orla", "Pia")
-_LAST: Final = ("Archer", "Brook", "Carver", "Dale", "Ellis", "Frost", "Grove", "Hale", "Irwin", "Judd", "Keane", "Lowe", "Marsh", "North")
+_FIRST: Final = (
+    "Ada",
+    "Ben",
+    "Cora",
+    "Dev",
+    "Elif",
+    "Finn",
+    "Gwen",
+    "Hugo",
+    "Ines",
+    "Jon",
+    "Kaya",
+    "Liam",
+    "Mira",
+    "Nils",
+    "Orla",
+    "Pia",
+)
+_LAST: Final = (
+    "Archer",
+    "Brook",
+    "Carver",
+    "Dale",
+    "Ellis",
+    "Frost",
+    "Grove",
+    "Hale",
+    "Irwin",
+    "Judd",
+    "Keane",
+    "Lowe",
+    "Marsh",
+    "North",
+)
 _GOODS: Final = (
     ("Support plan", "45.00"),
     ("Hosting", "12.50"),
@@ -26,7 +59,9 @@ VAT: Final = "VAT 20%"
 
 
 class Month(msgspec.Struct, frozen=True):
-    """How large the month is. `start` is the first day; invoices fall due on weekdays of the following `days`; then `drain_days` more."""
+    """How large the month is. `start` is the first day; invoices fall due on weekdays of the following `days`; then
+    `drain_days` more.
+    """
 
     customers: int = 200
     invoices: int = 300
@@ -63,7 +98,9 @@ class Month(msgspec.Struct, frozen=True):
         The late ones are small, in pounds, and due early, so that a later payout can bear what is taken back.
         """
         draw = random.Random(f"{self.seed}/failing")
-        early = sorted((_due(self, place), place) for place in range(self.invoices) if _currency(place % self.customers) == "GBP")
+        early = sorted(
+            (_due(self, place), place) for place in range(self.invoices) if _currency(place % self.customers) == "GBP"
+        )
         small = sorted(early[: max(4, self.invoices // 4)], key=lambda one: _net(self, one[1]))
         late = [_number(place) for _, place in small[: self.fail_after]]
         others = [_number(place) for place in range(self.invoices) if _number(place) not in late]
@@ -106,12 +143,17 @@ def customers(month: Month) -> list[Customer]:
 def zoho_population(month: Month) -> dict[str, Any]:
     """The organisation, its accounts, customers and invoices, for the simulator of Zoho Books."""
     accounts = [
-        {"name": f"GoCardless Clearing {cur}", "type": "bank", "currency_code": cur, "key": f"clearing_{cur}"} for cur in ("GBP", "EUR")
+        {"name": f"GoCardless Clearing {cur}", "type": "bank", "currency_code": cur, "key": f"clearing_{cur}"}
+        for cur in ("GBP", "EUR")
     ]
     accounts += [
-        {"name": f"GoCardless Suspense {cur}", "type": "bank", "currency_code": cur, "key": f"suspense_{cur}"} for cur in ("GBP", "EUR")
+        {"name": f"GoCardless Suspense {cur}", "type": "bank", "currency_code": cur, "key": f"suspense_{cur}"}
+        for cur in ("GBP", "EUR")
     ]
-    accounts += [{"name": f"Current Account {cur}", "type": "bank", "currency_code": cur, "key": f"bank_{cur}"} for cur in ("GBP", "EUR")]
+    accounts += [
+        {"name": f"Current Account {cur}", "type": "bank", "currency_code": cur, "key": f"bank_{cur}"}
+        for cur in ("GBP", "EUR")
+    ]
     accounts.append({"name": "GoCardless Fees", "type": "expense", "key": "fees"})
     contacts: list[dict[str, Any]] = [
         {
@@ -229,8 +271,22 @@ def faults(month: Month) -> list[dict[str, Any]]:
         return []
     skip = month.invoices // 10
     return [
-        {"api": "gocardless", "method": "POST", "path": "^/payments$", "kind": "500_after_commit", "skip": skip, "times": 1},
-        {"api": "zoho", "method": "PUT", "path": "/customerpayments$", "kind": "500_after_commit", "skip": skip, "times": 1},
+        {
+            "api": "gocardless",
+            "method": "POST",
+            "path": "^/payments$",
+            "kind": "500_after_commit",
+            "skip": skip,
+            "times": 1,
+        },
+        {
+            "api": "zoho",
+            "method": "PUT",
+            "path": "/customerpayments$",
+            "kind": "500_after_commit",
+            "skip": skip,
+            "times": 1,
+        },
     ]
 
 

@@ -30,13 +30,17 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 def count(state: dict[str, Any]) -> Counted:
-    """Count in the simulators: one debit per invoice attempt, one Zoho payment per confirmation, one transfer and expense per payout."""
+    """Count in the simulators: one debit per invoice attempt, one Zoho payment per confirmation, one transfer and
+    expense per payout.
+    """
     gocardless, zoho = state["gocardless"]["resources"], state["zoho"]
     wrong: list[str] = []
     commands = Counter(one["metadata"].get("command", "") for one in gocardless["payments"])
     wrong += [f"{number} debits of command {command}" for command, number in commands.items() if number > 1]
     live_debits = Counter(
-        one["metadata"].get("zoho_invoice_id", "") for one in gocardless["payments"] if one["status"] in {"confirmed", "paid_out"}
+        one["metadata"].get("zoho_invoice_id", "")
+        for one in gocardless["payments"]
+        if one["status"] in {"confirmed", "paid_out"}
     )
     keys = Counter(one["custom_fields"].get("cf_gocardless_key", "") for one in zoho["payments"])
     wrong += [f"{number} Zoho payments with the key {key}" for key, number in keys.items() if number > 1]
@@ -45,7 +49,9 @@ def count(state: dict[str, Any]) -> Counted:
     for one in paid:
         if live_debits[one["invoice_id"]] != 1 or applied[one["invoice_id"]] != 1:
             number = one["invoice_number"]
-            wrong.append(f"{number}: {live_debits[one['invoice_id']]} debits, {applied[one['invoice_id']]} Zoho payments")
+            wrong.append(
+                f"{number}: {live_debits[one['invoice_id']]} debits, {applied[one['invoice_id']]} Zoho payments"
+            )
     wrong += _payouts_wrong(gocardless, zoho)
     return Counted(
         paid_invoices=len(paid),
@@ -138,7 +144,11 @@ async def result(plan: Month, settings: Settings, state: dict[str, Any], seconds
     polled = sum(number for name, number in calls.items() if name in _POLLED)
     per_invoice = sum(number for name, number in calls.items() if "customerpayments" in name)
     wrong = list(counted.wrong)
-    wrong += [f"clearing in {cur} is {clearing[cur]}, its open items are {items[cur]}" for cur in clearing if clearing[cur] != items[cur]]
+    wrong += [
+        f"clearing in {cur} is {clearing[cur]}, its open items are {items[cur]}"
+        for cur in clearing
+        if clearing[cur] != items[cur]
+    ]
     return Result(
         invoices=sum(status.invoices.values()),
         invoices_paid=counted.paid_invoices,
@@ -169,7 +179,10 @@ def shown(queries: Queries) -> list[Shown]:
         for field in ("invoices", "collected_minor", "fees_minor", "vat_minor", "bank_minor", "clearing_minor"):
             sums[field] += getattr(one, field)
     paid = queries.paid_by_currency(CONNECTION)
-    return [Shown(currency=currency, paid=paid.get(currency, 0), **sums) for currency, sums in sorted(found.items(), reverse=True)]
+    return [
+        Shown(currency=currency, paid=paid.get(currency, 0), **sums)
+        for currency, sums in sorted(found.items(), reverse=True)
+    ]
 
 
 async def _events(settings: Settings) -> int:

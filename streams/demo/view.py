@@ -50,7 +50,9 @@ def show(console: Console, plan: Month, demo: Demo) -> None:
     for line in found.lines:
         amounts = (line.collected_minor, line.fees_minor, line.vat_minor, line.bank_minor, line.clearing_minor)
         counts = (line.invoices, line.paid, line.invoices - line.paid)
-        table.add_row(line.currency, *(str(number) for number in counts), *(_amount(one, line.currency) for one in amounts))
+        table.add_row(
+            line.currency, *(str(number) for number in counts), *(_amount(one, line.currency) for one in amounts)
+        )
     console.print(table)
     if found.still_open:
         console.print("Still open")
@@ -63,9 +65,15 @@ def show(console: Console, plan: Month, demo: Demo) -> None:
             console.print(f"  ✗ {text}")
     else:
         console.print(
-            f"  ✓ {counted.paid_invoices} paid invoices = {counted.debits} debits = {counted.zoho_payments} Zoho payments, none twice"
+            f"  ✓ {counted.paid_invoices} paid invoices = {counted.debits} debits = {counted.zoho_payments} Zoho "
+            f"payments, none twice"
         )
-        console.print(f"  ✓ {counted.payouts} payouts = {counted.transfers} transfers; every fee booked; ledger balanced")
+        console.print(
+            f"  ✓ {counted.payouts} payouts = {counted.transfers} transfers; every fee booked; ledger balanced"
+        )
     config = demo.folder / "settings.toml"
     number = demo.example_invoice
-    console.print(f"Next   zoho-gocardless why invoice {number} --config {config}      zoho-gocardless events --from 0 --config {config}")
+    console.print(
+        f"Next   zoho-gocardless why invoice {number} --config {config}      zoho-gocardless events --from 0 --config "
+        f"{config}"
+    )

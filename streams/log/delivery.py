@@ -1,4 +1,5 @@
-"""What the Faust consumers of all engines share: batches instead of messages, an own drain, the commit guard, the stored resume.
+"""What the Faust consumers of all engines share: batches instead of messages, an own drain, the commit guard, the
+stored resume.
 
 Faust spends over 100 µs on each message, so consecutive records of a partition travel as one message whose value is a
 `Batch`. Its own drain makes two tasks for each message and polls; this one delivers when there is something, at once.
@@ -18,11 +19,12 @@ from faust.types.tuples import ConsumerMessage
 from streams.log.guard import CommitGuard
 from streams.log.interface import MEBIBYTE, Batch, Log, LogError, Record, TopicPartition
 
-# One batch. Lower: Faust's and the store's cost for each batch weighs more. Higher: memory, and a longer wait for the others.
+# One batch. Lower: Faust's and the store's cost for each batch weighs more. Higher: memory, and a longer wait for the
+# others.
 BATCH_RECORDS: Final = 1_000
 BATCH_BYTES: Final = 4 * MEBIBYTE
-# How long a rebalance waits for running handlers. Lower: their work is done again by the next owner. Higher: the whole group stands still
-# for that long when one handler is stuck.
+# How long a rebalance waits for running handlers. Lower: their work is done again by the next owner. Higher: the whole
+# group stands still for that long when one handler is stuck.
 REVOKE_GRACE_S: Final = 5.0
 _LOG_APPEND_TIME: Final = 1
 
@@ -30,8 +32,8 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins; `revoked` is told
-    of each partition that is this worker's no longer.
+    """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins;
+    `revoked` is told of each partition that is this worker's no longer.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Delivery:
         self._tell_end()
 
     def next_end(self) -> asyncio.Future[None]:
-        """Done when the next handler has ended, or the delivery halts. Not to be cancelled: others wait for the same."""
+        """Done when the next handler has ended, or the delivery halts. Not to be cancelled: others wait for the
+        same.
+        """
         if self._ends is None:
             self._ends = asyncio.get_running_loop().create_future()
         return self._ends
@@ -91,9 +95,13 @@ class Delivery:
 def require_our_app(app: Any, scheme: str) -> None:
     """Refuse a Faust app that would lose records over a transport of ours. Raises Faust's `ImproperlyConfigured`."""
     if app.conf.processing_guarantee.value != "at_least_once":
-        raise ImproperlyConfigured(f"a {scheme}:// broker has no exactly_once: effects happen once by the store's transaction")
+        raise ImproperlyConfigured(
+            f"a {scheme}:// broker has no exactly_once: effects happen once by the store's transaction"
+        )
     if not isinstance(getattr(app, "delivery", None), Delivery):
-        raise ImproperlyConfigured(f"a {scheme}:// broker runs under streams.log.worker only: plain Faust agents lose failed records")
+        raise ImproperlyConfigured(
+            f"a {scheme}:// broker runs under streams.log.worker only: plain Faust agents lose failed records"
+        )
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]  # Faust ships no types that mypy can follow

@@ -24,7 +24,9 @@ def open_log(url: str, *, limits: Limits | None = None, kafka: Kafka | None = No
         from streams.log.kafka import KafkaLog  # noqa: PLC0415 - as above
 
         return KafkaLog.from_url(url, limits=limits, kafka=kafka or Kafka(), prefix=prefix)
-    raise ValueError(f"no log engine for {scheme or 'a URL without scheme'}: use sqlite:///absolute/path.db or kafka://host:port")
+    raise ValueError(
+        f"no log engine for {scheme or 'a URL without scheme'}: use sqlite:///absolute/path.db or kafka://host:port"
+    )
 
 
 def log_of(settings: Settings) -> Log:

@@ -1,7 +1,7 @@
 """The commit guard: a position moves only past records whose handler has returned, one batch after the other.
 
-Faust acknowledges a message whose handler raised or was cancelled, and may commit beyond it. So its acknowledgements are
-not asked: the consumers of all engines commit what this guard says, and nothing else.
+Faust acknowledges a message whose handler raised or was cancelled, and may commit beyond it. So its acknowledgements
+are not asked: the consumers of all engines commit what this guard says, and nothing else.
 """
 
 from streams.log.interface import Batch, LogCorrupt, TopicPartition
@@ -40,7 +40,8 @@ class CommitGuard:
         expected = self._handled[batch.tp]
         if batch.first_offset != expected or batch.next_offset - batch.first_offset != len(batch.records):
             raise LogCorrupt(
-                f"a batch of {len(batch.records)} records came as {batch.first_offset} to {batch.next_offset}, not from {expected}",
+                f"a batch of {len(batch.records)} records came as {batch.first_offset} to {batch.next_offset}, not "
+                f"from {expected}",
                 f"{batch.tp.topic}[{batch.tp.partition}]",
                 "restart; if it stays, verify the log",
             )

@@ -1,7 +1,8 @@
 # ruff: noqa: N818 - the names say what state the log is in; that all are errors is said by the tree.
 """The log: what every engine gives, its values, its limits and its errors.
 
-Nothing here knows SQLite, Kafka or Faust. Stages append, read and ask through `Log`; `streams.log.worker` runs handlers over it.
+Nothing here knows SQLite, Kafka or Faust. Stages append, read and ask through `Log`; `streams.log.worker` runs handlers
+over it.
 
 Errors (every one says what happened, where, and what to do; `retriable` tells whether the same call may succeed later):
 
@@ -169,7 +170,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):
-    """One record to append. Without `partition` the key chooses it; without `timestamp_ms` the clock at append holds."""
+    """One record to append. Without `partition` the key chooses it; without `timestamp_ms` the clock at append
+    holds.
+    """
 
     topic: str
     key: bytes | None
@@ -180,7 +183,9 @@ class NewRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Consecutive records of one partition, at least one, handed to a handler as a whole and acknowledged as a whole."""
+    """Consecutive records of one partition, at least one, handed to a handler as a whole and acknowledged as a
+    whole.
+    """
 
     tp: TopicPartition
     records: list[Record]
@@ -198,8 +203,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A bound on everything. The defaults fit both engines, so that a log can move."""
 
-    # Lower: a large page of a poll is refused. Higher: one record holds up the loop, and with what Kafka adds to it, it is above the 8 MiB
-    # that managed clusters take.
+    # Lower: a large page of a poll is refused. Higher: one record holds up the loop, and with what Kafka adds to it, it
+    # is above the 8 MiB that managed clusters take.
     record_bytes: int = 8 * MEBIBYTE - 64 * 1024
     # One append is one transaction. Lower: bulk copies pay more commits. Higher: others wait longer behind it.
     append_records: int = 10_000
@@ -262,8 +267,8 @@ class Log(ABC):
         """
 
     async def require_topics(self, specs: Iterable[TopicSpec]) -> None:
-        """See that the topics are as an installation needs them. The embedded log makes those that are missing; a cluster's are made by
-        `topics apply`, since who runs the program may not be allowed to.
+        """See that the topics are as an installation needs them. The embedded log makes those that are missing; a
+        cluster's are made by `topics apply`, since who runs the program may not be allowed to.
 
         Raises:
             UnknownTopic, TopicMismatch: they are not, with the command that repairs it.
@@ -273,12 +278,16 @@ class Log(ABC):
 
     @property
     def keeps_positions(self) -> bool:
-        """Whether positions of groups are kept for ever. A cluster forgets those of a group that nobody has been in for some days."""
+        """Whether positions of groups are kept for ever. A cluster forgets those of a group that nobody has been in for
+        some days.
+        """
         return True
 
     @property
     def producers_replaced(self) -> int:
-        """How many producers were given up since the start, each after an append that failed. The embedded log has none to give up."""
+        """How many producers were given up since the start, each after an append that failed. The embedded log has none
+        to give up.
+        """
         return 0
 
     @abstractmethod
@@ -320,8 +329,11 @@ class Log(ABC):
         """
 
     @abstractmethod
-    async def read(self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE) -> list[Record]:
-        """Records from `offset` on, in order: at most `limit`, and about `max_bytes` of keys and values (never none for that).
+    async def read(
+        self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE
+    ) -> list[Record]:
+        """Records from `offset` on, in order: at most `limit`, and about `max_bytes` of keys and values (never none for
+        that).
 
         Empty at the end of the partition.
 
@@ -332,7 +344,9 @@ class Log(ABC):
         """
 
     @abstractmethod
-    def scan(self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500) -> Iterator[list[Record]]:
+    def scan(
+        self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500
+    ) -> Iterator[list[Record]]:
         """All records of [start, stop) in lists of up to `batch`, without event loop or Faust: for replay in bulk.
 
         `stop` None: the end as it is at the call.
@@ -368,7 +382,9 @@ class Log(ABC):
 
     @abstractmethod
     async def wait(self, offsets: Mapping[TopicPartition, int], timeout_s: float) -> bool:
-        """Wait until a record lies at or after one of the offsets, whoever appends it: True; False after `timeout_s`."""
+        """Wait until a record lies at or after one of the offsets, whoever appends it: True; False after
+        `timeout_s`.
+        """
 
     @abstractmethod
     def hold_group(self, group: str) -> AbstractContextManager[None]:

@@ -21,7 +21,13 @@ class Producer(base.Producer):  # type: ignore[misc]  # Faust ships no types tha
         return log
 
     async def _append(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, timestamp: float | None, headers: Any
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        timestamp: float | None,
+        headers: Any,
     ) -> Any:
         pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
         timestamp_ms = round((time.time() if timestamp is None else timestamp) * 1_000)

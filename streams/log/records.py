@@ -1,4 +1,6 @@
-"""How deliveries, events and decisions lie in the log: keys, headers, values. The one place that stages and tools agree on."""
+"""How deliveries, events and decisions lie in the log: keys, headers, values. The one place that stages and tools agree
+on.
+"""
 
 import re
 from typing import Final
@@ -52,8 +54,8 @@ def read_delivery(record: Record) -> tuple[DeliveryMeta, bytes]:
 
 
 def event_record(topics: Topics, event: Event) -> NewRecord:
-    """An event; its type and id travel as headers too. A zero character, which PostgreSQL's texts cannot hold, is replaced by U+FFFD; the
-    delivery it came in keeps it.
+    """An event; its type and id travel as headers too. A zero character, which PostgreSQL's texts cannot hold, is
+    replaced by U+FFFD; the delivery it came in keeps it.
     """
     headers = ((TYPE_HEADER, event.type.encode()), (ID_HEADER, event.id.encode()))
     value = codec.encode_event(event)
@@ -63,7 +65,9 @@ def event_record(topics: Topics, event: Event) -> NewRecord:
 
 
 def decision_records(topics: Topics, value: bytes, offset: int, partition: int) -> list[NewRecord]:
-    """A decision and its public records, to be appended together. `offset` of its event is the public records' version."""
+    """A decision and its public records, to be appended together. `offset` of its event is the public records'
+    version.
+    """
     decision: Decision = codec.decode_decision(value)
     version = str(offset).encode()
     key = decision.connection.encode()
@@ -72,5 +76,7 @@ def decision_records(topics: Topics, value: bytes, offset: int, partition: int) 
     for one in decision.publications:
         public = b'{"version":' + version + b"," + bytes(one.value)[1:]
         name = f"{decision.connection}:{one.key}".encode()
-        found.append(NewRecord(topics.prefix + one.topic, name, public, ((ID_HEADER, decision.event.encode()),), partition))
+        found.append(
+            NewRecord(topics.prefix + one.topic, name, public, ((ID_HEADER, decision.event.encode()),), partition)
+        )
     return found

@@ -1,7 +1,8 @@
 """Which topics exist: their names, keys, partitions and how long they are kept.
 
-One table, `TOPICS`, is the statement; `Topics` gives it the configured prefix and partition count. Every engine makes its
-topics from it, and refuses one that exists with another partition count, because a key would then change its partition.
+One table, `TOPICS`, is the statement; `Topics` gives it the configured prefix and partition count. Every engine makes
+its topics from it, and refuses one that exists with another partition count, because a key would then change its
+partition.
 """
 
 import re
@@ -19,7 +20,8 @@ MAX_NAME_LENGTH: Final = 249
 MAX_PARTITIONS: Final = 256
 
 DAY_S: Final = 24 * 60 * 60
-# Bookkeeping evidence is kept ten years where the law asks longest; the end of it limits evidence and re-translation only.
+# Bookkeeping evidence is kept ten years where the law asks longest; the end of it limits evidence and re-translation
+# only.
 DELIVERIES_RETENTION_S: Final = 3_660 * DAY_S
 # Readers of the public topics have over a year to catch up; the records can be published again from `decisions`.
 PUBLIC_RETENTION_S: Final = 400 * DAY_S
@@ -28,7 +30,9 @@ _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,120}")
 
 
 class TopicSpec(msgspec.Struct, frozen=True):
-    """One topic. `retention_s` None: for ever. `key`: what a record's key is; the partition is always the connection's."""
+    """One topic. `retention_s` None: for ever. `key`: what a record's key is; the partition is always the
+    connection's.
+    """
 
     name: str
     key: Literal["connection", "resource"]

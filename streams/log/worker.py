@@ -1,8 +1,9 @@
-"""Faust agents, nothing else: runs handlers over a log, each over one topic, and never lets a position pass an unhandled record.
+"""Faust agents, nothing else: runs handlers over a log, each over one topic, and never lets a position pass an
+unhandled record.
 
-A handler gets batches of consecutive records of one partition, one batch at a time. It returns: the batch is handled. It
-raises, is cancelled, or the process dies: the batch was not handled, comes again after a restart, and nothing after it was
-delivered meanwhile. The first failure of any handler halts the whole worker.
+A handler gets batches of consecutive records of one partition, one batch at a time. It returns: the batch is handled.
+It raises, is cancelled, or the process dies: the batch was not handled, comes again after a restart, and nothing after
+it was delivered meanwhile. The first failure of any handler halts the whole worker.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from streams.log.interface import Batch, Log, LogError, ReadOutOfRange, TopicPar
 
 # How often positions go to the log. Lower: more commits. Higher: more comes again where no store says where to resume.
 COMMIT_INTERVAL_S: Final = 0.25
-# How long a stop waits for running handlers. Lower: work is cut off and done again. Higher: a stuck handler delays the stop.
+# How long a stop waits for running handlers. Lower: work is cut off and done again. Higher: a stuck handler delays the
+# stop.
 STOP_GRACE_S: Final = 10.0
 # Lower: a start on a slow machine is given up. Higher: a start that cannot succeed is noticed late.
 START_LIMIT_S: Final = 60.0
@@ -32,8 +34,8 @@ Revoked = Callable[[TopicPartition], None]
 
 
 class HandlerSpec(NamedTuple):
-    """One handler: `resume_at` asks the store where a partition goes on; None, or its None: the log's own position. `revoked` is told when
-    a partition went to another worker.
+    """One handler: `resume_at` asks the store where a partition goes on; None, or its None: the log's own position.
+    `revoked` is told when a partition went to another worker.
     """
 
     name: str
@@ -46,7 +48,9 @@ class HandlerSpec(NamedTuple):
 class WorkerFailed(Exception):  # noqa: N818 - it tells of a worker's state
     """A worker halted. `handler` and `tp`, `offset` say at which batch, if at one; `__cause__` is the error itself."""
 
-    def __init__(self, what: str, handler: str | None = None, tp: TopicPartition | None = None, offset: int | None = None) -> None:
+    def __init__(
+        self, what: str, handler: str | None = None, tp: TopicPartition | None = None, offset: int | None = None
+    ) -> None:
         at = "" if tp is None else f" at {tp.topic}[{tp.partition}]@{offset}"
         super().__init__(f"{what}{at}; nothing beyond it was handled: repair the cause and start again")
         self.handler = handler
@@ -88,7 +92,9 @@ class Worker:
         commit_interval_s: float = COMMIT_INTERVAL_S,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
-        if len({spec.topic for spec in handlers}) < len(handlers) or len({spec.name for spec in handlers}) < len(handlers):
+        if len({spec.topic for spec in handlers}) < len(handlers) or len({spec.name for spec in handlers}) < len(
+            handlers
+        ):
             raise ValueError("two handlers of one worker have the same topic or name: give them a worker each")
         self.log = log
         self.group = group
@@ -149,7 +155,9 @@ class Worker:
         raise WorkerFailed(f"the worker was not ready after {START_LIMIT_S:g} s")
 
     async def stop(self) -> None:
-        """Deliver nothing more, let running handlers end, commit, stop. What was not handled comes again. Safe to call twice."""
+        """Deliver nothing more, let running handlers end, commit, stop. What was not handled comes again. Safe to call
+        twice.
+        """
         if self._app is None or self._delivery is None or self._stopping:
             return
         self._delivery.halt()
@@ -203,11 +211,15 @@ class Worker:
         """The partitions that are this worker's now, also those that have no position yet."""
         if self._delivery is None or self._app is None:
             return set()
-        held = {TopicPartition(*tp) for tp in self._app.consumer.assignment()} if self._delivery.ready.is_set() else set()
+        held = (
+            {TopicPartition(*tp) for tp in self._app.consumer.assignment()} if self._delivery.ready.is_set() else set()
+        )
         return held | set(self._delivery.guard.positions())
 
     def silent_s(self) -> float | None:
-        """For how many real seconds the group's coordinator has not answered; None where there is none, or before the first answer."""
+        """For how many real seconds the group's coordinator has not answered; None where there is none, or before the
+        first answer.
+        """
         silent_s: float | None = None if self._app is None else self._app.consumer.silent_s()
         return silent_s
 
@@ -229,8 +241,15 @@ class Worker:
         return behind
 
     async def idle(self, tp: TopicPartition | None = None) -> bool:
-        """Whether every record up to the end, of all partitions or of one, is handled. False before the start and after a failure."""
-        if self._delivery is None or self._app is None or self._failure is not None or not self._delivery.ready.is_set():
+        """Whether every record up to the end, of all partitions or of one, is handled. False before the start and after
+        a failure.
+        """
+        if (
+            self._delivery is None
+            or self._app is None
+            or self._failure is not None
+            or not self._delivery.ready.is_set()
+        ):
             return False
         positions = self._delivery.guard.positions()
         asked = self.assigned() if tp is None else [tp]  # one without a position yet has everything before it
@@ -309,7 +328,9 @@ class Worker:
 
     def _fail(self, fault: BaseException) -> None:
         failure = WorkerFailed(
-            f"the worker failed: {type(fault).__name__}: {fault}" if isinstance(fault, LogError) else "the worker failed"
+            f"the worker failed: {type(fault).__name__}: {fault}"
+            if isinstance(fault, LogError)
+            else "the worker failed"
         )
         failure.__cause__ = fault
         self._halt(failure)
@@ -326,7 +347,8 @@ class Worker:
         try:
             await self._app.wait_until_stopped()
         except asyncio.CancelledError:
-            # The loop is ending without a stop: Faust's supervisors would revive what it cancels, and it would never end.
+            # The loop is ending without a stop: Faust's supervisors would revive what it cancels, and it would never
+            # end.
             for agent in self._app.agents.values():
                 agent._stopped.set()  # noqa: SLF001 - Faust has no public way to say so without awaiting
                 agent.supervisor._stopped.set()  # noqa: SLF001 - as above

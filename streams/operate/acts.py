@@ -1,7 +1,7 @@
 """What a person does beside a running program, or before it runs: every act is an event in the log, with who did it.
 
-An act is tried out in memory first, by the very rules that will decide it: one that would change nothing is refused, and says so, instead
-of vanishing.
+An act is tried out in memory first, by the very rules that will decide it: one that would change nothing is refused,
+and says so, instead of vanishing.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from streams.stages.activity import Pulse
 from streams.stages.context import Shop
 from streams.stages.metrics import Metrics
 
-#: How long to wait until a running program has taken an act in, seconds. Lower: "not yet" is said of what is only a moment away. Higher: a
-#: person waits longer to hear that the program is stuck.
+#: How long to wait until a running program has taken an act in, seconds. Lower: "not yet" is said of what is only a
+#: moment away. Higher: a person waits longer to hear that the program is stuck.
 TAKEN_S: Final = 5.0
 _LOOK_S: Final = 0.05
 
@@ -53,7 +53,9 @@ class Refused(Exception):  # noqa: N818 - named as the log's and the store's err
 
 
 class Told(msgspec.Struct, frozen=True):
-    """An act in the log. `taken`: True, the running program has worked it in; False, it has not yet; None, no program runs here."""
+    """An act in the log. `taken`: True, the running program has worked it in; False, it has not yet; None, no program
+    runs here.
+    """
 
     event: str
     type: str
@@ -62,8 +64,8 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Reread(msgspec.Struct, frozen=True):
-    """A parked delivery that was read again. `events` it gives now, `new` of them appended; `unreadable`: pieces that still cannot be read,
-    each as "where: reason". `closed`: its discrepancy is closed, since all of it could be read.
+    """A parked delivery that was read again. `events` it gives now, `new` of them appended; `unreadable`: pieces that
+    still cannot be read, each as "where: reason". `closed`: its discrepancy is closed, since all of it could be read.
     """
 
     delivery: str
@@ -101,7 +103,15 @@ class Operator:
     def event(self, connection: str, type_: str, data: events.Data) -> Event:
         """An act of this moment. Each is a fact of its own, so its id is drawn."""
         now = self.clock.now()
-        return Event(f"op-{ids.digest(connection, type_, now, secrets.token_hex(16))}", type_, connection, now, now, "operator", data)
+        return Event(
+            f"op-{ids.digest(connection, type_, now, secrets.token_hex(16))}",
+            type_,
+            connection,
+            now,
+            now,
+            "operator",
+            data,
+        )
 
     def preview(self, event: Event) -> Decision:
         """What the rules would decide; nothing is kept."""
@@ -126,7 +136,9 @@ class Operator:
         return [Told(act.id, act.type, place, taken) for act, place in zip(acts, places, strict=True)]
 
     def running(self) -> bool:
-        """Whether a program works on this log, on this machine: whether its lock is taken. On Kafka it cannot be told, and is assumed."""
+        """Whether a program works on this log, on this machine: whether its lock is taken. On Kafka it cannot be told,
+        and is assumed.
+        """
         try:
             with self.log.hold_group(group_of(self.settings)):
                 return not self.settings.log.startswith("sqlite:")
@@ -156,11 +168,13 @@ class Operator:
 
         """
         act = self.event(connection, "operator.replay_requested", events.ReplayRequested(by, command.id))
-        return await self.act(act, refusal=f"command {command.id} is {command.status}: only a parked or refused one is sent again")
+        return await self.act(
+            act, refusal=f"command {command.id} is {command.status}: only a parked or refused one is sent again"
+        )
 
     async def reread(self, connection: str, delivery: str, by: str, progress: Progress = no_progress) -> Reread | None:
-        """Read a parked delivery again with the present code, append what is new, and close its discrepancy when all of it could be read.
-        None: no such delivery was parked.
+        """Read a parked delivery again with the present code, append what is new, and close its discrepancy when all of
+        it could be read. None: no such delivery was parked.
         """
         from streams.stages.translate import read  # noqa: PLC0415 - the translators cost a second that nothing else here needs
 
@@ -199,7 +213,11 @@ class Operator:
                 if header(record, TYPE_HEADER) == _PARKED_TYPE and wanted in (record.value or b""):
                     event = codec.decode_event(record.value or b"")
                     data = event.data
-                    if isinstance(data, events.DeliveryParked) and data.delivery == delivery and event.connection == connection:
+                    if (
+                        isinstance(data, events.DeliveryParked)
+                        and data.delivery == delivery
+                        and event.connection == connection
+                    ):
                         return Position(self.topics.here(data.topic), data.partition, data.offset)
         return None
 

@@ -1,9 +1,10 @@
-"""Backup of an installation of one machine while it runs, and its restore: the log and the store together, in one folder.
+"""Backup of an installation of one machine while it runs, and its restore: the log and the store together, in one
+folder.
 
-The store is copied first, so its positions always lie within the log. A restored pair gets a new incarnation and a new generation, the
-running program takes over what the log has recorded beyond the store, and no executor runs before both APIs were polled to their heads
-(design rule 5).
-With PostgreSQL only the log is copied: the log is the truth, and credentials are the database's own backup's affair.
+The store is copied first, so its positions always lie within the log. A restored pair gets a new incarnation and a new
+generation, the running program takes over what the log has recorded beyond the store, and no executor runs before both
+APIs were polled to their heads (design rule 5). With PostgreSQL only the log is copied: the log is the truth, and
+credentials are the database's own backup's affair.
 """
 
 import contextlib
@@ -45,7 +46,9 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restore made: the log's new incarnation. `store` False: the backup has none, and the store is to be rebuilt."""
+    """What a restore made: the log's new incarnation. `store` False: the backup has none, and the store is to be
+    rebuilt.
+    """
 
     incarnation: str
     made_at: str
@@ -64,7 +67,9 @@ def backup(settings: Settings, folder: Path, now: str) -> Manifest:
     source = _log_path(settings.log)
     target = folder.absolute()
     if target.exists():
-        raise LogReadOnly("the target of the backup exists", str(target), "choose another folder; nothing is overwritten")
+        raise LogReadOnly(
+            "the target of the backup exists", str(target), "choose another folder; nothing is overwritten"
+        )
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with _making(draft):
@@ -87,7 +92,8 @@ def backup(settings: Settings, folder: Path, now: str) -> Manifest:
 
 
 def restore(settings: Settings, folder: Path, now: str) -> Restored:
-    """Make log and store, where the settings say, from a backup. Never overwrites one; what was made is removed when it fails.
+    """Make log and store, where the settings say, from a backup. Never overwrites one; what was made is removed when it
+    fails.
 
     Raises:
         LogReadOnly: log or store exists already, or cannot be made.
@@ -121,11 +127,15 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
-        raise NoBackup("not the folder of a backup", str(folder), "give the folder that `zoho-gocardless backup` made") from None
+        raise NoBackup(
+            "not the folder of a backup", str(folder), "give the folder that `zoho-gocardless backup` made"
+        ) from None
 
 
 def _adopt(settings: Settings, incarnation: str, now: str) -> None:
-    """The store becomes a new generation, belongs to the restored log, and owes a look at both APIs, for connections it never saw too."""
+    """The store becomes a new generation, belongs to the restored log, and owes a look at both APIs, for connections it
+    never saw too.
+    """
     owed = [(name, api, "restored", now) for name in sorted(settings.connections) for api in ("gocardless", "zoho")]
     with open_store(settings.store, now=now, adopt="restored") as store, store.write() as connection:
         store.set_meta(connection, "log_incarnation", incarnation)
@@ -153,7 +163,9 @@ def _making(path: Path) -> Iterator[None]:
 
 def _log_path(url: str) -> Path:
     if not url.startswith("sqlite:"):
-        raise NoBackup("only the embedded log is copied by this command", "the setting log", "use the tools of the Kafka cluster")
+        raise NoBackup(
+            "only the embedded log is copied by this command", "the setting log", "use the tools of the Kafka cluster"
+        )
     return SqliteLog.from_url(url).path
 
 

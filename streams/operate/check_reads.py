@@ -1,6 +1,8 @@
-"""The reads of the first-run check: whole lists of both APIs as plain rows, and what keeps them from being read as findings.
+"""The reads of the first-run check: whole lists of both APIs as plain rows, and what keeps them from being read as
+findings.
 
-One code is one finding, however many reads it spoils; an API that cannot be reached, or does not accept us, is not asked again.
+One code is one finding, however many reads it spoils; an API that cannot be reached, or does not accept us, is not
+asked again.
 """
 
 from collections.abc import Mapping
@@ -19,10 +21,12 @@ from domain.errors import DomainError
 from domain.events import Finding
 from streams.stages.api_access import NAMES, Api, Send
 
-#: Real seconds for one read. Lower: Zoho's slow lists are cut off. Higher: the person who runs the check waits for a dead API.
+#: Real seconds for one read. Lower: Zoho's slow lists are cut off. Higher: the person who runs the check waits for a
+#: dead API.
 _DEADLINE_S: Final = 30.0
 
-#: Pages of one list. Lower: a chart of accounts of thousands is not seen to its end. Higher: one check spends a large part of the quota.
+#: Pages of one list. Lower: a chart of accounts of thousands is not seen to its end. Higher: one check spends a large
+#: part of the quota.
 MAX_PAGES: Final = 20
 
 Row = dict[str, Any]
@@ -51,7 +55,9 @@ class Findings:
 
 
 class Rows(list[Row]):
-    """A list that was read; `cut`: it goes on beyond the pages that were asked for. `context`: Zoho's `page_context` of the first page."""
+    """A list that was read; `cut`: it goes on beyond the pages that were asked for. `context`: Zoho's `page_context` of
+    the first page.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,11 +97,15 @@ class Reader:
         problem = gocardless_wire.problem(answer.body)
         said = problem.message or problem.reason if problem is not None else str(answer.status)
         if answer.status == 401:
-            self._stop("gocardless", "credentials", f"GoCardless does not accept the access token ({said}): enter it again.")
+            self._stop(
+                "gocardless", "credentials", f"GoCardless does not accept the access token ({said}): enter it again."
+            )
         elif answer.status == 429:
             self._stop("gocardless", "busy", "GoCardless is asked too often just now: check again in a minute.")
         elif answer.status >= 500 or problem is None:
-            self._stop("gocardless", "unreachable", f"GoCardless answered {answer.status} to {name}: check again later.")
+            self._stop(
+                "gocardless", "unreachable", f"GoCardless answered {answer.status} to {name}: check again later."
+            )
         else:
             text = f"GoCardless refuses to show {name} ({said}): give the access token the right to read it."
             self._findings.add(f"gocardless_refused_{name}", "stop", text)
@@ -132,13 +142,18 @@ class Reader:
 
     def _said_no(self, name: str, refused: Done | None, answer: Answer) -> None:
         if refused is not None:
-            text = f"Zoho Books refuses to show {name} (code {refused.reason}: {refused.message}): check the user's rights."
+            text = (
+                f"Zoho Books refuses to show {name} (code {refused.reason}: {refused.message}): check the user's"
+                " rights."
+            )
             self._findings.add(f"zoho_refused_{name}", "stop", text)
         elif answer.status == 401:
             self._stop("zoho", "credentials", "Zoho Books does not accept the consent given: connect it again.")
         elif answer.status == 429:
             self._stop(
-                "zoho", "busy", "Zoho Books is asked too often just now: check again in a minute, or tomorrow when the day is spent."
+                "zoho",
+                "busy",
+                "Zoho Books is asked too often just now: check again in a minute, or tomorrow when the day is spent.",
             )
         else:
             self._stop("zoho", "unreachable", f"Zoho Books answered {answer.status} to {name}: check again later.")
@@ -149,13 +164,17 @@ class Reader:
         try:
             return await self._sends[api](call, _DEADLINE_S)
         except TransportError as error:
-            self._stop(api, "unreachable", f"{NAMES[api]} cannot be reached ({error.reason}): check the network, then again.")
+            self._stop(
+                api, "unreachable", f"{NAMES[api]} cannot be reached ({error.reason}): check the network, then again."
+            )
         except AdapterError as error:
             self._stop(api, "credentials", f"{NAMES[api]}: {error}.")
         return None
 
     def _unreadable(self, api: Api, name: str) -> None:
-        self._findings.add(f"{api}_unreadable_{name}", "stop", f"{NAMES[api]} shows {name} in a form that is not documented.")
+        self._findings.add(
+            f"{api}_unreadable_{name}", "stop", f"{NAMES[api]} shows {name} in a form that is not documented."
+        )
 
     def _stop(self, api: Api, what: str, text: str) -> None:
         self._closed.add(api)

@@ -1,7 +1,8 @@
-"""Dry run: everything decided afresh by the present rules, in memory, beside what the log has recorded. Nothing is written.
+"""Dry run: everything decided afresh by the present rules, in memory, beside what the log has recorded. Nothing is
+written.
 
-It answers, before an upgrade touches anything: which events would this version have decided otherwise? A first difference may lead to
-others: what follows is decided over what this version would have made of it.
+It answers, before an upgrade touches anything: which events would this version have decided otherwise? A first
+difference may lead to others: what follows is decided over what this version would have made of it.
 """
 
 from collections.abc import Callable
@@ -23,15 +24,20 @@ from streams.operate.replay import Decisions, Progress, decision_of, events_of, 
 _PARTS: Final[dict[str, Callable[[Any], str]]] = {
     "commands": lambda one: f"{one.type} {one.about} attempt {one.attempt}",
     "resends": str,
-    "entries": lambda one: f"{one.date} {one.text}: {sum(line.amount_minor for line in one.lines if line.amount_minor > 0)}",
+    "entries": lambda one: (
+        f"{one.date} {one.text}: {sum(line.amount_minor for line in one.lines if line.amount_minor > 0)}"
+    ),
     "opened": lambda one: one.id,
     "closed": str,
     "timers": lambda one: f"{one.id} at {one.at or 'never'}",
-    "marks": lambda one: f"{one.kind}:{one.key} {', '.join(f'{name}={value}' for name, value in sorted(one.changes.items()))}",
+    "marks": lambda one: (
+        f"{one.kind}:{one.key} {', '.join(f'{name}={value}' for name, value in sorted(one.changes.items()))}"
+    ),
     "publications": lambda one: f"{one.topic} {one.key}",
 }
 
-#: Items of one part that are shown. Lower: the one that differs may be hidden. Higher: a sweep of a thousand invoices fills the screen.
+#: Items of one part that are shown. Lower: the one that differs may be hidden. Higher: a sweep of a thousand invoices
+#: fills the screen.
 _SHOWN: Final = 20
 
 
@@ -56,8 +62,8 @@ class Differs(msgspec.Struct, frozen=True):
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """`compared`: events with their decision, or with none; `beyond`: events after the last recorded decision, which decide afresh anyway.
-    `differing` counts all; `differences` are the first of them.
+    """`compared`: events with their decision, or with none; `beyond`: events after the last recorded decision, which
+    decide afresh anyway. `differing` counts all; `differences` are the first of them.
     """
 
     events: int
@@ -101,7 +107,11 @@ class _Run:
             self._compare(partition, offset, event, decision_of(value, event, offset), afresh)
 
     def _compare(self, partition: int, offset: int, event: Event, recorded: Decision, afresh: Decision) -> None:
-        parts = [found for part, name in _PARTS.items() if (found := _part(part, name, getattr(recorded, part), getattr(afresh, part)))]
+        parts = [
+            found
+            for part, name in _PARTS.items()
+            if (found := _part(part, name, getattr(recorded, part), getattr(afresh, part)))
+        ]
         if parts:
             self._note(Differs(event.connection, partition, offset, event.id, event.type, parts))
 
@@ -122,8 +132,8 @@ def _part(part: str, name: Callable[[Any], str], recorded: list[Any], afresh: li
 
 
 def dry_run(log: Log, topics: Topics, *, limit: int = 100, progress: Progress = no_progress) -> DryRun:
-    """Decide the whole log afresh and compare. State is held in memory, about 1 KiB a row. A connection one of whose events makes a rule
-    raise is followed no further.
+    """Decide the whole log afresh and compare. State is held in memory, about 1 KiB a row. A connection one of whose
+    events makes a rule raise is followed no further.
     """
     run = _Run(limit)
     with without_collector():

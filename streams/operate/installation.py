@@ -1,4 +1,6 @@
-"""The log of an installation, opened without the program: for tools that read it, or append beside a running program. Loads little."""
+"""The log of an installation, opened without the program: for tools that read it, or append beside a running program.
+Loads little.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -13,8 +15,8 @@ from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
 from streams.settings import Settings
 
-#: Real seconds in which a sandbox must answer a tool. Lower: a busy machine is taken for a sandbox that is gone. Higher: looking at a demo
-#: that has ended takes that much longer.
+#: Real seconds in which a sandbox must answer a tool. Lower: a busy machine is taken for a sandbox that is gone.
+#: Higher: looking at a demo that has ended takes that much longer.
 _SANDBOX_ANSWERS_S: Final = 0.5
 
 
@@ -30,7 +32,9 @@ async def opened_log(settings: Settings) -> AsyncIterator[Log]:
 async def events_in(log: Log, topics: Topics) -> int:
     """How many events there have been."""
     events = topics.events
-    return sum((await log.end_offsets(TopicPartition(events.name, number) for number in range(events.partitions))).values())
+    return sum(
+        (await log.end_offsets(TopicPartition(events.name, number) for number in range(events.partitions))).values()
+    )
 
 
 async def last_learned(log: Log, topics: Topics) -> str:
@@ -46,8 +50,8 @@ async def last_learned(log: Log, topics: Topics) -> str:
 
 @contextlib.asynccontextmanager
 async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
-    """The clock of an installation: the machine's, or the sandbox's, which is only read and never held. Where the sandbox is gone, time
-    stands where the log has last been.
+    """The clock of an installation: the machine's, or the sandbox's, which is only read and never held. Where the
+    sandbox is gone, time stands where the log has last been.
     """
     if not settings.clock:
         yield SystemClock()

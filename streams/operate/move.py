@@ -1,4 +1,5 @@
-"""The move of an embedded installation to a cluster: log to Kafka, store to PostgreSQL, with one owner of the APIs at every moment.
+"""The move of an embedded installation to a cluster: log to Kafka, store to PostgreSQL, with one owner of the APIs at
+every moment.
 
 | step | what says so, durably | who may run |
 |---|---|---|
@@ -8,8 +9,9 @@
 | mark | the old log says that it was moved, then the old store does | nobody |
 | handover | the target's control record: "open" | the new side |
 
-The mark is made only if nothing was appended since the last comparison. Whatever kills this, the same call goes on: before the mark it
-compares what is there and copies the rest (rows from the beginning), after it it finishes. The lock of the old log is held throughout.
+The mark is made only if nothing was appended since the last comparison. Whatever kills this, the same call goes on:
+before the mark it compares what is there and copies the rest (rows from the beginning), after it it finishes. The lock
+of the old log is held throughout.
 """
 
 import contextlib
@@ -47,8 +49,8 @@ Watch = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What a move did. `partitions` and `rows` (by table) are empty when an earlier call had copied them. `waiting`: what was under way.
-    `groups`: whose positions came along.
+    """What a move did. `partitions` and `rows` (by table) are empty when an earlier call had copied them. `waiting`:
+    what was under way. `groups`: whose positions came along.
     """
 
     destination: str
@@ -78,7 +80,8 @@ async def move(settings: Settings, to: Settings, now: str, watch: Watch) -> Move
     path = _embedded(settings)
     source, target = SqliteLog.from_url(settings.log), KafkaLog.from_url(to.log, kafka=to.kafka, prefix=to.topic_prefix)
     async with contextlib.AsyncExitStack() as stack:
-        # Not the log's own way to hold a group, which refuses one that was moved: a move that was broken off is finished here.
+        # Not the log's own way to hold a group, which refuses one that was moved: a move that was broken off is
+        # finished here.
         stack.enter_context(place.hold_group(path, group_of(settings)))
         await stack.enter_async_context(source)
         await stack.enter_async_context(target)
@@ -160,7 +163,13 @@ class _Move:
         await self._target.ensure_topics(provision.all_specs(self._theirs))
         if said is None:
             ancestors = (self._source.incarnation, *self._source.ancestors)
-            said = Control(state="moving", incarnation=secrets.token_hex(16), ancestors=ancestors, at=at, source=self._source.incarnation)
+            said = Control(
+                state="moving",
+                incarnation=secrets.token_hex(16),
+                ancestors=ancestors,
+                at=at,
+                source=self._source.incarnation,
+            )
             await self._target.write_control(said)
         await self._see_claim(said)
         failpoints.hit("move.after_control")
@@ -176,12 +185,18 @@ class _Move:
         for tp in self._source.topic_partitions():
             if tp.topic not in ours and await self._source.end_offset(tp):
                 what = f"the log holds the topic {tp.topic} as well, which is none of this installation"
-                raise MoveRefused(what, str(self._source.path), "check topic_prefix; what else is in the file would be stopped with it")
+                raise MoveRefused(
+                    what,
+                    str(self._source.path),
+                    "check topic_prefix; what else is in the file would be stopped with it",
+                )
 
     async def _see_empty(self) -> None:
         for spec in self._theirs:
             with contextlib.suppress(UnknownTopic):
-                parts = [TopicPartition(spec.name, partition) for partition in range(self._target.partitions(spec.name))]
+                parts = [
+                    TopicPartition(spec.name, partition) for partition in range(self._target.partitions(spec.name))
+                ]
                 if any((await self._target.end_offsets(parts)).values()):
                     raise self._refused(f"the topic {spec.name} is not empty")
 
@@ -192,9 +207,13 @@ class _Move:
         store = self._stack.enter_context(open_store(self._to.store, now=self._now, moving=True))
         filling = transfer.filling_of(store)
         if filling is None and not transfer.is_empty(store):
-            raise MoveRefused("the database is not empty", store.where, "move into an empty one: CREATE DATABASE …, then --store")
+            raise MoveRefused(
+                "the database is not empty", store.where, "move into an empty one: CREATE DATABASE …, then --store"
+            )
         if filling is not None and filling.source != self._source.incarnation:
-            raise MoveRefused("another installation is being moved into this database", store.where, "move into an empty one")
+            raise MoveRefused(
+                "another installation is being moved into this database", store.where, "move into an empty one"
+            )
         return store
 
     # --- carry ---
@@ -205,7 +224,9 @@ class _Move:
             groups = await self._positions()
             await self._see_claim(said)
             with contextlib.suppress(_Grown):
-                rows, under_way = await self._rows(said, {self._pairs()[n].source: one.end for n, one in enumerate(partitions)})
+                rows, under_way = await self._rows(
+                    said, {self._pairs()[n].source: one.end for n, one in enumerate(partitions)}
+                )
                 return Moved(self._destination, said.incarnation, partitions, rows, groups, under_way)
 
     def _pairs(self) -> list[Pair]:
@@ -276,7 +297,9 @@ class _Move:
         said = self._target.control
         if said is None or said.incarnation != incarnation:
             raise LogMoved(
-                "the records of this log were moved", str(self._source.path), f"use {destination}; to finish it, name that as --to"
+                "the records of this log were moved",
+                str(self._source.path),
+                f"use {destination}; to finish it, name that as --to",
             )
         return said
 

@@ -1,7 +1,9 @@
-"""The records of one partition into another log: same order, same offsets, same everything; and the proof of it by reading back.
+"""The records of one partition into another log: same order, same offsets, same everything; and the proof of it by
+reading back.
 
-A cluster gives offsets itself, so a partition whose beginning was trimmed is filled up with empty records first, which are deleted again
-before anything is read. What is in the target already must be a beginning of the source; then the copy goes on after it.
+A cluster gives offsets itself, so a partition whose beginning was trimmed is filled up with empty records first, which
+are deleted again before anything is read. What is in the target already must be a beginning of the source; then the
+copy goes on after it.
 """
 
 import hashlib
@@ -29,7 +31,9 @@ class MoveRefused(LogError):  # noqa: N818 - named as the log's errors are: by t
 
 
 class Pair(NamedTuple):
-    """A partition of the source and the one that it becomes. `retention_s`: after that long a cluster deletes a record; None for never."""
+    """A partition of the source and the one that it becomes. `retention_s`: after that long a cluster deletes a record;
+    None for never.
+    """
 
     source: TopicPartition
     target: TopicPartition
@@ -37,7 +41,9 @@ class Pair(NamedTuple):
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """A partition that is the same in both: its records [start, end), and their digest, SHA-256 over all of each record."""
+    """A partition that is the same in both: its records [start, end), and their digest, SHA-256 over all of each
+    record.
+    """
 
     topic: str
     partition: int
@@ -47,7 +53,8 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 async def copy(source: Log, target: KafkaLog, pair: Pair, progress: Progress) -> Copied:
-    """Bring the target's partition to where the source's is now, from wherever an earlier call ended, and read both back.
+    """Bring the target's partition to where the source's is now, from wherever an earlier call ended, and read both
+    back.
 
     Raises:
         MoveRefused: what is there is no beginning of the source, or somebody else writes there.
@@ -62,7 +69,10 @@ async def copy(source: Log, target: KafkaLog, pair: Pair, progress: Progress) ->
     if held > start:
         await _same(source, target, pair, start, held)
     async for page in _pages(source, pair.source, held, stop):
-        records = [NewRecord(pair.target.topic, one.key, one.value, one.headers, pair.target.partition, one.timestamp_ms) for one in page]
+        records = [
+            NewRecord(pair.target.topic, one.key, one.value, one.headers, pair.target.partition, one.timestamp_ms)
+            for one in page
+        ]
         _expect(await target.append(records), pair.target, page[0].offset)
         failpoints.hit("move.after_batch")
         progress(len(page))

@@ -1,7 +1,8 @@
 """Replay: the log through the rules in bulk, without Faust and without sending. The rebuild, and its proof.
 
-Recorded decisions are taken as they stand (design rule 3). Of two records for one event the first counts; an event at or below the highest
-recorded one, without a record, decided nothing; beyond it the rules decide afresh, and what they decide goes into the outbox.
+Recorded decisions are taken as they stand (design rule 3). Of two records for one event the first counts; an event at
+or below the highest recorded one, without a record, decided nothing; beyond it the rules decide afresh, and what they
+decide goes into the outbox.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,13 +38,16 @@ Progress = Callable[[int], None]
 
 
 class ReplayStopped(LogError):  # noqa: N818 - named as the log's errors are: by the condition
-    """A rule of this version raises on an event that an earlier version decided: its recorded decision must not be made anew."""
+    """A rule of this version raises on an event that an earlier version decided: its recorded decision must not be made
+    anew.
+    """
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuild went through. `recorded`: events whose decision was taken from the log; `derived`: events beyond its last decision;
-    `repeated`: records of an event that had been there before; `undecodable`: records that are no events; `set_aside`: events left for
-    later, of connections that are set aside; `positions`: where the core goes on, in order of the partitions.
+    """What a rebuild went through. `recorded`: events whose decision was taken from the log; `derived`: events beyond
+    its last decision; `repeated`: records of an event that had been there before; `undecodable`: records that are no
+    events; `set_aside`: events left for later, of connections that are set aside; `positions`: where the core goes on,
+    in order of the partitions.
     """
 
     events: int
@@ -62,7 +66,15 @@ class _Tally:
         self.events = self.recorded = self.derived = self.repeated = self.undecodable = self.set_aside = 0
 
     def rebuilt(self, places: dict[int, int]) -> Rebuilt:
-        return Rebuilt(self.events, self.recorded, self.derived, self.repeated, self.undecodable, self.set_aside, list(places.values()))
+        return Rebuilt(
+            self.events,
+            self.recorded,
+            self.derived,
+            self.repeated,
+            self.undecodable,
+            self.set_aside,
+            list(places.values()),
+        )
 
 
 def no_progress(records: int) -> None:
@@ -76,9 +88,9 @@ def no_progress(records: int) -> None:
 class Decisions:
     """The recorded decisions of one partition, by the offset of their event, asked for in rising order.
 
-    They were published in the order of their events, but for a connection that had been set aside and caught up, and for records written
-    twice: a first walk finds those few, so that the second needs no more memory than a chunk. `last` is the highest offset of an event
-    that has a record, -1 before the first.
+    They were published in the order of their events, but for a connection that had been set aside and caught up, and
+    for records written twice: a first walk finds those few, so that the second needs no more memory than a chunk.
+    `last` is the highest offset of an event that has a record, -1 before the first.
     """
 
     def __init__(self, log: Log, topics: Topics, partition: int) -> None:
@@ -121,7 +133,9 @@ def _event_offset(record: Record) -> int:
     found = whole(headers[1][1] or b"", MAX_OFFSET) if usual else event_offset(record)
     if found is None:
         where = f"{record.topic}[{record.partition}]@{record.offset}"
-        raise LogCorrupt("a decision that does not say where its event is", where, "stop, keep the file, restore the last backup")
+        raise LogCorrupt(
+            "a decision that does not say where its event is", where, "stop, keep the file, restore the last backup"
+        )
     return found
 
 
@@ -131,9 +145,15 @@ def decision_of(value: bytes, event: Event, offset: int) -> Decision:
     try:
         decision = codec.decode_decision(value)
     except UndecodableEventError:
-        raise LogCorrupt("the decision of this event cannot be read", where, "upgrade, or restore the last backup") from None
+        raise LogCorrupt(
+            "the decision of this event cannot be read", where, "upgrade, or restore the last backup"
+        ) from None
     if decision.event != event.id:
-        raise LogCorrupt("the log holds another event's decision for this event", where, "stop, keep the file, restore the last backup")
+        raise LogCorrupt(
+            "the log holds another event's decision for this event",
+            where,
+            "stop, keep the file, restore the last backup",
+        )
     return decision
 
 
@@ -166,16 +186,16 @@ def rebuild(
     decided: Mapping[int, int] | None = None,
     progress: Progress = no_progress,
 ) -> Rebuilt:
-    """All projections anew from the log; nothing is sent. `until`: partition → the offset before which to stop; else up to the end.
-    `decided`: partition → the offset up to which everything is known to have been decided, and published: where an event there has no
-    record, it decided nothing, even beyond the last record of all.
+    """All projections anew from the log; nothing is sent. `until`: partition → the offset before which to stop; else up
+    to the end. `decided`: partition → the offset up to which everything is known to have been decided, and published:
+    where an event there has no record, it decided nothing, even beyond the last record of all.
 
     The store is bound to this log, whichever it was bound to before. `progress` is told how many records were handled.
 
     Raises:
-        ReplayStopped: a rule raises on an event that has been decided; the store stays unfinished, and is refused until a rebuild ends.
-        LogCorrupt: a record of the log is not what it must be.
-        StoreFenced: another rebuild was begun meanwhile.
+        ReplayStopped: a rule raises on an event that has been decided; the store stays unfinished, and is refused until
+        a rebuild ends. LogCorrupt: a record of the log is not what it must be. StoreFenced: another rebuild was begun
+        meanwhile.
 
     """
     tally = _Tally()
@@ -207,7 +227,9 @@ def _end(log: Log, topics: Topics, partition: int, known: int) -> int:
     return known
 
 
-def _fold(running: Rebuild, partition: int, chunk: list[tuple[int, Event]], decisions: Decisions, tally: _Tally) -> None:
+def _fold(
+    running: Rebuild, partition: int, chunk: list[tuple[int, Event]], decisions: Decisions, tally: _Tally
+) -> None:
     running.prepare([event for _, event in chunk])
     last, taken = decisions.last, decisions.take
     for offset, event in chunk:
@@ -262,7 +284,8 @@ class Verified(msgspec.Struct, frozen=True):
 def verify(
     log: Log, topics: Topics, live: Store, now: str, folder: Path, *, limit: int = 100, progress: Progress = no_progress
 ) -> Verified:
-    """Rebuild into a second store in `folder`, up to where the live one is, and compare row by row. The live store is not touched.
+    """Rebuild into a second store in `folder`, up to where the live one is, and compare row by row. The live store is
+    not touched.
 
     A SQLite store may be in use meanwhile: its copy is compared. With PostgreSQL nothing may be processed meanwhile.
     """
@@ -286,7 +309,10 @@ def _verify(log: Log, topics: Topics, left: Store, now: str, folder: Path, limit
         done = rebuild(log, topics, right, now, until=until, decided=decided, progress=progress)
         differences = compare(left, right, limit)
         with right.read() as reader:
-            counts = {table.name: reader.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in PROJECTIONS}
+            counts = {
+                table.name: reader.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in PROJECTIONS
+            }
     return Verified(done, {name: int(count) for name, count in counts.items()}, differences)
 
 
@@ -302,8 +328,8 @@ def positions_of(store: Store, topics: Topics) -> dict[int, int]:
 
 
 def mend_outbox(settings: Settings, log: Log, topics: Topics, store: Store, now: str) -> None:
-    """Rebuild a store whose outbox holds a decision too large for the log: it was never published, so it is no fact yet, and what comes
-    after what was published is decided again, by rules whose decisions have a bound.
+    """Rebuild a store whose outbox holds a decision too large for the log: it was never published, so it is no fact
+    yet, and what comes after what was published is decided again, by rules whose decisions have a bound.
     """
     if not Outbox(store).oversize(log.limits.record_bytes):
         return

@@ -1,10 +1,12 @@
 """Health: is this process alive, is it ready, and what do its metrics say. Nothing here is secret or personal.
 
-Each role is ready by what it is for: a gateway when the log takes records, since it holds the webhook secrets in memory and needs the store
-for new ones only; a worker and an executor when log and store can be read and nothing of theirs stands still. What log and store are asked
-is bounded, and asked in parallel, so that an answer comes within 2 s even when they hang.
+Each role is ready by what it is for: a gateway when the log takes records, since it holds the webhook secrets in memory
+and needs the store for new ones only; a worker and an executor when log and store can be read and nothing of theirs
+stands still. What log and store are asked is bounded, and asked in parallel, so that an answer comes within 2 s even
+when they hang.
 
-A loop that hangs answers nothing at all, `/health` included: that is how a process is told that waits for a database for ever.
+A loop that hangs answers nothing at all, `/health` included: that is how a process is told that waits for a database
+for ever.
 """
 
 import asyncio
@@ -28,12 +30,14 @@ from streams.stages.clock import ClockStage
 from streams.stages.context import Shop
 from streams.stages.refusals import Refusal, refusals
 
-#: Real seconds for log and store to answer. Lower: a slow moment looks like an outage. Higher: whoever asks `/ready` has given up.
+#: Real seconds for log and store to answer. Lower: a slow moment looks like an outage. Higher: whoever asks `/ready`
+#: has given up.
 ANSWER_S: Final = 1.5
-#: Real seconds for which the figures of the store serve every scrape. Lower: many scrapers cost the store. Higher: figures are older.
+#: Real seconds for which the figures of the store serve every scrape. Lower: many scrapers cost the store. Higher:
+#: figures are older.
 DEPTHS_S: Final = 5.0
-#: Partitions that are asked whether the log answers; one answer is enough. Lower: a partition between two leaders looks like an outage of
-#: the log. Higher: more questions.
+#: Partitions that are asked whether the log answers; one answer is enough. Lower: a partition between two leaders looks
+#: like an outage of the log. Higher: more questions.
 _ASKED: Final = 3
 
 Role = Literal["gateway", "worker", "executor", "web", "all"]
@@ -42,12 +46,17 @@ Role = Literal["gateway", "worker", "executor", "web", "all"]
 class Health:
     """`/health` (alive; 503 once a stage has failed), `/ready` (all parts can work; 503 with what cannot), `/metrics`.
 
-    Parts that start after it are given to it as they come: `worker`, `watch`, `clock`, and `started` at the end. `stages` are the tasks of
-    the running stages, and may grow. A part that the role does not have is left out.
+    Parts that start after it are given to it as they come: `worker`, `watch`, `clock`, and `started` at the end.
+    `stages` are the tasks of the running stages, and may grow. A part that the role does not have is left out.
     """
 
     def __init__(
-        self, shop: Shop, desks: Mapping[Api, Mapping[str, Desk]], *, role: Role = "all", stages: Sequence["asyncio.Task[None]"] = ()
+        self,
+        shop: Shop,
+        desks: Mapping[Api, Mapping[str, Desk]],
+        *,
+        role: Role = "all",
+        stages: Sequence["asyncio.Task[None]"] = (),
     ) -> None:
         self.started = False
         self.without_credentials: list[str] = []
@@ -88,7 +97,10 @@ class Health:
         if self.failed():
             found.append("a stage has failed")
         found += store
-        found += [f"{one}: no credentials: enter them with `zoho-gocardless connect`, then start again" for one in self.without_credentials]
+        found += [
+            f"{one}: no credentials: enter them with `zoho-gocardless connect`, then start again"
+            for one in self.without_credentials
+        ]
         for api, desks in self._desks.items():
             found += [f"{name}/{api}: {desk.trouble}" for name, desk in desks.items() if desk.trouble]
         if self.clock is not None:
@@ -118,14 +130,22 @@ class Health:
     def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
         store, connections = self._shop.store, self._shop.connections
         standstills = Standstills(store)
-        return standstills.set_aside(), standstills.catch_ups(), refusals(store, connections), Queries(store).sharing(connections)
+        return (
+            standstills.set_aside(),
+            standstills.catch_ups(),
+            refusals(store, connections),
+            Queries(store).sharing(connections),
+        )
 
     async def _log(self) -> list[str]:
         """Whether the log answers, and takes what is appended."""
         failed = self._shop.metrics.append_trouble()
         found = [f"the log does not take records ({failed})"] if failed else []
         topics = self._shop.topics
-        tps = [TopicPartition(topics.deliveries_gocardless.name, number) for number in range(min(_ASKED, topics.partitions))]
+        tps = [
+            TopicPartition(topics.deliveries_gocardless.name, number)
+            for number in range(min(_ASKED, topics.partitions))
+        ]
         asked = [asyncio.create_task(self._ask(tp)) for tp in tps]
         fault: Exception | None = None
         try:
@@ -162,8 +182,8 @@ class Health:
         return web.Response(body=self._shop.metrics.text(), content_type="text/plain", charset="utf-8")
 
     async def _gauge(self) -> None:
-        """Bring the gauges up to date that nobody sets as things happen. A store that does not answer leaves its figures as they were;
-        how old they are is a figure too.
+        """Bring the gauges up to date that nobody sets as things happen. A store that does not answer leaves its
+        figures as they were; how old they are is a figure too.
         """
         metrics = self._shop.metrics
         metrics.replaced(self._shop.log.producers_replaced)

@@ -1,4 +1,6 @@
-"""Probe: a question to the store that may hang, asked from a thread of its own, so that the answer to a person never does."""
+"""Probe: a question to the store that may hang, asked from a thread of its own, so that the answer to a person never
+does.
+"""
 
 import asyncio
 import contextlib
@@ -10,7 +12,9 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """Asks `work` in a thread, one at a time: while an answer is outstanding, everybody waits for that one. The thread holds up no exit."""
+    """Asks `work` in a thread, one at a time: while an answer is outstanding, everybody waits for that one. The thread
+    holds up no exit.
+    """
 
     def __init__(self, work: Callable[[], T], timeout_s: float) -> None:
         self._work = work

@@ -8,9 +8,10 @@
 | web | what people look at |
 | all | everything, in one process |
 
-Start: store and log agree on the incarnation; the gateway opens first (a webhook must never wait for us); a partition begins with what an
-earlier owner had published and not marked; then everything runs until asked to stop or until a stage fails. A failed stage ends the process
-with its error: whoever runs us starts us again, and every stage goes on from its stored position.
+Start: store and log agree on the incarnation; the gateway opens first (a webhook must never wait for us); a partition
+begins with what an earlier owner had published and not marked; then everything runs until asked to stop or until a
+stage fails. A failed stage ends the process with its error: whoever runs us starts us again, and every stage goes on
+from its stored position.
 """
 
 import asyncio
@@ -62,8 +63,9 @@ APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
-#: Real seconds for which an append that the cluster did not take is tried again before the process ends. Lower: the election of a leader
-#: ends processes. Higher: a client that has lost its way stays lost that much longer; a restart would help it.
+#: Real seconds for which an append that the cluster did not take is tried again before the process ends. Lower: the
+#: election of a leader ends processes. Higher: a client that has lost its way stays lost that much longer; a restart
+#: would help it.
 PATIENCE_S: Final = 300.0
 
 
@@ -75,8 +77,9 @@ Mend = Callable[[Settings, Log, Topics, Store, str], None]
 
 
 class Program:
-    """One process of a role. `async with Program(settings) as program: await program.run()`. `name` tells it apart from others of its role
-    to the simulators' clock. `pages`: what is served to people; `mend`: what is repaired before a worker begins.
+    """One process of a role. `async with Program(settings) as program: await program.run()`. `name` tells it apart from
+    others of its role to the simulators' clock. `pages`: what is served to people; `mend`: what is repaired before a
+    worker begins.
 
     Raises:
         SettingsError: the settings are not for this role.
@@ -84,7 +87,13 @@ class Program:
     """
 
     def __init__(
-        self, settings: Settings, role: Role = "all", name: str = "", *, pages: Pages | None = None, mend: Mend | None = None
+        self,
+        settings: Settings,
+        role: Role = "all",
+        name: str = "",
+        *,
+        pages: Pages | None = None,
+        mend: Mend | None = None,
     ) -> None:
         self.settings = settings
         self._pages = pages
@@ -205,7 +214,12 @@ class Program:
         if self._mend is not None:
             self._mend(self.settings, self.log, self.shop.topics, self.store, self.clock.now())
         topics, group = self.shop.topics, group_of(self.settings)
-        translate, core, relay, clock = Translate(self.shop, group), Core(self.shop), Relay(self.shop), ClockStage(self.shop)
+        translate, core, relay, clock = (
+            Translate(self.shop, group),
+            Core(self.shop),
+            Relay(self.shop),
+            ClockStage(self.shop),
+        )
         self.shop.owns = core.owns
         self.health.clock = clock
 
@@ -225,7 +239,9 @@ class Program:
         self.worker = Worker(self.log, group, handlers)
         await self._exit.enter_async_context(self.worker)
         self.health.worker = self.worker
-        watch = Watch(self.log, self.worker, self.metrics, self.settings.kafka.stalled_after_s, silent_s=self.worker.silent_s)
+        watch = Watch(
+            self.log, self.worker, self.metrics, self.settings.kafka.stalled_after_s, silent_s=self.worker.silent_s
+        )
         self.health.watch = watch
         self._spawn("worker", self.worker.run_until_failed())
         self._spawn("watch", watch.run())
@@ -265,12 +281,18 @@ class Program:
 
 def _refuse_mixtures(settings: Settings, role: Role, *, shared: bool) -> None:
     if role != "all" and not shared:
-        raise SettingsError(f"--role: {role} alone needs a log that processes can share; set log = kafka://…, or run all in one process")
+        raise SettingsError(
+            f"--role: {role} alone needs a log that processes can share; set log = kafka://…, or run all in one process"
+        )
     if shared and settings.store.startswith("sqlite:"):
-        raise SettingsError("store: a SQLite file cannot be shared by the processes of a cluster; set store = postgresql://…")
+        raise SettingsError(
+            "store: a SQLite file cannot be shared by the processes of a cluster; set store = postgresql://…"
+        )
 
 
-def gocardless_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection) -> Send:
+def gocardless_send(
+    session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection
+) -> Send:
     """How to send a call to GoCardless for a connection."""
     url = connection.gocardless.url or URLS[connection.environment]
 
@@ -280,7 +302,9 @@ def gocardless_send(session: aiohttp.ClientSession, credentials: Credentials, na
     return _renewing(client, refused=lambda answer: answer.status == UNAUTHORISED)
 
 
-def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection, now: Callable[[], str]) -> Send:
+def zoho_send(
+    session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection, now: Callable[[], str]
+) -> Send:
     """How to send a call to Zoho Books for a connection."""
     tokens = SealedTokens(credentials, name)
     table = [simulator(connection.zoho.url)] if connection.zoho.url else []
@@ -292,8 +316,11 @@ def zoho_send(session: aiohttp.ClientSession, credentials: Credentials, name: st
     return _renewing(client)  # a 401 of Zoho's is its client's own affair, which replaces the token
 
 
-def _renewing(client: Callable[[], GoCardlessClient | ZohoClient], refused: Callable[[Answer], bool] = lambda _: False) -> Send:
-    """Sends with the credentials as they are now, and reads them anew once they were refused: a person may have entered others.
+def _renewing(
+    client: Callable[[], GoCardlessClient | ZohoClient], refused: Callable[[Answer], bool] = lambda _: False
+) -> Send:
+    """Sends with the credentials as they are now, and reads them anew once they were refused: a person may have entered
+    others.
 
     `client` raises `CredentialError` or `VaultError` where there are none that can be used; at a start both end it.
     """

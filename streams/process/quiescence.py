@@ -1,9 +1,11 @@
-"""Whether work is on its way between the processes of one installation, and whether this one has looked at all that there is.
+"""Whether work is on its way between the processes of one installation, and whether this one has looked at all that
+there is.
 
-With simulated time, a process that is quiet by itself may still be about to get work: a delivery that waits in the log for another to
-translate, an event to decide, a decision to publish, a command that was just released. So time must stand still until nothing is on its
-way in the log and the store, and until every loop of every process has had a turn since the last of it. `Settle` says when that is so for
-one process, and names what it has seen by a fingerprint; the sandbox moves time when all processes name the same.
+With simulated time, a process that is quiet by itself may still be about to get work: a delivery that waits in the log
+for another to translate, an event to decide, a decision to publish, a command that was just released. So time must
+stand still until nothing is on its way in the log and the store, and until every loop of every process has had a turn
+since the last of it. `Settle` says when that is so for one process, and names what it has seen by a fingerprint; the
+sandbox moves time when all processes name the same.
 """
 
 from typing import Final, NamedTuple
@@ -46,19 +48,24 @@ class Settle:
         self._pulse = pulse
         read = (topics.deliveries_gocardless.name, topics.deliveries_zoho.name, topics.events.name)
         self._read = [TopicPartition(topic, number) for topic in read for number in range(topics.partitions)]
-        self._all = [*self._read, *(TopicPartition(topics.decisions.name, number) for number in range(topics.partitions))]
+        self._all = [
+            *self._read,
+            *(TopicPartition(topics.decisions.name, number) for number in range(topics.partitions)),
+        ]
         self._looked_at = ""
         self.unsettled = ""
         """What the last call found on its way: for people. Empty when there was nothing."""
 
     async def __call__(self) -> str | None:
-        """Give the fingerprint of log and store when nothing is on its way in them and every loop of this process has had a turn since
-        they became so; None otherwise. To be called while this process is quiet. It wakes the loops that have to look.
+        """Give the fingerprint of log and store when nothing is on its way in them and every loop of this process has
+        had a turn since they became so; None otherwise. To be called while this process is quiet. It wakes the loops
+        that have to look.
 
         A log or store that cannot be read just now is None too. Raises `LogError`, `StoreError`: it never will be.
         """
         try:
-            # The store first: a position that equals an end read later was the end all the while, so together they were true at once.
+            # The store first: a position that equals an end read later was the end all the while, so together they were
+            # true at once.
             unpublished, handled = self._handled()
             ends = await self._log.end_offsets(self._all)
         except (LogError, StoreError) as error:
@@ -66,11 +73,14 @@ class Settle:
                 raise
             self.unsettled = type(error).__name__
             return None
-        behind = [f"{tp.topic}/{tp.partition}" for tp in self._read if handled.get(tp, _NOTHING).next_offset != ends[tp]]
+        behind = [
+            f"{tp.topic}/{tp.partition}" for tp in self._read if handled.get(tp, _NOTHING).next_offset != ends[tp]
+        ]
         self.unsettled = ", ".join([*behind, "outbox"] if unpublished else behind)
         if self.unsettled:
             return None
-        # The positions equal their ends, so the ends tell both. A new owner of a partition has yet to look at what is due in it.
+        # The positions equal their ends, so the ends tell both. A new owner of a partition has yet to look at what is
+        # due in it.
         seen = [f"{tp.topic}/{tp.partition} {ends[tp]} {handled.get(tp, _NOTHING).owner_epoch}" for tp in self._all]
         return self._when_looked_at(ids.digest(*seen))
 

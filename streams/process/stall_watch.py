@@ -1,18 +1,20 @@
-"""Watch: notices a consumer that has partitions and makes no progress with them, and ends the process so that it is started again.
+"""Watch: notices a consumer that has partitions and makes no progress with them, and ends the process so that it is
+started again.
 
-Faust on Kafka is known to be assigned a partition and to fetch nothing from it, for ever, without an error. So the log itself is asked,
-over another connection than the consumer's, whether records wait beyond the handled position; real time is measured, since a stall takes
-no notice of a simulated clock.
+Faust on Kafka is known to be assigned a partition and to fetch nothing from it, for ever, without an error. So the log
+itself is asked, over another connection than the consumer's, whether records wait beyond the handled position; real
+time is measured, since a stall takes no notice of a simulated clock.
 
 | what is seen | for how long | what follows |
 |---|---|---|
 | records wait, no handler is at work, the position stands | `stalled_after_s` | `Stalled` |
 | one batch is with its handler | `HANDLER_LIMIT_S` | `Stalled`, with another text |
 | the group's coordinator does not answer, the log does | `stalled_after_s`, at least `GROUP_LIMIT_S` | `Stalled` |
-| the log answers nothing | `stalled_after_s` times `SILENT_FACTOR` | `Stalled`: a new start helps a client that lost its way |
+| the log answers nothing | `stalled_after_s` times `SILENT_FACTOR` | `Stalled`: a new start helps a lost client |
 
-A log that is away is no stall of the consumer: meanwhile nothing counts against it, and afterwards it has the whole time again. Nor does
-time count in which the loop itself was held up, by a slow database or a paused machine: `/health` does not answer then either.
+A log that is away is no stall of the consumer: meanwhile nothing counts against it, and afterwards it has the whole
+time again. Nor does time count in which the loop itself was held up, by a slow database or a paused machine: `/health`
+does not answer then either.
 """
 
 import asyncio
@@ -30,22 +32,24 @@ from streams.stages.metrics import Metrics
 if TYPE_CHECKING:  # every command that explains an error knows `Stalled`, and must not load Faust for it
     from streams.log.worker import Worker
 
-#: Real seconds for one batch in its handler. Lower: a batch that waits out a long failover of the brokers is cut off, and done again.
-#: Higher: a handler that hangs is noticed later.
+#: Real seconds for one batch in its handler. Lower: a batch that waits out a long failover of the brokers is cut off,
+#: and done again. Higher: a handler that hangs is noticed later.
 HANDLER_LIMIT_S: Final = 600.0
-#: Least silence of the group's coordinator that counts. Lower than a rebalance may take (30 s) and a coordinator's move: a healthy member
-#: would be ended. Higher: a member that the group has forgotten is noticed later.
+#: Least silence of the group's coordinator that counts. Lower than a rebalance may take (30 s) and a coordinator's
+#: move: a healthy member would be ended. Higher: a member that the group has forgotten is noticed later.
 GROUP_LIMIT_S: Final = 60.0
-#: How many times `stalled_after_s` the log may answer nothing. Lower: an outage of the brokers restarts every worker. Higher: a client that
-#: does not find back to healthy brokers is noticed later.
+#: How many times `stalled_after_s` the log may answer nothing. Lower: an outage of the brokers restarts every worker.
+#: Higher: a client that does not find back to healthy brokers is noticed later.
 SILENT_FACTOR: Final = 5.0
-#: Looks within `stalled_after_s`. Lower: a stall is noticed late, by up to a look. Higher: more questions to the brokers.
+#: Looks within `stalled_after_s`. Lower: a stall is noticed late, by up to a look. Higher: more questions to the
+#: brokers.
 _LOOKS: Final = 20
-#: Bounds of one look and of one answer, real seconds. Lower: more questions; slow brokers count as away. Higher: lag is shown older.
+#: Bounds of one look and of one answer, real seconds. Lower: more questions; slow brokers count as away. Higher: lag is
+#: shown older.
 _LONGEST_LOOK_S: Final = 5.0
 _ANSWER_S: Final = 5.0
-#: Real seconds for a failed process to stop by itself: longer than the stages' own graces together. Lower: calls under way are cut off.
-#: Higher: a process whose client hangs is started again later.
+#: Real seconds for a failed process to stop by itself: longer than the stages' own graces together. Lower: calls under
+#: way are cut off. Higher: a process whose client hangs is started again later.
 END_S: Final = 60.0
 
 
@@ -55,8 +59,8 @@ class Stalled(LogError):  # noqa: N818 - named by the condition, as the log's ow
 
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of one partition since its position last moved: `idle_s` with records waiting and no handler at work, `busy_s` with the
-    same batch at its handler.
+    """What was seen of one partition since its position last moved: `idle_s` with records waiting and no handler at
+    work, `busy_s` with the same batch at its handler.
     """
 
     position: int | None
@@ -71,7 +75,8 @@ class _Seen:
             self.idle_s += elapsed_s
             self.busy_s = 0.0
         else:
-            # The time without a handler stays counted: a partition that is taken and given back without progress stands still as well.
+            # The time without a handler stays counted: a partition that is taken and given back without progress stands
+            # still as well.
             self.busy_s = self.busy_s + elapsed_s if batch is self.batch else 0.0
         self.position, self.batch = position, batch
 
@@ -81,8 +86,8 @@ class _Seen:
 
 
 class Watch:
-    """Watches one worker. `silent_s` tells for how many real seconds the group's coordinator has not answered, None where a group has none;
-    `now` is a monotonic clock.
+    """Watches one worker. `silent_s` tells for how many real seconds the group's coordinator has not answered, None
+    where a group has none; `now` is a monotonic clock.
     """
 
     def __init__(
@@ -171,7 +176,11 @@ class Watch:
         self._metrics.log_silent.set(self._log_silent_s)
         self._metrics.group_silent.set(silent_s or 0.0)
         if self._log_silent_s >= self._stalled_after_s * SILENT_FACTOR:
-            self._stall(f"the log has answered nothing for {self._log_silent_s:.0f} s", "the log", "see whether it runs and can be reached")
+            self._stall(
+                f"the log has answered nothing for {self._log_silent_s:.0f} s",
+                "the log",
+                "see whether it runs and can be reached",
+            )
         if self._group_silent_s >= max(self._stalled_after_s, GROUP_LIMIT_S):
             what = f"the group's coordinator has not answered for {self._group_silent_s:.0f} s, while the log does"
             self._stall(what, f"group {self._worker.group}", "see the brokers' log if this comes back")
@@ -186,9 +195,17 @@ class Watch:
         where = f"{tp.topic}[{tp.partition}]"
         waiting = f"records wait at {position}, the end is {end}"
         if seen.idle_s >= self._stalled_after_s:
-            self._stall(f"{waiting}, and nothing was fetched for {seen.idle_s:.0f} s", where, "see the brokers' log if this comes back")
+            self._stall(
+                f"{waiting}, and nothing was fetched for {seen.idle_s:.0f} s",
+                where,
+                "see the brokers' log if this comes back",
+            )
         if seen.busy_s >= self._handler_limit_s:
-            self._stall(f"{waiting}, and one batch has been handled for {seen.busy_s:.0f} s", where, "see whether the database answers")
+            self._stall(
+                f"{waiting}, and one batch has been handled for {seen.busy_s:.0f} s",
+                where,
+                "see whether the database answers",
+            )
 
     def _show(self, assigned: set[TopicPartition]) -> None:
         self._metrics.partitions.set(len(assigned))
@@ -210,7 +227,9 @@ class LastResort:
         self._timer.daemon = True
 
     def start(self) -> None:
-        """A stage has failed, or the process was asked to end: from now on it has `grace_s` real seconds to stop. Again changes nothing."""
+        """A stage has failed, or the process was asked to end: from now on it has `grace_s` real seconds to stop. Again
+        changes nothing.
+        """
         if self._timer.ident is None:
             self._timer.start()
 

@@ -1,8 +1,9 @@
 """Whether this process is quiet, and how a stage wakes another.
 
-A stage that may have work is woken by name; it counts as busy from that moment until its turn has ended with nothing left to do. A
-partition that this process reads is busy until it is handled up to the last record known. So `quiet` is true only when nothing is left to
-do at this instant, which is what lets simulated time move; in production the same counters are what readiness and the metrics show.
+A stage that may have work is woken by name; it counts as busy from that moment until its turn has ended with nothing
+left to do. A partition that this process reads is busy until it is handled up to the last record known. So `quiet` is
+true only when nothing is left to do at this instant, which is what lets simulated time move; in production the same
+counters are what readiness and the metrics show.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from typing import Final
 from adapters.clock import Clock
 from streams.log.interface import TopicPartition
 
-#: Longest wait of a loop that nobody woke, seconds of the clock. Lower: idle wake-ups. Higher: work that another process left in the store
-#: (a command released by hand) is noticed that much later.
+#: Longest wait of a loop that nobody woke, seconds of the clock. Lower: idle wake-ups. Higher: work that another
+#: process left in the store (a command released by hand) is noticed that much later.
 IDLE_S: Final = 21_600.0
 
 
@@ -85,7 +86,9 @@ class Pulse:
             bell.set()
 
     async def loop(self, name: str, turn: Callable[[], Awaitable[str | None]]) -> None:
-        """Run `turn` now, whenever woken, and at the instant it returned (None: only when woken). Ends only by an error or cancellation."""
+        """Run `turn` now, whenever woken, and at the instant it returned (None: only when woken). Ends only by an error
+        or cancellation.
+        """
         bell = self._bells.setdefault(name, asyncio.Event())
         while True:
             self._awake.discard(name)

@@ -1,11 +1,13 @@
-"""A desk: everything that one connection's calls to one API share. The lease, the budget, the calls in flight, the client.
+"""A desk: everything that one connection's calls to one API share. The lease, the budget, the calls in flight, the
+client.
 
-Every call goes through here, polls included, so one owner per connection and API and one budget hold for all of them (design rule 6).
+Every call goes through here, polls included, so one owner per connection and API and one budget hold for all of them
+(design rule 6).
 
-Of several processes, whichever has work for a desk first takes its lease; the others stand by until that lapses, and ask for it again only
-if there is work then. An owner without work lets it lapse: the next then waits for nothing. What an owner leaves behind when it dies, or is
-stopped for too long, are calls that were begun; its successor counts them as unknown, and looks them up once the deadline and the settle
-time have passed since it took the lease.
+Of several processes, whichever has work for a desk first takes its lease; the others stand by until that lapses, and
+ask for it again only if there is work then. An owner without work lets it lapse: the next then waits for nothing. What
+an owner leaves behind when it dies, or is stopped for too long, are calls that were begun; its successor counts them as
+unknown, and looks them up once the deadline and the settle time have passed since it took the lease.
 """
 
 import math
@@ -26,20 +28,20 @@ from projections.work.queue import Queue
 from streams.settings import Calls
 from streams.stages.context import Shop
 
-#: How long a lease runs without being renewed; at least twice the deadline of a call, so that a call ends under the lease it began with.
-#: Lower: more renewals, and a short stall loses it. Higher: a take-over waits longer.
+#: How long a lease runs without being renewed; at least twice the deadline of a call, so that a call ends under the
+#: lease it began with. Lower: more renewals, and a short stall loses it. Higher: a take-over waits longer.
 LEASE_S: Final = 60
 
-#: The same under the lock of the embedded log, whose end the kernel sees to: nobody has to wait for it to lapse. Lower: a durable write
-#: each time. Higher: nothing.
+#: The same under the lock of the embedded log, whose end the kernel sees to: nobody has to wait for it to lapse. Lower:
+#: a durable write each time. Higher: nothing.
 EMBEDDED_LEASE_S: Final = 86_400
 
-#: Real seconds between two writes of the budget row. Lower: a durable write for each call. Higher: after a crash or a take-over, that many
-#: seconds of calls are forgotten at the most; the API's own headers correct the day.
+#: Real seconds between two writes of the budget row. Lower: a durable write for each call. Higher: after a crash or a
+#: take-over, that many seconds of calls are forgotten at the most; the API's own headers correct the day.
 _SPENT_EVERY_S: Final = 1.0
 
-#: The owner's name on the embedded engine: one process at a time, which a lock on the log's file sees to. Elsewhere each start of a process
-#: has a name of its own.
+#: The owner's name on the embedded engine: one process at a time, which a lock on the log's file sees to. Elsewhere
+#: each start of a process has a name of its own.
 EMBEDDED_OWNER: Final = "embedded"
 
 #: How GoCardless answers a token that it does not know, or no longer.
@@ -67,7 +69,9 @@ class Desk:
         self.lease: Lease | None = None
         self.in_flight = 0
         self.trouble = ""
-        """What the credentials do not reach for. That they are refused altogether stands in the budget, for other processes as well."""
+        """What the credentials do not reach for. That they are refused altogether stands in the budget, for other
+        processes as well.
+        """
         self.retry_at = ""
         """When to ask for the lease again, after it was refused."""
         simulated = shop.clock.simulated
@@ -86,14 +90,16 @@ class Desk:
         self._renew_at = ""
         self._lapses_at = ""
 
-        #: Whether another process may die and leave begun calls to this one, of which nothing would tell. Not with simulated time, where
-        #: each look would be a step of time, and where a process that dies is started again: its first turn looks.
+        #: Whether another process may die and leave begun calls to this one, of which nothing would tell. Not with
+        #: simulated time, where each look would be a step of time, and where a process that dies is started again: its
+        #: first turn looks.
         self.has_fellows = owner != EMBEDDED_OWNER and not simulated
 
     # --- the lease ---
 
     def hold(self) -> bool:
-        """Hold the lease for the next calls: to be asked when there is work. False while another process has it, until `retry_at`.
+        """Hold the lease for the next calls: to be asked when there is work. False while another process has it, until
+        `retry_at`.
 
         A new owner counts what was begun as unknown, and wakes the executor to it.
         """
@@ -119,7 +125,9 @@ class Desk:
         return True
 
     def keep(self) -> bool:
-        """Go on holding the lease, with a renewal once half of it is over, or when it lapsed and nobody has taken it. False: not held."""
+        """Go on holding the lease, with a renewal once half of it is over, or when it lapsed and nobody has taken it.
+        False: not held.
+        """
         if self.lease is None:
             return False
         now = self._shop.clock.now()
@@ -148,7 +156,9 @@ class Desk:
             self.lease = None
 
     def _have(self, lease: Lease, since: str) -> None:
-        """`since`: this process's instant from before the store was asked, so that by its own clock the lease never runs too long."""
+        """`since`: this process's instant from before the store was asked, so that by its own clock the lease never
+        runs too long.
+        """
         self.lease = lease
         self._renew_at = add_seconds(since, self._lease_s // 2)
         self._lapses_at = add_seconds(since, self._lease_s)
@@ -156,8 +166,12 @@ class Desk:
     # --- the budget ---
 
     def may_go(self, priority: int) -> str | None:
-        """None: one call of this priority may go now. Otherwise the instant to ask again at, "" when a call in flight must end first."""
-        verdict = budgets.may_go(LIMITS[self.api], self._spent, at=self._shop.clock.now(), in_flight=self.in_flight, priority=priority)
+        """None: one call of this priority may go now. Otherwise the instant to ask again at, "" when a call in flight
+        must end first.
+        """
+        verdict = budgets.may_go(
+            LIMITS[self.api], self._spent, at=self._shop.clock.now(), in_flight=self.in_flight, priority=priority
+        )
         if isinstance(verdict, budgets.Go):
             return None
         self._held_up = self._held_up or not verdict.until
@@ -188,7 +202,9 @@ class Desk:
             self._shop.pulse.wake(f"{loop}.{self.api}")
 
     def close(self, seconds: float, why: str) -> str:
-        """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget it."""
+        """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget
+        it.
+        """
         until = add_seconds(self._shop.clock.now(), max(1, round(seconds)))
         self._spent = budgets.close(self._spent, until, why)
         self._save()
@@ -218,7 +234,9 @@ class Desk:
             self._spent = verdict.spent
 
     def next_page(self, priority: int) -> str | None:
-        """Take a part of the budget for one more call in the place that is held: None, it may go now; else the instant to go on at."""
+        """Take a part of the budget for one more call in the place that is held: None, it may go now; else the instant
+        to go on at.
+        """
         now = self._shop.clock.now()
         verdict = budgets.may_go(LIMITS[self.api], self._spent, at=now, in_flight=self.in_flight - 1, priority=priority)
         if isinstance(verdict, budgets.Go):
@@ -236,7 +254,8 @@ class Desk:
             self._save()
 
     async def call(self, call: Call, last_moment_s: float) -> Answer:
-        """Send one call under the lease; answer or raise by `last_moment_s`, an instant of `uptime_s`, after which nothing is sent.
+        """Send one call under the lease; answer or raise by `last_moment_s`, an instant of `uptime_s`, after which
+        nothing is sent.
 
         Raises:
             LeaseLost: another process has the lease. Nothing was sent.
@@ -244,7 +263,9 @@ class Desk:
 
         """
         if not self.keep():
-            raise LeaseLost(f"the lease of {self.api} for {self.connection} was lost", self._shop.store.where, "acquire it anew")
+            raise LeaseLost(
+                f"the lease of {self.api} for {self.connection} was lost", self._shop.store.where, "acquire it anew"
+            )
         try:
             with nothing_sent_after(last_moment_s):
                 answer = await self._send(call, last_moment_s - uptime_s())

@@ -1,7 +1,7 @@
 """Clock: decided due times and the daily tick become events when they are reached, each once.
 
-It refuses to go on when the clock jumps by more than a bound, or disagrees with the APIs' `Date` headers, until a person vouches for it
-(design rule 13): a machine that wakes up in another year must not send a year's debits.
+It refuses to go on when the clock jumps by more than a bound, or disagrees with the APIs' `Date` headers, until a
+person vouches for it (design rule 13): a machine that wakes up in another year must not send a year's debits.
 """
 
 import contextlib
@@ -16,14 +16,16 @@ from projections.queries import Queries
 from streams import failpoints
 from streams.stages.context import Shop
 
-#: Days without a tick that are believed. Lower than a long weekend and a holiday: a small company's machine would need a person too often.
-#: Higher: a wrong clock sends that many days' debits.
+#: Days without a tick that are believed. Lower than a long weekend and a holiday: a small company's machine would need
+#: a person too often. Higher: a wrong clock sends that many days' debits.
 MAX_JUMP_DAYS: Final = 10
 
-#: Seconds by which an API's clock may differ. Lower: a slow network looks like a wrong clock. Higher: OAuth and send hours drift.
+#: Seconds by which an API's clock may differ. Lower: a slow network looks like a wrong clock. Higher: OAuth and send
+#: hours drift.
 MAX_SKEW_S: Final = 300
 
-#: Seconds until a turn is made anew when the next due time cannot be told. Lower: idle turns. Higher: due times are told later.
+#: Seconds until a turn is made anew when the next due time cannot be told. Lower: idle turns. Higher: due times are
+#: told later.
 _AGAIN_S: Final = 60
 
 #: Due times told in one turn. Lower: more appends in the morning. Higher: one long append holds up the rest.
@@ -51,7 +53,9 @@ class ClockStage:
         midnights: list[str] = []
         for key, row in rows.items():
             with self._guard(key, before):
-                midnights.append(times.local_instant(times.add_days(times.local_day(now, row.time_zone), 1), 0, row.time_zone))
+                midnights.append(
+                    times.local_instant(times.add_days(times.local_day(now, row.time_zone), 1), 0, row.time_zone)
+                )
                 if why := self._refusal(row, now):
                     self.refusals[key] = why
                 else:
@@ -67,12 +71,17 @@ class ClockStage:
 
     @contextlib.contextmanager
     def _guard(self, connection: str, before: Mapping[str, str]) -> Iterator[None]:
-        """Whatever a connection's own state makes us raise inside is a refusal of that connection, and stops no other."""
+        """Whatever a connection's own state makes us raise inside is a refusal of that connection, and stops no
+        other.
+        """
         try:
             yield
         except Exception as fault:  # noqa: BLE001 - any fault at all: the clock of all the others must go on
             kind = type(fault).__name__
-            why = f"what is stored of it cannot be worked with ({kind}): run `zoho-gocardless rebuild`, and report it if that does not help"
+            why = (
+                f"what is stored of it cannot be worked with ({kind}): run `zoho-gocardless rebuild`, and report it if"
+                " that does not help"
+            )
             known = why in (before.get(connection), self.refusals.get(connection))
             self.refusals[connection] = why
             if not known:
@@ -81,7 +90,11 @@ class ClockStage:
 
     def _rows(self) -> dict[str, ConnectionRow]:
         """The connections of the settings that are ours to keep time for."""
-        return {row.id: row for row in self._queries.connections() if row.id in self._shop.connections and self._is_ours(row.id)}
+        return {
+            row.id: row
+            for row in self._queries.connections()
+            if row.id in self._shop.connections and self._is_ours(row.id)
+        }
 
     def _is_ours(self, connection: str) -> bool:
         return self._shop.owns(self._shop.log.partition_for(self._shop.topics.events.name, connection.encode()))
@@ -107,7 +120,9 @@ class ClockStage:
         return [event]
 
     def _due(self, rows: Mapping[str, ConnectionRow], now: str, before: Mapping[str, str]) -> list[Event]:
-        """What is due and was not told yet. A connection with a timer that is none is left out, so that it takes no place of another's."""
+        """What is due and was not told yet. A connection with a timer that is none is left out, so that it takes no
+        place of another's.
+        """
         while True:
             due = self._queries.due_timers(now, rows.keys() - self.refusals.keys(), _BATCH)
             made: dict[tuple[str, str, str], Event] = {}
@@ -115,7 +130,9 @@ class ClockStage:
                 with self._guard(connection, before):
                     times.parse(row.at)
                     data = events.DueReached(row.id, row.at)
-                    made[(connection, row.id, row.at)] = self._event(connection, "clock.due_reached", data, row.id, row.at)
+                    made[(connection, row.id, row.at)] = self._event(
+                        connection, "clock.due_reached", data, row.id, row.at
+                    )
             if len(made) == len(due):
                 break
         new = [event for key, event in made.items() if key not in self._told]

@@ -18,17 +18,19 @@ from streams.settings import Connection
 from streams.stages.activity import Pulse
 from streams.stages.metrics import Metrics
 
-#: Real seconds between two tries of an append that a cluster did not take. Lower: load on brokers that are recovering. Higher: everything
-#: behind it waits longer once they are back.
+#: Real seconds between two tries of an append that a cluster did not take. Lower: load on brokers that are recovering.
+#: Higher: everything behind it waits longer once they are back.
 _AGAIN_S: Final = 0.5
 
 
 @dataclass(slots=True)
 class Shop:
-    """One process's log, store, clock and counters. `skews`: seconds by which an API's `Date` header was last ahead of our clock.
+    """One process's log, store, clock and counters. `skews`: seconds by which an API's `Date` header was last ahead of
+    our clock.
 
-    `owns` tells whether a partition of the events is this process's to publish and to keep time for. `patience_s`: how long an append that
-    a cluster did not take is tried again in place; the ids of what is appended make a record that came twice harmless.
+    `owns` tells whether a partition of the events is this process's to publish and to keep time for. `patience_s`: how
+    long an append that a cluster did not take is tried again in place; the ids of what is appended make a record that
+    came twice harmless.
     """
 
     log: Log
@@ -46,14 +48,18 @@ class Shop:
     async def append(
         self, records: Sequence[NewRecord], *, positions: Mapping[str, Mapping[TopicPartition, int]] | None = None
     ) -> list[Position]:
-        """Append durably. Until it is, and until this process has handled what it reads itself, the process is not quiet."""
+        """Append durably. Until it is, and until this process has handled what it reads itself, the process is not
+        quiet.
+        """
         with self.pulse.work("append"):
             found = await self._append(records, positions)
             for position in found:
                 self.pulse.appended(position.tp, position.offset + 1)
         return found
 
-    async def _append(self, records: Sequence[NewRecord], positions: Mapping[str, Mapping[TopicPartition, int]] | None) -> list[Position]:
+    async def _append(
+        self, records: Sequence[NewRecord], positions: Mapping[str, Mapping[TopicPartition, int]] | None
+    ) -> list[Position]:
         give_up_at = monotonic() + self.patience_s
         while True:
             try:

@@ -1,8 +1,8 @@
 """Core: events in; state, decisions and position out, in one transaction of the store.
 
-Everything is decided in memory first (pure, in event order), then written at once. A rule that raises sets its connection aside: its
-position freezes, its money writes stop, the partition goes on (design rule 10). A lost compare-and-set ends the process: somebody else
-owns the partition.
+Everything is decided in memory first (pure, in event order), then written at once. A rule that raises sets its
+connection aside: its position freezes, its money writes stop, the partition goes on (design rule 10). A lost
+compare-and-set ends the process: somebody else owns the partition.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ from streams.stages.context import Shop
 
 STAGE: Final = "core"
 
-#: Records of the decisions topic read at once, from its end backwards. It must exceed one publication of the relay. Lower: more reads after
-#: a restore. Higher: more is decoded at each start for nothing.
+#: Records of the decisions topic read at once, from its end backwards. It must exceed one publication of the relay.
+#: Lower: more reads after a restore. Higher: more is decoded at each start for nothing.
 _CHUNK: Final = 1_000
 
 
@@ -49,17 +49,23 @@ class Core:
         return owned.position
 
     def _see_setback(self, owned: OwnedPartition, recorded: "Recorded") -> None:
-        """A store that knows less than the log has decided is an older copy: nothing is sent before both APIs were looked through."""
+        """A store that knows less than the log has decided is an older copy: nothing is sent before both APIs were
+        looked through.
+        """
         connections = {decision.connection for decision in recorded.decisions.values()}
         if went_back(owned, recorded.last, connections, self._shop.clock.now(), self._owned.values()):
-            self._shop.journal.error("core.store_went_back", position=owned.position, decided=recorded.last, partition=owned.partition)
+            self._shop.journal.error(
+                "core.store_went_back", position=owned.position, decided=recorded.last, partition=owned.partition
+            )
 
     def owns(self, partition: int) -> bool:
         """Whether this process decides the events of a partition."""
         return TopicPartition(self._shop.topics.events.name, partition) in self._owned
 
     def revoked(self, tp: TopicPartition) -> None:
-        """Another worker has the partition now; what it writes is fenced off from what this one might still have in hand."""
+        """Another worker has the partition now; what it writes is fenced off from what this one might still have in
+        hand.
+        """
         self._owned.pop(tp, None)
         self._recorded.pop(tp, None)
         self._shop.pulse.forgets(tp)
@@ -89,11 +95,13 @@ class Core:
                 yield record.offset, codec.decode_event(record.value or b"")
             except UndecodableEventError:
                 self._shop.metrics.undecodable.inc()
-                self._shop.journal.error("core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
+                self._shop.journal.error(
+                    "core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset
+                )
 
     def _fold(self, writing: StoreBatch, offset: int, event: Event, recorded: "Recorded") -> bool:
-        """Take the recorded decision where the log has got further than the store (design rule 3); decide otherwise. Whether there is
-        something to publish.
+        """Take the recorded decision where the log has got further than the store (design rule 3); decide otherwise.
+        Whether there is something to publish.
         """
         if offset <= recorded.last:
             self._restep(writing, offset, event, recorded.decisions.get(offset))
@@ -106,7 +114,8 @@ class Core:
         state = writing.state(event.connection)
         try:
             decision: Decision = routing.step(state, event)
-            encoded = b"" if decision.empty else codec.encode_decision(decision)  # raises on one that no record could hold
+            # The encoder raises on a decision that no record could hold.
+            encoded = b"" if decision.empty else codec.encode_decision(decision)
         except StoreError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever a rule raises sets its connection aside, and nothing else
@@ -128,7 +137,9 @@ class Core:
     def _set_aside(self, writing: StoreBatch, offset: int, event: Event, fault: Exception) -> None:
         self._shop.journal.error("core.set_aside", connection=event.connection, cause=event.id, exc_info=fault)
         self._shop.metrics.set_aside.inc()
-        writing.freeze(event.connection, offset, event.id, f"{type(fault).__name__} at {event.type}", self._shop.clock.now())
+        writing.freeze(
+            event.connection, offset, event.id, f"{type(fault).__name__} at {event.type}", self._shop.clock.now()
+        )
 
     def _catch_up(self, owned: OwnedPartition, tp: TopicPartition, connection: str) -> None:
         """Read the log again from where the connection froze; it is released when this code decides all of it."""
@@ -148,15 +159,17 @@ class Core:
 
 
 class Recorded(NamedTuple):
-    """Decisions that the log has beyond the store's position, by offset of their event; `last` is the highest such offset."""
+    """Decisions that the log has beyond the store's position, by offset of their event; `last` is the highest such
+    offset.
+    """
 
     decisions: dict[int, Decision]
     last: int
 
 
 async def recorded_from(shop: Shop, partition: int, position: int) -> Recorded:
-    """Read the decisions topic backwards to where the store is. A store restored from a backup finds what was decided since; usually
-    there is nothing.
+    """Read the decisions topic backwards to where the store is. A store restored from a backup finds what was decided
+    since; usually there is nothing.
     """
     tp = TopicPartition(shop.topics.decisions.name, partition)
     start, end = await shop.log.start_offset(tp), await shop.log.end_offset(tp)

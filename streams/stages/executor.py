@@ -1,8 +1,8 @@
 """Executor: published commands to one API, one owner per connection, and their answers back into the log.
 
-An intent is committed before each call. What may have happened is looked up before it is sent again (design rule 5); what must not be sent
-any more (its view is stale, its invoice changed) is withheld, which is an outcome too. Attempts, due times and intents are rows, so a
-restart goes on where this process died.
+An intent is committed before each call. What may have happened is looked up before it is sent again (design rule 5);
+what must not be sent any more (its view is stale, its invoice changed) is withheld, which is an outcome too. Attempts,
+due times and intents are rows, so a restart goes on where this process died.
 """
 
 import asyncio
@@ -36,26 +36,29 @@ from streams.stages.freshness import Compared, compare
 
 PERFORM: Final[dict[Api, Perform]] = {"gocardless": gocardless, "zoho": zoho}
 
-#: Calls that one claim may lead to (pages, a resource that a conflict names). Lower than 200: a long list would never be complete.
+#: Calls that one claim may lead to (pages, a resource that a conflict names). Lower than 200: a long list would never
+#: be complete.
 _MAX_FOLLOWS: Final = 250
 
-#: Seconds until a call that the credentials do not reach for is tried again. Lower: calls that cannot succeed. Higher: after a person has
-#: repaired it, work waits on.
+#: Seconds until a call that the credentials do not reach for is tried again. Lower: calls that cannot succeed. Higher:
+#: after a person has repaired it, work waits on.
 _CREDENTIALS_S: Final = 900
 
-#: Seconds for which a walk over pages that waits for its budget goes on where it was. Lower: a long list behind a small budget begins again
-#: and again, and never ends. Higher: rows that move from page to page meanwhile are missed.
+#: Seconds for which a walk over pages that waits for its budget goes on where it was. Lower: a long list behind a small
+#: budget begins again and again, and never ends. Higher: rows that move from page to page meanwhile are missed.
 WALK_KEPT_S: Final = 900
 
 #: Why nothing was done, where it was not the command's fault: the credentials are refused as a whole.
 _REFUSED: Final = frozenset({"unauthorized", "credentials", NO_TOKEN})
 
-#: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a write that no key
-#: of the API's protects is sent again, and before any write is given up, since the first one may just be late.
+#: What a row says between the two look-ups that must find nothing (design rule 5: search, wait, search again): before a
+#: write that no key of the API's protects is sent again, and before any write is given up, since the first one may just
+#: be late.
 _ABSENT_ONCE: Final = "absent once"
 
-#: Seconds between looks for calls that another process had begun before it died, where nothing tells of that. Lower: a look at the queue
-#: (by its indexes) for nothing. Higher: what was begun is looked up that much later when the process does not come back.
+#: Seconds between looks for calls that another process had begun before it died, where nothing tells of that. Lower: a
+#: look at the queue (by its indexes) for nothing. Higher: what was begun is looked up that much later when the process
+#: does not come back.
 _LOOK_S: Final = 60
 
 #: The list whose rows are remembered, whichever walk showed them.
@@ -74,7 +77,9 @@ class _Walk(NamedTuple):
 class Executor:
     """Sends the commands of one API, for every connection whose lease it holds."""
 
-    def __init__(self, shop: Shop, api: Api, desks: Mapping[str, Desk], calls: Calls, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, shop: Shop, api: Api, desks: Mapping[str, Desk], calls: Calls, draw: Callable[[], float] = random.random
+    ) -> None:
         self._shop = shop
         self._api = api
         self._desks = desks
@@ -107,7 +112,9 @@ class Executor:
         return min([*waits, due] if due is not None else waits, default=None)
 
     def _with_work(self, now: str) -> list[str]:
-        """Connections with something due; and those with calls that were begun by another: they become due when the lease is taken."""
+        """Connections with something due; and those with calls that were begun by another: they become due when the
+        lease is taken.
+        """
         due = self._queue.due_connections(now, self._api)
         mine = {name for name, desk in self._desks.items() if desk.holds()}
         if len(mine) == len(self._desks):
@@ -129,7 +136,8 @@ class Executor:
             return waits
         assert desk.lease is not None, "hold() has just seen to it"
         deadline_at = add_seconds(now, int(self._calls.deadline_s) + 1)
-        # From before the intent: a successor, which cannot come before that is committed, waits for as long and from later on.
+        # From before the intent: a successor, which cannot come before that is committed, waits for as long and from
+        # later on.
         last_moment_s = uptime_s() + self._calls.deadline_s
         try:
             granted = {one.command.id: one for one in self._queue.record_intents(desk.lease, now, deadline_at, chosen)}
@@ -158,7 +166,15 @@ class Executor:
             try:
                 key = (desk.connection, claim.command.id)
                 performance = _Performance(
-                    self._shop, self._queue, desk, before, claim, last_moment_s, self._calls, self._draw, self._walks.pop(key, None)
+                    self._shop,
+                    self._queue,
+                    desk,
+                    before,
+                    claim,
+                    last_moment_s,
+                    self._calls,
+                    self._draw,
+                    self._walks.pop(key, None),
                 )
                 waits = await performance.play()
                 if waits is not None:
@@ -205,8 +221,8 @@ class _Performance:
         self._walk = walk if walk is not None and add_seconds(walk.as_of, WALK_KEPT_S) > self._as_of else None
 
     async def play(self) -> _Walk | None:
-        """Look up if need be, then send, then follow; leave the row in a state that says what is known. A walk that has to wait for its
-        budget is given back, to go on with.
+        """Look up if need be, then send, then follow; leave the row in a state that says what is known. A walk that has
+        to wait for its budget is given back, to go on with.
         """
         command = self._command
         if self._attempts >= self._calls.park_after:
@@ -272,7 +288,9 @@ class _Performance:
         try:
             # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
             first = self._sent == 1 or step == "send"
-            answer = await self._desk.call(call, self._last_moment_s if first else max(self._last_moment_s, uptime_s() + 5))
+            answer = await self._desk.call(
+                call, self._last_moment_s if first else max(self._last_moment_s, uptime_s() + 5)
+            )
         except LeaseLost:  # the row may be the new owner's already; then what is noted here changes nothing
             return None, Retry("lease_lost")
         except TransportError as error:
@@ -292,8 +310,8 @@ class _Performance:
             self._later(verdict)
 
     def _search_again(self, objection: str) -> bool:
-        """Whether to search once more, since the first write may just be late. GoCardless's key makes sending safe, but not giving up: a
-        debit that was thought absent would come on top of the next one.
+        """Whether to search once more, since the first write may just be late. GoCardless's key makes sending safe, but
+        not giving up: a debit that was thought absent would come on top of the next one.
         """
         keyed = self._desk.api == "gocardless" and not objection
         if self._before.state != "unknown" or keyed or self._before.last_error == _ABSENT_ONCE:
@@ -313,7 +331,9 @@ class _Performance:
             wait_s = verdict.after_s if verdict.after_s is not None else budgets.THROTTLED_S
             due = self._desk.close(wait_s, verdict.reason)
         else:
-            wait_s = verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
+            wait_s = (
+                verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
+            )
             due = add_seconds(self._shop.clock.now(), max(1, round(wait_s)))
         known = self._queue.unknown if self._before.state == "unknown" else self._queue.retry_at
         known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200], counted=counted)
@@ -354,7 +374,9 @@ class _Performance:
             self._polls.save(self._polls.get(self._desk.connection, _INVOICES), page.digests)
 
     def _compare(self, answer: Answer) -> Compared | None:
-        """Of the list of open invoices, which rows differ from what was delivered before, by a walk of whichever list."""
+        """Of the list of open invoices, which rows differ from what was delivered before, by a walk of whichever
+        list.
+        """
         if not isinstance(self._command.data, commands.ListOpenInvoices) or not zoho_pages.is_page(_INVOICES, answer):
             return None
         return compare(self._polls, self._desk.connection, _INVOICES, zoho_pages.rows(_INVOICES, answer.body))

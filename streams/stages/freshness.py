@@ -1,4 +1,6 @@
-"""Which rows of a page differ from what was delivered before: so that the log grows with what happens, not with how often we look."""
+"""Which rows of a page differ from what was delivered before: so that the log grows with what happens, not with how
+often we look.
+"""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -10,7 +12,9 @@ _DIGEST_BYTES: Final = 16
 
 
 class Compared(NamedTuple):
-    """A page compared: positions of its fresh rows, the digest of each row to remember once the page is durable, and of the whole."""
+    """A page compared: positions of its fresh rows, the digest of each row to remember once the page is durable, and of
+    the whole.
+    """
 
     fresh: list[int]
     digests: dict[str, bytes]
@@ -24,7 +28,9 @@ def digests_of(rows: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
 
 def whole_digest(digests: dict[str, bytes]) -> str:
     """The digest of a page."""
-    return blake2b(b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=_DIGEST_BYTES).hexdigest()
+    return blake2b(
+        b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=_DIGEST_BYTES
+    ).hexdigest()
 
 
 def compare(polls: Polls, connection: str, kind: str, rows: Sequence[tuple[str, bytes]]) -> Compared:

@@ -30,23 +30,25 @@ from streams.log.interface import LogError
 from streams.log.records import delivery_record
 from streams.stages.context import Shop
 
-#: Largest body accepted. Lower than 1 MiB: a delivery of 250 events with metadata might not fit. Higher: memory per request.
+#: Largest body accepted. Lower than 1 MiB: a delivery of 250 events with metadata might not fit. Higher: memory per
+#: request.
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 
-#: Real seconds for the append before the sender is told to come again: with the rest of the request, its answer is there within 8. Lower: a
-#: slow disk loses deliveries it could have taken. Higher than 10: GoCardless has given up by then (reference 4.3) and the answer reaches
-#: nobody.
+#: Real seconds for the append before the sender is told to come again: with the rest of the request, its answer is
+#: there within 8. Lower: a slow disk loses deliveries it could have taken. Higher than 10: GoCardless has given up by
+#: then (reference 4.3) and the answer reaches nobody.
 APPEND_TIMEOUT_S: Final = 7.0
 
-#: Real seconds for the body to come in. Lower: a sender on a bad line is cut off. Higher: who sends a byte a minute holds a place longer.
+#: Real seconds for the body to come in. Lower: a sender on a bad line is cut off. Higher: who sends a byte a minute
+#: holds a place longer.
 BODY_TIMEOUT_S: Final = 10.0
 
-#: Requests in hand. Lower: a burst is sent away that could have been taken. Higher: memory, a body of `MAX_BODY_BYTES` each, before
-#: anything about the sender is known.
+#: Requests in hand. Lower: a burst is sent away that could have been taken. Higher: memory, a body of `MAX_BODY_BYTES`
+#: each, before anything about the sender is known.
 MAX_IN_HAND: Final = 128
 
-#: Real seconds that requests in hand have at a clean stop. Lower: one that waits for a slow disk is cut off, and sent again. Higher: a
-#: sender that dawdles holds up the stop.
+#: Real seconds that requests in hand have at a clean stop. Lower: one that waits for a slow disk is cut off, and sent
+#: again. Higher: a sender that dawdles holds up the stop.
 STOP_S: Final = 10.0
 
 #: A connection that does not exist is verified against this, so that it takes the same path.
@@ -67,7 +69,11 @@ class _Impersonal(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         fault = record.exc_info[1] if record.exc_info else None
         if isinstance(fault, HttpProcessingError):
-            record.msg, record.args, record.exc_info = "refused a request that is not HTTP: %s", (type(fault).__name__,), None
+            record.msg, record.args, record.exc_info = (
+                "refused a request that is not HTTP: %s",
+                (type(fault).__name__,),
+                None,
+            )
         return True
 
 
@@ -76,8 +82,8 @@ _http_log.addFilter(_Impersonal())
 
 
 def runner(routes: Iterable[web.AbstractRouteDef]) -> web.AppRunner:
-    """What serves the gateway's routes, and others beside them. Bodies are bounded, and stay as they came: signatures are over raw bytes,
-    so nothing is unpacked, and no small body can become a large one.
+    """What serves the gateway's routes, and others beside them. Bodies are bounded, and stay as they came: signatures
+    are over raw bytes, so nothing is unpacked, and no small body can become a large one.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.add_routes(routes)
@@ -137,7 +143,9 @@ class Gateway:
                 return self._refuse(api, "signature", 401)
             return await self._keep(request, api, connection, headers, body, secret)
 
-    def _verify(self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes) -> str | None:
+    def _verify(
+        self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes
+    ) -> str | None:
         """The name of the secret that verifies it. An unknown connection is checked against a secret nobody has."""
         found = self._credentials.webhook_secrets(connection, api) if connection in self._shop.connections else []
         known = [Secret(label, value) for label, value in found or [("", _NOBODY)]]

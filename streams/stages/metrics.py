@@ -1,6 +1,7 @@
 """What operators watch, as Prometheus metrics of this process; `docs/metrics.md` says what each is for.
 
-Labels hold names of ours (an API, a topic, a state, a class of errors), never ids, personal data or names of connections.
+Labels hold names of ours (an API, a topic, a state, a class of errors), never ids, personal data or names of
+connections.
 """
 
 from importlib.metadata import version
@@ -11,14 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from projections.backlog import Depths
 
-#: Real seconds for which a failed append is held against this process. Lower: who balances the load sends it webhooks that it must refuse.
-#: Higher: it gets none for longer, though the log takes them again.
+#: Real seconds for which a failed append is held against this process. Lower: who balances the load sends it webhooks
+#: that it must refuse. Higher: it gets none for longer, though the log takes them again.
 APPEND_TROUBLE_S: Final = 30.0
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own (several processes of a test share an interpreter). `role`: that of the
-    process, as `run --role` has it.
+    """The metrics of one process, in a registry of their own (several processes of a test share an interpreter).
+    `role`: that of the process, as `run --role` has it.
     """
 
     def __init__(self, role: str = "all") -> None:
@@ -38,7 +39,9 @@ class Metrics:
         self.decisions = counter("decisions", "Decisions published")
         self.set_aside = counter("set_aside", "Connections set aside because a rule raised")
         self.calls = counter("calls", "Calls to an API", "api", "result")
-        self.ignored_headers = counter("ignored_headers", "Headers of answers whose value is out of bounds", "api", "header")
+        self.ignored_headers = counter(
+            "ignored_headers", "Headers of answers whose value is out of bounds", "api", "header"
+        )
         self.polls = counter("polls", "Walks over a list of an API", "kind")
         self.clock_faults = counter("clock_faults", "Connections whose state the clock stage could not work with")
         self.clock_refused = gauge("clock_refused", "1 while the clock stage refuses to go on")
@@ -47,12 +50,16 @@ class Metrics:
         self.info.labels(role, version("zoho-gocardless")).set(1)
 
         self.append_failures = counter("append_failures", "Appends that the log did not take", "reason")
-        self.producer_replacements = counter("producer_replacements", "Producers given up after a failed append, and replaced")
+        self.producer_replacements = counter(
+            "producer_replacements", "Producers given up after a failed append, and replaced"
+        )
         self.store_errors = counter("store_errors", "Failures of the store that did not end the process", "reason")
 
         self.partitions = gauge("consumer_partitions", "Partitions that this process consumes")
         self.lag = gauge("consumer_lag_records", "Records not handled yet", "topic", "partition")
-        self.still = gauge("consumer_still_seconds", "Time since the position last moved while records wait", "topic", "partition")
+        self.still = gauge(
+            "consumer_still_seconds", "Time since the position last moved while records wait", "topic", "partition"
+        )
         self.log_silent = gauge("log_silent_seconds", "Time for which the log has answered nothing; 0 while it answers")
         self.group_silent = gauge("group_silent_seconds", "Time since the group's coordinator last answered")
 
@@ -60,7 +67,9 @@ class Metrics:
         self.outbox = gauge("outbox_decisions", "Decisions that wait to be published")
         self.queue = gauge("queue_commands", "Commands that wait or are being called", "api", "state")
         self.queue_overdue = gauge("queue_overdue_seconds", "Time by which the oldest due command is overdue", "api")
-        self.polls_overdue = gauge("polls_overdue_seconds", "Time by which a list's most overdue walk is overdue", "kind")
+        self.polls_overdue = gauge(
+            "polls_overdue_seconds", "Time by which a list's most overdue walk is overdue", "kind"
+        )
         self.standing = gauge("standing_still", "Connections set aside, and APIs to catch up with", "kind")
         self.depths_age = gauge("store_figures_age_seconds", "Time since the figures from the store were read")
 

@@ -1,7 +1,7 @@
 """Poller: walks over the lists of one API, each page a delivery. The source of truth where a webhook was lost.
 
-Rows that look as they did when they were last delivered are left out of the events; a page with nothing new is kept as its digest. The
-cursor advances when all pages are durable, so a crash repeats a walk and never skips one.
+Rows that look as they did when they were last delivered are left out of the events; a page with nothing new is kept as
+its digest. The cursor advances when all pages are durable, so a crash repeats a walk and never skips one.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,9 @@ _OF_EVENTS: Final = "gocardless.events"
 
 
 class _Walk(NamedTuple):
-    """A walk that waits for its budget: the next call and its page, when it began, from which cursor, and the digest of the last page."""
+    """A walk that waits for its budget: the next call and its page, when it began, from which cursor, and the digest of
+    the last page.
+    """
 
     call: Call
     page: int
@@ -88,7 +90,9 @@ class Poller:
         return min(due, default=None)
 
     async def _round(self, desk: Desk, now: str, required_at: str) -> str:
-        """Walk what is due for one connection, if its lease can be had; the instant to look again at. Raises `LeaseLost`."""
+        """Walk what is due for one connection, if its lease can be had; the instant to look again at. Raises
+        `LeaseLost`.
+        """
         polls = [self._polls.get(desk.connection, kind) for kind in KINDS[self._api]]
         if any(_is_due(poll, now, required_at) for poll in polls):
             if not desk.hold():
@@ -110,8 +114,8 @@ class Poller:
                     self._shop.pulse.wake(f"executor.{self._api}")
 
     async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
-        """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget cut it, it goes on
-        with the page that it had come to.
+        """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget
+        cut it, it goes on with the page that it had come to.
         """
         module = PAGES[self._api]
         walk = self._walks.pop((poll.connection, poll.kind), None)
@@ -147,14 +151,18 @@ class Poller:
         return done
 
     def _is_news(self, poll: Poll) -> bool:
-        """Whether the rules have yet to be told that this list was read to its end: who is unique is judged only then."""
+        """Whether the rules have yet to be told that this list was read to its end: who is unique is judged only
+        then.
+        """
         if poll.kind not in HEADS:
             return False
         own = self._queries.row("connections", poll.connection, poll.connection)
         return not isinstance(own, ConnectionRow) or poll.kind not in own.heads
 
     def _again(self, desk: Desk, poll: Poll, due_at: str) -> Poll:
-        """Due again at `due_at`. Where the API refuses our credentials it stays due: to be walked once it takes them, and at a start."""
+        """Due again at `due_at`. Where the API refuses our credentials it stays due: to be walked once it takes them,
+        and at a start.
+        """
         later = msgspec.structs.replace(poll, due_at=due_at)
         if not desk.shut:
             self._polls.save(later)
@@ -198,8 +206,8 @@ class Poller:
 
 
 def _is_due(poll: Poll, now: str, required_at: str) -> bool:
-    """Whether to walk it: its time has come; or it must catch up with `required_at`, which does not wait for its usual time, only for the
-    short wait after a walk that was cut off.
+    """Whether to walk it: its time has come; or it must catch up with `required_at`, which does not wait for its usual
+    time, only for the short wait after a walk that was cut off.
     """
     hurried = poll.head_at < required_at and poll.due_at > add_seconds(now, int(budgets.THROTTLED_S))
     return poll.due_at <= now or hurried

@@ -1,4 +1,6 @@
-"""Which APIs do not let us in, as the budgets' rows say it: the one place that `/ready` and `status` read, in whatever process they run."""
+"""Which APIs do not let us in, as the budgets' rows say it: the one place that `/ready` and `status` read, in whatever
+process they run.
+"""
 
 from collections.abc import Iterable
 
@@ -11,7 +13,9 @@ from streams.stages.api_access import NAMES, Api
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An API that refuses a connection's credentials. `again_at`: when it is tried again; "" while a try is due or under way."""
+    """An API that refuses a connection's credentials. `again_at`: when it is tried again; "" while a try is due or
+    under way.
+    """
 
     connection: str
     api: Api
@@ -24,8 +28,10 @@ class Refusal(msgspec.Struct, frozen=True):
         """What it is, since when, and what to do."""
         again = f"at {self.again_at}" if self.again_at else "now"
         return (
-            f"{NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials that are valid with "
-            f"`zoho-gocardless connect {self.connection}`; a running program tries them {again}, one that is started tries them at once"
+            f"{NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials that "
+            f"are valid with "
+            f"`zoho-gocardless connect {self.connection}`; a running program tries them {again}, one that is started "
+            f"tries them at once"
         )
 
 

@@ -1,7 +1,8 @@
 """Relay: committed decisions to the log, in event order; then their commands may be sent.
 
-The decision and its public records are one append. After a crash between the append and the mark, the tail of the decisions topic says
-what is published already; what is published twice on Kafka all the same is told by its version, and a rebuild takes the first.
+The decision and its public records are one append. After a crash between the append and the mark, the tail of the
+decisions topic says what is published already; what is published twice on Kafka all the same is told by its version,
+and a rebuild takes the first.
 """
 
 from typing import Final
@@ -13,10 +14,12 @@ from streams.log.records import decision_records
 from streams.stages.context import Shop
 from streams.stages.core import recorded_from
 
-#: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's publication.
+#: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's
+#: publication.
 _BATCH: Final = 500
 
-#: Bounds of one append: below the log's own (10,000 records, 32 MiB), which would stop the relay for good. Lower: more commits.
+#: Bounds of one append: below the log's own (10,000 records, 32 MiB), which would stop the relay for good. Lower: more
+#: commits.
 _APPEND_RECORDS: Final = 5_000
 _APPEND_BYTES: Final = 8 * 1024 * 1024
 
@@ -45,7 +48,9 @@ class Relay:
         return None
 
     async def _publish(self, decisions: list[Unpublished], partition: int) -> None:
-        """Append decisions with their public records, in order, in appends that the log takes; mark each as soon as it is durable."""
+        """Append decisions with their public records, in order, in appends that the log takes; mark each as soon as it
+        is durable.
+        """
         records: list[NewRecord] = []
         whole: list[Unpublished] = []
         size = 0

@@ -1,8 +1,10 @@
-"""Translate: deliveries in, events out. One delivery gives any number of events; a piece that cannot be read is parked, the rest goes on.
+"""Translate: deliveries in, events out. One delivery gives any number of events; a piece that cannot be read is parked,
+the rest goes on.
 
-The events and the position of the delivery are one append, so on the embedded log a delivery is translated exactly once. On Kafka, and
-where one delivery is too large for one append, it may be translated again after a crash, and the ids of its events make that harmless. A
-cluster forgets positions of a group that nobody was in for a week, so there the store keeps them as well.
+The events and the position of the delivery are one append, so on the embedded log a delivery is translated exactly
+once. On Kafka, and where one delivery is too large for one append, it may be translated again after a crash, and the
+ids of its events make that harmless. A cluster forgets positions of a group that nobody was in for a week, so there the
+store keeps them as well.
 """
 
 from collections.abc import Iterator
@@ -24,16 +26,17 @@ from streams.stages.context import Shop
 
 STAGE: Final = "translate"
 
-#: Events of one append, and their bytes. Lower: more commits in a burst. Higher: others wait longer behind it, and the log refuses an
-#: append of more than 10,000 records or 32 MiB.
+#: Events of one append, and their bytes. Lower: more commits in a burst. Higher: others wait longer behind it, and the
+#: log refuses an append of more than 10,000 records or 32 MiB.
 _APPEND_EVENTS: Final = 5_000
 _APPEND_BYTES: Final = 8 * MEBIBYTE
 
-#: Pieces of one delivery that are parked one by one. Lower: a person sees less of what is wrong. Higher: a page of a million bad rows would
-#: be answered with a million events.
+#: Pieces of one delivery that are parked one by one. Lower: a person sees less of what is wrong. Higher: a page of a
+#: million bad rows would be answered with a million events.
 MAX_PARKED: Final = 100
 
-#: Longest connection name that is believed of a record that does not say whose it is. Higher than a real one's 40 only costs room.
+#: Longest connection name that is believed of a record that does not say whose it is. Higher than a real one's 40 only
+#: costs room.
 _MAX_KEY: Final = 40
 
 
@@ -108,7 +111,9 @@ def read(shop: Shop, record: Record) -> tuple[Translation, DeliveryMeta]:
     try:
         meta, body = read_delivery(record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        meta = DeliveryMeta(f"{record.topic}/{record.partition}/{record.offset}", _whose(record), "gocardless", "page", shop.clock.now())
+        meta = DeliveryMeta(
+            f"{record.topic}/{record.partition}/{record.offset}", _whose(record), "gocardless", "page", shop.clock.now()
+        )
         return Translation([], [Parked("meta", "not a delivery of ours")]), meta
     connection = shop.connections.get(meta.connection)
     try:

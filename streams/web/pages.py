@@ -1,7 +1,7 @@
 """What people look at: one page that says how every connection stands and what waits for a person. Read only.
 
-It shows document numbers and amounts, no names and no bank details; nobody logs in, so it is served to a network that may see them
-(`[gateway] host`), or behind a proxy that asks who is there.
+It shows document numbers and amounts, no names and no bank details; nobody logs in, so it is served to a network that
+may see them (`[gateway] host`), or behind a proxy that asks who is there.
 """
 
 import asyncio
@@ -16,11 +16,13 @@ from projections.store.errors import StoreError
 from projections.store.store import Store
 from projections.work.halts import Standstills
 
-#: Discrepancies of one connection on the page. Lower: a person sees less of what waits. Higher: a bad day makes a page of megabytes.
+#: Discrepancies of one connection on the page. Lower: a person sees less of what waits. Higher: a bad day makes a page
+#: of megabytes.
 _SHOWN: Final = 200
 
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; margin: 2rem auto; max-width: 70rem;
+    padding: 0 1rem }
 h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 dt { font-weight: 600; float: left; width: 9rem } dd { margin: 0 0 .2rem 9rem }
 table { border-collapse: collapse; width: 100%; margin-top: .6rem }
@@ -53,11 +55,16 @@ class Web:
         try:
             text, status = await asyncio.to_thread(self._made), 200
         except StoreError as error:
-            text, status = _document(f"<p class='waits'>The store cannot be read just now: {escape(error.what)}.</p>"), 503
+            text, status = (
+                _document(f"<p class='waits'>The store cannot be read just now: {escape(error.what)}.</p>"),
+                503,
+            )
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     def _made(self) -> str:
-        aside = {one.connection: f"set aside since {one.frozen_at}: {one.reason}" for one in self._standstills.set_aside()}
+        aside = {
+            one.connection: f"set aside since {one.frozen_at}: {one.reason}" for one in self._standstills.set_aside()
+        }
         behind: dict[str, list[str]] = {}
         for one in self._standstills.catch_ups():
             behind.setdefault(one.connection, []).append(f"{one.api} is read to its head first ({one.reason})")
@@ -71,13 +78,17 @@ class Web:
         if found.connection.gate != "open":
             waits.append(f"the gate is closed: run zoho-gocardless check {name}")
         waits += behind
-        facts = [("invoices", in_words(found.invoices)), ("payments", in_words(found.payments)), ("payouts", in_words(found.payouts))]
+        facts = [
+            ("invoices", in_words(found.invoices)),
+            ("payments", in_words(found.payments)),
+            ("payouts", in_words(found.payouts)),
+        ]
         facts += [(f"calls to {api}", in_words(states)) for api, states in found.commands_by_api().items()]
         lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(said)}</dd>" for what, said in facts)
         told = "".join(f"<p class='waits'>{escape(one)}</p>" for one in waits)
         rows = "".join(
-            f"<tr><td>{escape(row.opened_at[:16].replace('T', ' '))}</td><td>{escape(row.code)}</td><td>{escape(row.text)}</td>"
-            f"<td>{escape(row.remedy)}</td></tr>"
+            f"<tr><td>{escape(row.opened_at[:16].replace('T', ' '))}</td><td>{escape(row.code)}</td>"
+            f"<td>{escape(row.text)}</td><td>{escape(row.remedy)}</td></tr>"
             for row in opened[:_SHOWN]
         )
         table = "<p class='well'>Nothing waits for a person.</p>" if not rows and not waits else ""
@@ -89,4 +100,5 @@ class Web:
 
 def _document(body: str) -> str:
     head = f"<meta charset='utf-8'><title>zoho-gocardless</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>How every connection stands</h1>{body}</body></html>\n"
+    body = f"<h1>How every connection stands</h1>{body}"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.budgets import BACKOFF_CAP_S, GOCARDLESS, ZOHO, Go, Limits, Spent, Wait, backoff_s, close, learn_day, may_go
+from adapters.budgets import (
+    BACKOFF_CAP_S,
+    GOCARDLESS,
+    ZOHO,
+    Go,
+    Limits,
+    Spent,
+    Wait,
+    backoff_s,
+    close,
+    learn_day,
+    may_go,
+)
 from domain.times import instant, parse
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -19,7 +31,9 @@ def at(milliseconds: int) -> str:
     return instant(START + timedelta(milliseconds=milliseconds))
 
 
-def drain(limits: Limits, spent: Spent, priority: int, when: str, calls: int = 10_000) -> tuple[int, Spent, Wait | None]:
+def drain(
+    limits: Limits, spent: Spent, priority: int, when: str, calls: int = 10_000
+) -> tuple[int, Spent, Wait | None]:
     for number in range(calls):
         verdict = may_go(limits, spent, at=when, in_flight=0, priority=priority)
         if isinstance(verdict, Wait):
@@ -77,7 +91,9 @@ def test_after_a_pause_the_burst_is_back_and_no_more() -> None:
 
 
 def test_a_clock_that_went_back_costs_one_burst_at_most() -> None:
-    ahead = Spent(arrival_ms=(datetime(2030, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1))
+    ahead = Spent(
+        arrival_ms=(datetime(2030, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    )
     verdict = may_go(ZOHO, ahead, at=at(0), in_flight=0, priority=DEBIT)
     assert verdict == Wait("minute", at(ZOHO.interval_ms))
 

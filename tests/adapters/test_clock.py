@@ -1,4 +1,6 @@
-"""The clock seam: the machine's time, and simulated time that moves only while the program is quiet (against the real barrier)."""
+"""The clock seam: the machine's time, and simulated time that moves only while the program is quiet (against the real
+barrier).
+"""
 
 import asyncio
 import time
@@ -52,7 +54,9 @@ class Simulated:
 async def simulated(*, start: bool = True) -> AsyncIterator[Simulated]:
     world = World(seed=1, start=START)
     barrier = Barrier(world)
-    async with serving(world, barrier, {"gocardless": web.Application()}, host="127.0.0.1", ports={"gocardless": 0}) as urls:
+    async with serving(
+        world, barrier, {"gocardless": web.Application()}, host="127.0.0.1", ports={"gocardless": 0}
+    ) as urls:
         program = Simulated(world, barrier, urls["gocardless"])
         if start:
             await program.clock.start(program.quiet)

@@ -1,4 +1,6 @@
-"""What is long takes as long as it is, and not the square of that. Nothing is timed: a square of a million ends at the suite's own limit."""
+"""What is long takes as long as it is, and not the square of that. Nothing is timed: a square of a million ends at the
+suite's own limit.
+"""
 
 import importlib
 import pkgutil
@@ -21,7 +23,28 @@ LENGTH = 1_000_000
 NOW = "2026-03-02T09:00:00.000Z"
 
 #: Pieces that, repeated, made one of our patterns begin again at every character, or might make another.
-PIECES = ["a", "1", "1234a", "a@", "@", " ", '"', "'", "“", "\\", "\\\\u000", "key", "a:", ".", "-", "/", "on / (", "[", "\n", "é"]
+PIECES = [
+    "a",
+    "1",
+    "1234a",
+    "a@",
+    "@",
+    " ",
+    '"',
+    "'",
+    "“",
+    "\\",
+    "\\\\u000",
+    "key",
+    "a:",
+    ".",
+    "-",
+    "/",
+    "on / (",
+    "[",
+    "\n",
+    "é",
+]
 TEXTS = {piece: (piece * LENGTH)[:LENGTH] for piece in PIECES}
 
 
@@ -29,7 +52,13 @@ TEXTS = {piece: (piece * LENGTH)[:LENGTH] for piece in PIECES}
 def test_an_errors_text_of_a_million_characters_is_read_by_both_apis(piece):
     text = TEXTS[piece]
     body = orjson.dumps(
-        {"error": {"type": "validation_failed", "message": text, "errors": [{"reason": "r", "field": "f", "message": text}]}}
+        {
+            "error": {
+                "type": "validation_failed",
+                "message": text,
+                "errors": [{"reason": "r", "field": "f", "message": text}],
+            }
+        }
     )
     problem = gocardless.problem(body)
     assert problem is not None
@@ -120,7 +149,10 @@ def test_no_pattern_of_ours_takes_the_square_of_a_texts_length(name):
     for text in TEXTS.values():
         subject = text.encode() if isinstance(pattern.pattern, bytes) else text
         pattern.match(subject)
-        if pattern.pattern[-2:] not in ("\\Z", b"\\Z"):  # those that say where the text ends are only matched, from its begin
+        if pattern.pattern[-2:] not in (
+            "\\Z",
+            b"\\Z",
+        ):  # those that say where the text ends are only matched, from its begin
             pattern.sub(subject[:0], subject)
 
 

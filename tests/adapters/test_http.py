@@ -80,7 +80,13 @@ async def test_path_query_headers_and_body_arrive_as_they_were_given() -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         await writer.drain()
 
-    call = Call("POST", "/a%2Fb", {"created_at[gte]": "2026-03-02T09:00:00.000Z", "q": "a+b&c"}, b"{}", {"Idempotency-Key": "zg01-1"})
+    call = Call(
+        "POST",
+        "/a%2Fb",
+        {"created_at[gte]": "2026-03-02T09:00:00.000Z", "q": "a+b&c"},
+        b"{}",
+        {"Idempotency-Key": "zg01-1"},
+    )
     async with listening(peer) as url, session() as opened:
         answer = await http.exchange(
             opened, url + "/", call, {"Authorization": "Bearer t", "Content-Type": "application/json"}, deadline_s=5
@@ -101,7 +107,9 @@ async def test_credentials_win_over_headers_of_the_call() -> None:
         await writer.drain()
 
     async with listening(peer) as url, session() as opened:
-        await http.exchange(opened, url, Call("GET", "/", headers={"Authorization": "old"}), {"Authorization": "new"}, deadline_s=5)
+        await http.exchange(
+            opened, url, Call("GET", "/", headers={"Authorization": "old"}), {"Authorization": "new"}, deadline_s=5
+        )
     assert b"Authorization: new\r\n" in seen[0]
     assert b"old" not in seen[0]
 
@@ -212,12 +220,17 @@ async def test_a_body_that_unpacks_to_something_huge_is_cut_off() -> None:
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
-    answer = await ask(replying(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), WRITE)
+    answer = await ask(
+        replying(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), WRITE
+    )
     assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
 
 
 async def test_cookies_are_not_kept() -> None:
-    async with listening(replying(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")) as url, session() as opened:
+    async with (
+        listening(replying(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")) as url,
+        session() as opened,
+    ):
         await http.exchange(opened, url, READ, {}, deadline_s=5)
         assert len(opened.cookie_jar) == 0
 

@@ -1,4 +1,6 @@
-"""The deadline is checked right before the bytes go: whatever time passed on the way there, nothing late leaves this process."""
+"""The deadline is checked right before the bytes go: whatever time passed on the way there, nothing late leaves this
+process.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -62,7 +64,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[float]]:
     return stop
 
 
-@pytest.mark.parametrize(("call", "looks"), [(READ, 1), (WRITE, 1), (WRITE, 2)], ids=["read", "before the headers", "before the body"])
+@pytest.mark.parametrize(
+    ("call", "looks"), [(READ, 1), (WRITE, 1), (WRITE, 2)], ids=["read", "before the headers", "before the body"]
+)
 @pytest.mark.parametrize("kept", [False, True], ids=["a new connection", "a kept one"])
 async def test_a_stop_on_the_way_to_the_write_keeps_it_back(peer, session, stop_after, call, looks, kept) -> None:
     if kept:
@@ -92,7 +96,11 @@ async def test_the_last_moment_holds_whatever_the_deadline_of_the_call_says(peer
     assert (caught.value.reason, caught.value.sent) == ("deadline", False)
     with http.nothing_sent_after(http.uptime_s() + 5):
         await http.exchange(session, peer.url, WRITE, {}, deadline_s=5)
-    with http.nothing_sent_after(http.uptime_s() - 5), http.nothing_sent_after(http.uptime_s() + 5), pytest.raises(TransportError):
+    with (
+        http.nothing_sent_after(http.uptime_s() - 5),
+        http.nothing_sent_after(http.uptime_s() + 5),
+        pytest.raises(TransportError),
+    ):
         await http.exchange(session, peer.url, WRITE, {}, deadline_s=5)
     await http.exchange(session, peer.url, READ, {}, deadline_s=5)
     assert (peer.got.count(b"POST /"), peer.got.count(b"GET /")) == (1, 1)

@@ -8,7 +8,13 @@ from adapters import texts
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("a\x00b\nc" + "d" * 50, "a b cddd"), ("  Rose  ", "Rose"), ("\tx\u2028y", "x y"), ("", ""), ("Größe 1", "Größe 1")],
+    [
+        ("a\x00b\nc" + "d" * 50, "a b cddd"),
+        ("  Rose  ", "Rose"),
+        ("\tx\u2028y", "x y"),
+        ("", ""),
+        ("Größe 1", "Größe 1"),
+    ],
 )
 def test_free_text_is_cut_and_has_no_control_characters(given: str, kept: str) -> None:
     assert texts.clip(given, 8) == kept

@@ -1,4 +1,6 @@
-"""Every bench runs, and says its figure beside an aim or a peer. How fast is for `make bench` on a quiet machine, not for a test."""
+"""Every bench runs, and says its figure beside an aim or a peer. How fast is for `make bench` on a quiet machine, not
+for a test.
+"""
 
 import asyncio
 import os
@@ -55,7 +57,10 @@ async def test_a_bench_runs(name: str):
 
 @pytest.mark.parametrize("name", runs(name for name in RUNS if name.startswith("kafka_")))
 async def test_a_bench_on_kafka_runs(name: str, kafka_cluster, postgres_server):
-    servers = {"KAFKA_BOOTSTRAP_SERVERS": ",".join(kafka_cluster.servers), "POSTGRES_URL": postgres_server.url("postgres")}
+    servers = {
+        "KAFKA_BOOTSTRAP_SERVERS": ",".join(kafka_cluster.servers),
+        "POSTGRES_URL": postgres_server.url("postgres"),
+    }
     output = await said(name, **servers)
     assert "aim" in output
     assert "not run: no " not in output
@@ -63,5 +68,11 @@ async def test_a_bench_on_kafka_runs(name: str, kafka_cluster, postgres_server):
 
 async def test_a_bench_without_a_broker_says_what_was_looked_for(tmp_path):
     """A machine without Docker and Java runs the other benches."""
-    output = await said("kafka_log.py", KAFKA_BOOTSTRAP_SERVERS="", DOCKER_HOST=f"unix://{tmp_path}/none", PATH=str(tmp_path), JAVA_HOME="")
+    output = await said(
+        "kafka_log.py",
+        KAFKA_BOOTSTRAP_SERVERS="",
+        DOCKER_HOST=f"unix://{tmp_path}/none",
+        PATH=str(tmp_path),
+        JAVA_HOME="",
+    )
     assert "not run: no kafka here: kafka_bootstrap_servers is not set; no docker engine answers" in output

@@ -1,4 +1,6 @@
-"""One connection over both simulators: its store and credentials, what its settings say, and the whole program when a test wants it."""
+"""One connection over both simulators: its store and credentials, what its settings say, and the whole program when a
+test wants it.
+"""
 
 import asyncio
 import shutil
@@ -45,7 +47,12 @@ RULES: dict[str, Any] = {
     "invite": "auto",
 }
 BOOKS: dict[str, Any] = {
-    "organization": {"name": "Rosehip Supplies", "time_zone": "Europe/London", "currency_code": "GBP", "country_code": "GB"},
+    "organization": {
+        "name": "Rosehip Supplies",
+        "time_zone": "Europe/London",
+        "currency_code": "GBP",
+        "country_code": "GB",
+    },
     "currencies": {"EUR": "0.85"},
     "accounts": [
         *(
@@ -56,9 +63,17 @@ BOOKS: dict[str, Any] = {
         {"name": "Debit fees", "type": "expense"},
     ],
     "taxes": [{"name": "VAT 20%", "percentage": 20, "key": "vat"}, {"name": "VAT 5%", "percentage": 5, "key": "low"}],
-    "custom_fields": [{"module": module, "api_name": "cf_gocardless_key", "unique": True} for module in ("customerpayments", "expenses")],
+    "custom_fields": [
+        {"module": module, "api_name": "cf_gocardless_key", "unique": True}
+        for module in ("customerpayments", "expenses")
+    ],
     "contacts": [
-        {"contact_name": "Quince Ltd", "company_name": "Quince Ltd", "email": "pay@quince.example", "currency_code": "GBP"},
+        {
+            "contact_name": "Quince Ltd",
+            "company_name": "Quince Ltd",
+            "email": "pay@quince.example",
+            "currency_code": "GBP",
+        },
         {"contact_name": "GoCardless", "contact_type": "vendor", "currency_code": "GBP"},
     ],
     "invoices": [
@@ -74,7 +89,9 @@ BOOKS: dict[str, Any] = {
 }
 PAYERS: dict[str, Any] = {
     "quiet": True,
-    "customers": [{"company_name": "Quince Ltd", "email": "pay@quince.example", "currency": "GBP", "mandate": "active"}],
+    "customers": [
+        {"company_name": "Quince Ltd", "email": "pay@quince.example", "currency": "GBP", "mandate": "active"}
+    ],
 }
 
 
@@ -98,7 +115,9 @@ class Office:
     # --- both sides ---
 
     async def post(self, path: str, document: Any, *, zoho: bool = False, headers: dict[str, str] | None = None) -> Any:
-        async with self.http.post((self.zoho if zoho else self.gocardless) + path, json=document, headers=headers) as answer:
+        async with self.http.post(
+            (self.zoho if zoho else self.gocardless) + path, json=document, headers=headers
+        ) as answer:
             text = await answer.text()
             assert answer.status < 300, (path, answer.status, text)
             return msgspec.json.decode(text) if text else None
@@ -130,7 +149,9 @@ class Office:
     async def pay(self, **metadata: str) -> None:
         """A payment of 5.00 by the first payer."""
         links = {"mandate": self.payers["customers"][0]["mandate"]}
-        await self.api("/payments", {"payments": {"amount": 500, "currency": "GBP", "links": links, "metadata": metadata}})
+        await self.api(
+            "/payments", {"payments": {"amount": 500, "currency": "GBP", "links": links, "metadata": metadata}}
+        )
 
     # --- the check ---
 
@@ -194,7 +215,10 @@ class Office:
 
     def approve(self, checked: checks.Checked, accepted: list[str]) -> None:
         """What a person's approval leaves, worked in."""
-        self.decide(checks.checked_event(NAME, checked, START), *checks.approval_events(NAME, checked, "finance", accepted, START))
+        self.decide(
+            checks.checked_event(NAME, checked, START),
+            *checks.approval_events(NAME, checked, "finance", accepted, START),
+        )
 
     @property
     def own(self) -> ConnectionRow:
@@ -219,7 +243,9 @@ class Running:
     async def open_gate(self) -> None:
         """Check and approve, as a person does; the rules open the gate."""
         office = self.office
-        checked = await checks.check(office.settings, NAME, self.program.store, self.program.credentials, self.program.clock.now)
+        checked = await checks.check(
+            office.settings, NAME, self.program.store, self.program.credentials, self.program.clock.now
+        )
         assert checked.stops == []
         now = self.program.clock.now()
         accepted = [one.code for one in checked.decisions]
@@ -272,7 +298,11 @@ async def _running(office: Office) -> AsyncIterator[Running]:
         running = Running(office, program)
         try:
             hook = {"url": f"http://127.0.0.1:{program.port}/webhooks/gocardless/{NAME}", "secret": SECRET}
-            zoho = {"url": f"http://127.0.0.1:{program.port}/webhooks/zoho/{NAME}", "secret": SECRET, "modules": ["invoice", "contact"]}
+            zoho = {
+                "url": f"http://127.0.0.1:{program.port}/webhooks/zoho/{NAME}",
+                "secret": SECRET,
+                "modules": ["invoice", "contact"],
+            }
             await office.post("/_sandbox/config", {"gocardless": {"endpoints": [hook]}, "zoho": {"webhooks": [zoho]}})
             yield running
         finally:

@@ -1,4 +1,6 @@
-"""The first-run check over both simulators: each thing that must be known, repaired or decided is found, and nothing else is."""
+"""The first-run check over both simulators: each thing that must be known, repaired or decided is found, and nothing
+else is.
+"""
 
 from typing import Any
 
@@ -33,7 +35,11 @@ def account(name: str, **more: Any) -> dict[str, Any]:
 
 
 ACCOUNTS = [
-    *(account(f"{what} {cur}", currency_code=cur) for what in ("Clearing", "Suspense", "Bank") for cur in ("GBP", "EUR")),
+    *(
+        account(f"{what} {cur}", currency_code=cur)
+        for what in ("Clearing", "Suspense", "Bank")
+        for cur in ("GBP", "EUR")
+    ),
     account("Debit fees", type="expense"),
 ]
 
@@ -73,7 +79,12 @@ async def test_it_says_what_the_rules_need_of_both_sides(ready):
 
 
 async def test_names_become_ids(ready):
-    ready.rules |= {"max_debit": {"GBP": "5000.00"}, "opening_clearing": {"EUR": "-12.5"}, "closed_through": "2026-02-28", "send_hour": 8}
+    ready.rules |= {
+        "max_debit": {"GBP": "5000.00"},
+        "opening_clearing": {"EUR": "-12.5"},
+        "closed_through": "2026-02-28",
+        "send_hour": 8,
+    }
     policy = (await ready.check()).policy
     state = (await ready.get("/_sandbox/state"))["zoho"]
     ids = {row["name"]: row["account_id"] for row in state["accounts"]}
@@ -84,7 +95,11 @@ async def test_names_become_ids(ready):
     assert list(policy.accounts.tax) == ["GB_VAT_1"]
     assert policy.accounts.vendor.isdigit()
     assert policy.accounts.tax["GB_VAT_1"].isdigit()
-    assert (policy.version, policy.max_debit_minor, policy.opening_clearing_minor) == (1, {"GBP": 500000}, {"EUR": -1250})
+    assert (policy.version, policy.max_debit_minor, policy.opening_clearing_minor) == (
+        1,
+        {"GBP": 500000},
+        {"EUR": -1250},
+    )
     assert (policy.books_from, policy.closed_through, policy.send_hour) == ("2026-03-01", "2026-02-28", 8)
 
 
@@ -109,7 +124,9 @@ async def test_one_decision_that_is_not_accepted_keeps_it_closed(ready):
     ready.approve(checked, [code for code in ALWAYS if code != "unique_field_expenses"])
     assert ready.own.gate == "closed"
     assert refusal(ready.own, GateOpened("finance")).startswith("not yet accepted: ")
-    assert "unique_field_expenses" in refusal(ready.own, GateOpened("finance", ["policy", "unique_field_customerpayments"]))
+    assert "unique_field_expenses" in refusal(
+        ready.own, GateOpened("finance", ["policy", "unique_field_customerpayments"])
+    )
 
 
 async def test_a_stop_keeps_it_closed_whatever_is_accepted(ready):
@@ -130,7 +147,10 @@ async def test_a_second_run_finds_the_policy_in_force(ready):
     ready.rules |= {"send_hour": 9, "max_debit": {"GBP": "10"}}
     third = await ready.check()
     assert third.policy.version == 2
-    assert await ready.text("policy") == "Policy 2 of the settings comes into force: it changes send_hour, max_debit_minor."
+    assert (
+        await ready.text("policy")
+        == "Policy 2 of the settings comes into force: it changes send_hour, max_debit_minor."
+    )
 
 
 async def test_what_we_collect_ourselves_is_not_somebody_else_s(ready):
@@ -167,14 +187,26 @@ async def test_payments_of_others_are_under_way(ready):
 @pytest.mark.parametrize(
     ("rules", "code", "says"),
     [
-        ({"clearing": {"GBP": "Clearing", "EUR": "Clearing EUR"}}, "account_clearing_GBP", "no active account named 'Clearing'"),
-        ({"suspense": {"GBP": "Nowhere", "EUR": "Suspense EUR"}}, "account_suspense_GBP", "no active account named 'Nowhere'"),
+        (
+            {"clearing": {"GBP": "Clearing", "EUR": "Clearing EUR"}},
+            "account_clearing_GBP",
+            "no active account named 'Clearing'",
+        ),
+        (
+            {"suspense": {"GBP": "Nowhere", "EUR": "Suspense EUR"}},
+            "account_suspense_GBP",
+            "no active account named 'Nowhere'",
+        ),
         ({"bank": {"GBP": "Bank EUR", "EUR": "Bank EUR 2"}}, "account_bank_GBP", "is in EUR"),
         ({"clearing": {"GBP": "Debit fees 2", "EUR": "Clearing EUR"}}, "account_clearing_GBP", "is not one of Banking"),
         ({"fees": "Nothing"}, "account_fees", "no active account named 'Nothing'"),
         ({"fees": "Other bank"}, "account_fees", "is no expense account"),
         ({"fees": "Twin"}, "account_fees", "2 active accounts named 'Twin'"),
-        ({"suspense": {"GBP": "Clearing GBP", "EUR": "Suspense EUR"}}, "account_twice", "'Clearing GBP' for more than one thing"),
+        (
+            {"suspense": {"GBP": "Clearing GBP", "EUR": "Suspense EUR"}},
+            "account_twice",
+            "'Clearing GBP' for more than one thing",
+        ),
         ({"tax": {"GB_VAT_1": "VAT 17%"}}, "tax_GB_VAT_1", "no tax named 'VAT 17%'"),
         ({"tax": {"GB_VAT_1": "VAT 5%"}}, "tax_GB_VAT_1", "is 5 %, GoCardless's GB_VAT_1 is 20 %"),
         ({"tax": {"GB_VAT_1": "VAT 20%", "XX_1": "VAT 5%"}}, "tax_XX_1", "it knows FR_VAT_1, GB_VAT_1"),
@@ -182,7 +214,11 @@ async def test_payments_of_others_are_under_way(ready):
         ({"vendor": "Quince Ltd"}, "vendor", "0 active vendors named 'Quince Ltd'"),
         ({"clearing": {}}, "no_clearing", "names no account"),
         ({"clearing": {"USD": "Other USD"}}, "no_bank_USD", "rules.bank names no account for payouts in USD"),
-        ({"clearing": {"USD": "Other USD"}, "bank": {"USD": "Other USD 2"}}, "no_bank_USD", "no bank account to pay USD out to"),
+        (
+            {"clearing": {"USD": "Other USD"}, "bank": {"USD": "Other USD 2"}},
+            "no_bank_USD",
+            "no bank account to pay USD out to",
+        ),
         ({"clearing": {"USD": "Other USD"}}, "rate_USD", "no exchange rate for USD"),
         ({"clearing": {"gbp": "Clearing GBP"}}, "currency_gbp", "gbp is no currency"),
         ({"max_debit": {"GBP": "much"}}, "max_debit_GBP", "'much' is no amount"),
@@ -239,7 +275,9 @@ async def test_an_inactive_account_is_not_found(office):
 
 async def test_a_field_that_a_list_shows_needs_no_decision(ready, monkeypatch):
     for spec in (endpoints_money.PAYMENTS, endpoints_money.EXPENSES):
-        monkeypatch.setitem(spec.context, "custom_fields", [{"api_name": "cf_gocardless_key", "label": "GoCardless key"}])
+        monkeypatch.setitem(
+            spec.context, "custom_fields", [{"api_name": "cf_gocardless_key", "label": "GoCardless key"}]
+        )
     assert set(await ready.found()) == {"policy", "first_collection"}
 
 
@@ -318,7 +356,11 @@ async def test_a_dead_consent_of_zoho_is_one_finding(ready):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [(keys.GOCARDLESS_TOKEN, "gocardless_credentials"), (keys.ZOHO_CLIENT, "zoho_credentials"), (keys.ZOHO_TOKEN, "zoho_credentials")],
+    [
+        (keys.GOCARDLESS_TOKEN, "gocardless_credentials"),
+        (keys.ZOHO_CLIENT, "zoho_credentials"),
+        (keys.ZOHO_TOKEN, "zoho_credentials"),
+    ],
 )
 async def test_credentials_that_were_never_entered_are_a_finding(ready, name, code):
     ready.credentials.delete("acme", name)
@@ -364,14 +406,28 @@ async def test_an_import_that_has_not_ended_stops(office):
 
 async def test_it_lists_count_sum_and_oldest_of_what_would_be_collected_first(ready):
     ready.decide(
-        *(owing(key, due) for key, due in (("old", "2024-06-30"), ("older", "2023-01-31"), ("next", "2026-03-09"), ("last", "2026-03-20")))
+        *(
+            owing(key, due)
+            for key, due in (
+                ("old", "2024-06-30"),
+                ("older", "2023-01-31"),
+                ("next", "2026-03-09"),
+                ("last", "2026-03-20"),
+            )
+        )
     )
     text = await ready.text("first_collection")
-    assert text.startswith("Collected on their due dates once this is approved: 2 invoices of 240.00 GBP (oldest due 2026-03-09).")
+    assert text.startswith(
+        "Collected on their due dates once this is approved: 2 invoices of 240.00 GBP (oldest due 2026-03-09)."
+    )
     assert "Held, since they fell due before 2026-03-02: 2 invoices of 240.00 GBP (oldest due 2023-01-31)" in text
     assert "Nothing falls due in EUR: the first debits there wait for you" in text
     checked = await ready.check()
-    assert (checked.collect_from, checked.first_count, checked.first_minor) == ("2026-03-02", {"GBP": 2}, {"GBP": 24_000})
+    assert (checked.collect_from, checked.first_count, checked.first_minor) == (
+        "2026-03-02",
+        {"GBP": 2},
+        {"GBP": 24_000},
+    )
 
 
 async def test_an_earlier_day_may_be_accepted(ready):

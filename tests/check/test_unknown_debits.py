@@ -1,5 +1,5 @@
-"""A debit whose answer is lost, with the whole program over both simulators: it is looked up before anything else, whatever has happened to
-its invoice since. Nobody is debited twice, and nobody's debit is forgotten.
+"""A debit whose answer is lost, with the whole program over both simulators: it is looked up before anything else,
+whatever has happened to its invoice since. Nobody is debited twice, and nobody's debit is forgotten.
 """
 
 from typing import Any
@@ -21,7 +21,9 @@ def fault(kind: str, method: str = "POST", times: int = 1, **more: Any) -> dict[
 
 
 async def sent(program: Any, *rules: dict[str, Any]) -> None:
-    """The gate is open, the due date has come, and the debit's call has met the first rule; the others are for the look-ups."""
+    """The gate is open, the due date has come, and the debit's call has met the first rule; the others are for the
+    look-ups.
+    """
     await program.until(OPEN)
     await program.open_gate()
     await program.office.post("/_sandbox/faults", {"rules": rules[:1]})
@@ -74,7 +76,8 @@ async def test_one_that_was_made_is_found_and_not_made_again(kind: str, office: 
 
 
 @pytest.mark.parametrize(
-    ("act", "reason", "stage"), [("void_invoice", "not_open", "none"), ("record_payment", "balance_changed", "scheduled")]
+    ("act", "reason", "stage"),
+    [("void_invoice", "not_open", "none"), ("record_payment", "balance_changed", "scheduled")],
 )
 async def test_one_that_was_not_made_is_withheld_only_after_two_look_ups_found_nothing(
     act: str, reason: str, stage: str, office: Any, running: Any
@@ -102,8 +105,12 @@ async def test_one_that_was_not_made_is_sent_once_more_with_its_key(office: Any,
         assert await program.calls("POST /payments") == 2
 
 
-@pytest.mark.parametrize(("kind", "status", "made"), [("500_after_commit", "succeeded", 1), ("500_before", "withheld", 0)])
-async def test_one_is_looked_up_after_its_time_has_passed(kind: str, status: str, made: int, office: Any, running: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status", "made"), [("500_after_commit", "succeeded", 1), ("500_before", "withheld", 0)]
+)
+async def test_one_is_looked_up_after_its_time_has_passed(
+    kind: str, status: str, made: int, office: Any, running: Any
+) -> None:
     await office.open()
     async with running(office) as program:
         await sent(program, fault(kind))

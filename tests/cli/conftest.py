@@ -82,7 +82,9 @@ class Installation:
 
     # --- the stages ---
 
-    def feed(self, events: list[Event] = (), deliveries: list[tuple[DeliveryMeta, bytes]] = (), *, publish: bool = True) -> None:  # type: ignore[assignment] # empty
+    def feed(
+        self, events: list[Event] = (), deliveries: list[tuple[DeliveryMeta, bytes]] = (), *, publish: bool = True
+    ) -> None:  # type: ignore[assignment] # empty
         """Append, translate, decide, publish: everything but sending."""
         asyncio.run(self._feed(list(events), list(deliveries), publish=publish))
 
@@ -133,12 +135,16 @@ class Installation:
         return [one["type"] for one in self.json("events", "--connection", "c1", "--limit", "10000")["records"]]
 
 
-def webhook(events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = START) -> tuple[DeliveryMeta, bytes]:
+def webhook(
+    events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = START
+) -> tuple[DeliveryMeta, bytes]:
     """A webhook of GoCardless, signed, as the gateway keeps it."""
     body = json.dumps({"events": events, "meta": {"webhook_id": "WB1"}}).encode()
     signature = hmac.new(secret, body, "sha256").hexdigest()
     headers = {"webhook-signature": signature, "content-type": "application/json"}
-    return DeliveryMeta(f"wh-{secrets.token_hex(8)}", "c1", "gocardless", "webhook", received_at, headers, "application/json", "main"), body
+    return DeliveryMeta(
+        f"wh-{secrets.token_hex(8)}", "c1", "gocardless", "webhook", received_at, headers, "application/json", "main"
+    ), body
 
 
 def gc_event(key: str, payment: str, action: str, at: str, **details: Any) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def test_nothing_is_overwritten(lived, tmp_path):
     lived.cli("backup", str(folder))
     assert lived.json("backup", str(folder), code=73)["code"] == "log_read_only"
     assert lived.json("restore", str(folder), code=73)["what"] == "it exists already"
-    assert lived.json("backup", str(tmp_path / "no" / "such" / "folder"), code=73)["where"].startswith(str(tmp_path / "no"))
+    assert lived.json("backup", str(tmp_path / "no" / "such" / "folder"), code=73)["where"].startswith(
+        str(tmp_path / "no")
+    )
 
 
 def test_what_is_no_backup_is_not_restored(lived, tmp_path):

@@ -59,7 +59,9 @@ def test_credentials_from_files(installation):
         *("--webhook-secret-file", f"zoho:next={write(installation, 'hook2', 'hookSecret2')}"),
     ]
     found = installation.cli("connect", "c1", *files)
-    assert found.stdout.startswith("c1 has: gocardless.token, gocardless.webhook.main, zoho.client, zoho.token, zoho.webhook.next\n")
+    assert found.stdout.startswith(
+        "c1 has: gocardless.token, gocardless.webhook.main, zoho.client, zoho.token, zoho.webhook.next\n"
+    )
     assert "Next: `zoho-gocardless run`" in found.stdout
     for secret in ("gcToken1", "clientSecret1", "1000.refresh", "hookSecret1"):
         assert secret not in found.output
@@ -109,8 +111,12 @@ def test_credentials_from_prompts_are_not_echoed(installation, monkeypatch):
 def test_credentials_are_forgotten(installation):
     for name in ("gocardless.token", "gocardless.webhook.old", "zoho.webhook.main"):
         installation.put_secret(name, b"value")
-    assert installation.json("connect", "c1", "--remove-webhook-secret", "gocardless:old")["removed"] == ["gocardless.webhook.old"]
-    assert installation.json("connect", "c1", "--remove-webhook-secret", "gocardless:old", code=4)["code"] == "credential"
+    assert installation.json("connect", "c1", "--remove-webhook-secret", "gocardless:old")["removed"] == [
+        "gocardless.webhook.old"
+    ]
+    assert (
+        installation.json("connect", "c1", "--remove-webhook-secret", "gocardless:old", code=4)["code"] == "credential"
+    )
     assert installation.json("connect", "c1", "--remove")["removed"] == ["gocardless.token", "zoho.webhook.main"]
     assert "nothing, it had none" in installation.cli("connect", "c1", "--remove").stdout
 
@@ -133,7 +139,10 @@ def test_what_is_refused(installation, words, code):
 def test_a_client_that_is_none_is_refused(installation):
     error = installation.json("connect", "c1", "--zoho-client-file", write(installation, "client", "{}"), code=4)
     assert "client_id" in error["what"]
-    assert installation.json("connect", "c1", "--gocardless-token-file", write(installation, "empty", ""), code=4)["code"] == "credential"
+    assert (
+        installation.json("connect", "c1", "--gocardless-token-file", write(installation, "empty", ""), code=4)["code"]
+        == "credential"
+    )
 
 
 def test_a_data_centre_must_be_named(installation):
@@ -148,4 +157,7 @@ def test_a_data_centre_must_be_named(installation):
 
 def test_without_a_keyring_nothing_is_kept(installation):
     (installation.folder / "keys").unlink()
-    assert installation.json("connect", "c1", "--gocardless-token-file", write(installation, "gc", "x1"), code=4)["code"] == "keyring"
+    assert (
+        installation.json("connect", "c1", "--gocardless-token-file", write(installation, "gc", "x1"), code=4)["code"]
+        == "keyring"
+    )

@@ -73,17 +73,27 @@ def test_a_contact_is_matched_or_invited(installation, company, events_of, polic
     installation.json("decide", "match", "c-1", "--payer", "CU7", "--by", "finance")
     installation.json("decide", "match", "c-2", "--invite", "--by", "finance")
     installation.feed()
-    assert "linked to a payer at GoCardless by operator (CU7)" in installation.json("why", "contact", "c-1", "--brief")["why"]["state"]
+    assert (
+        "linked to a payer at GoCardless by operator (CU7)"
+        in installation.json("why", "contact", "c-1", "--brief")["why"]["state"]
+    )
     assert "is invited to give a mandate" in installation.json("why", "contact", "c-2", "--brief")["why"]["state"]
     assert "matched so already" in installation.json("decide", "match", "c-1", "--payer", "CU7", code=1)["remedy"]
 
 
 def test_a_discrepancy_is_closed_once(installation, failed):
     installation.json("decide", "discrepancy", "debit_failed:invoices:1", "--note", "paid in cash", "--by", "finance")
-    assert last(installation)["data"] == {"by": "finance", "discrepancy": "debit_failed:invoices:1", "note": "paid in cash"}
+    assert last(installation)["data"] == {
+        "by": "finance",
+        "discrepancy": "debit_failed:invoices:1",
+        "note": "paid in cash",
+    }
     installation.feed()
     assert installation.json("status")["connections"][0]["discrepancies"] == []
-    assert installation.json("decide", "discrepancy", "debit_failed:invoices:1", code=1)["remedy"] == "it is closed already"
+    assert (
+        installation.json("decide", "discrepancy", "debit_failed:invoices:1", code=1)["remedy"]
+        == "it is closed already"
+    )
 
 
 def test_the_gate_is_closed(installation, failed):
@@ -99,7 +109,8 @@ def test_the_clock_is_vouched_for(installation, failed):
 
 def test_with_several_connections_one_must_be_named(installation):
     installation.config.write_text(
-        installation.config.read_text() + '\n[connections.c2]\nenvironment = "sandbox"\nzoho = { organization_id = "2" }\n'
+        installation.config.read_text()
+        + '\n[connections.c2]\nenvironment = "sandbox"\nzoho = { organization_id = "2" }\n'
     )
     error = installation.json("decide", "gate", "--close", code=3)
     assert "say which with --connection" in error["remedy"]
@@ -120,7 +131,9 @@ def beyond_the_day(installation, company, events_of, policy):
     installation.feed(events_of(company))
 
 
-def test_what_a_days_ceiling_holds_is_told_with_the_command_that_lets_it_pass_and_goes_after_it(installation, beyond_the_day):
+def test_what_a_days_ceiling_holds_is_told_with_the_command_that_lets_it_pass_and_goes_after_it(
+    installation, beyond_the_day
+):
     (standing,) = installation.json("status", code=1)["connections"]
     assert standing["invoices"] == {"collecting": 2, "hold": 1}
     (told,) = standing["discrepancies"]

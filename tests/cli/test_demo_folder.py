@@ -1,4 +1,6 @@
-"""`demo --folder`: only what a demo has marked is removed; an installation of somebody's is not touched, however like a demo it looks."""
+"""`demo --folder`: only what a demo has marked is removed; an installation of somebody's is not touched, however like a
+demo it looks.
+"""
 
 import json
 
@@ -49,7 +51,10 @@ def refused(folder, *words):
 
 
 def content(folder):
-    return {one.relative_to(folder): (one.is_symlink(), one.read_bytes() if one.is_file() else None) for one in sorted(folder.rglob("*"))}
+    return {
+        one.relative_to(folder): (one.is_symlink(), one.read_bytes() if one.is_file() else None)
+        for one in sorted(folder.rglob("*"))
+    }
 
 
 def a_demo_ran(folder, settings="log = 1\n"):
@@ -82,7 +87,9 @@ def test_a_folder_that_the_demo_of_0_1_0_left_is_refused_and_the_error_says_what
     assert "remove it yourself" in said
 
 
-@pytest.mark.parametrize("names", [["notes.txt"], ["settings.toml"], [".hidden"], [f"file-{number}" for number in range(2_000)]])
+@pytest.mark.parametrize(
+    "names", [["notes.txt"], ["settings.toml"], [".hidden"], [f"file-{number}" for number in range(2_000)]]
+)
 def test_a_folder_with_any_file_and_no_mark_is_refused(tmp_path, names):
     for name in names:
         (tmp_path / name).write_text("mine")

@@ -1,4 +1,6 @@
-"""The examples of `docs/cli.md`: those with an answer are run, one after the other, on one installation; the others must be well formed."""
+"""The examples of `docs/cli.md`: those with an answer are run, one after the other, on one installation; the others
+must be well formed.
+"""
 
 import re
 import shlex
@@ -26,7 +28,9 @@ def examples():
 
 
 def matches(expected, got):
-    """A line of "…" alone stands for any lines, within a line for any text. Runs of spaces are one: columns are as wide as their text."""
+    """A line of "…" alone stands for any lines, within a line for any text. Runs of spaces are one: columns are as wide
+    as their text.
+    """
     parts = []
     for line in expected.splitlines():
         if line.strip() == "…":

@@ -65,7 +65,9 @@ def _kinds():
     for module in pkgutil.iter_modules(streams.cli.__path__):
         if module.name != "__main__":
             importlib.import_module(f"streams.cli.{module.name}")
-    kinds = {one for base in (CommandError, LogError, StoreError, AdapterError, Refused, SettingsError) for one in _all(base)}
+    kinds = {
+        one for base in (CommandError, LogError, StoreError, AdapterError, Refused, SettingsError) for one in _all(base)
+    }
     bases = {CommandError, LogError, AdapterError, VaultError}
     return [one for one in kinds - bases if one.__module__.split(".")[0] in {"streams", "adapters", "projections"}]
 
@@ -87,7 +89,9 @@ def _one(kind):
 
 
 def test_the_sections_tell_the_true_exit_code_and_whether_to_try_again():
-    sections = re.findall(r"^## `(\w+)`\n.*?^Exit code (\d+)(; retriable)?\.$", (DOCS / "errors.md").read_text(), re.MULTILINE | re.DOTALL)
+    sections = re.findall(
+        r"^## `(\w+)`\n.*?^Exit code (\d+)(; retriable)?\.$", (DOCS / "errors.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     told = {code: (int(exit_code), bool(retriable)) for code, exit_code, retriable in sections}
     for kind in _kinds():
         failure, exit_code = explain(_one(kind))
@@ -137,12 +141,20 @@ def test_no_settings_is_one_line_and_an_envelope(monkeypatch):
     assert found.stderr.count("\n") == 1
     found = CliRunner().invoke(main, ["status", "--json"])
     envelope = json.loads(found.stdout)
-    assert (found.exit_code, found.stderr, envelope["ok"], envelope["command"], envelope["data"]) == (3, "", False, "status", None)
+    assert (found.exit_code, found.stderr, envelope["ok"], envelope["command"], envelope["data"]) == (
+        3,
+        "",
+        False,
+        "status",
+        None,
+    )
     assert set(envelope["error"]) == {"code", "what", "where", "remedy", "retriable"}
 
 
 def test_a_wrong_command_line_is_told_as_usage(installation):
-    assert "see `zoho-gocardless decide invoice --help`" in installation.cli("decide", "invoice", "INV-1", code=2).stderr
+    assert (
+        "see `zoho-gocardless decide invoice --help`" in installation.cli("decide", "invoice", "INV-1", code=2).stderr
+    )
     assert installation.json("events", "--limit", "none", code=2)["code"] == "usage"
     assert installation.json("status", "--connection", "c2", code=5)["code"] == "not_found"
     assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
@@ -163,7 +175,10 @@ def test_a_defect_is_told_without_its_text_and_with_debug_in_full(installation, 
 
     monkeypatch.setattr(status, "_standing", fault)
     found = installation.cli("status", code=70)
-    assert found.stderr == "error[internal]: a defect: KeyError; at this program; run it again with --debug, and report it\n"
+    assert (
+        found.stderr
+        == "error[internal]: a defect: KeyError; at this program; run it again with --debug, and report it\n"
+    )
     with pytest.raises(KeyError, match="value of a customer"):
         CliRunner().invoke(main, ["status", "--config", str(installation.config), "--debug"], catch_exceptions=False)
 
@@ -180,7 +195,9 @@ def test_an_interruption_ends_with_130(installation, monkeypatch):
 def test_a_reader_that_has_had_enough_is_no_error(installation, company, events_of):
     company.collect()
     installation.feed(events_of(company))
-    command = f"{sys.executable} -m streams.cli events --values --limit 10000 --config {installation.config}; echo $? >&2"
+    command = (
+        f"{sys.executable} -m streams.cli events --values --limit 10000 --config {installation.config}; echo $? >&2"
+    )
     done = subprocess.run(["bash", "-c", f"({command}) | head -1"], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr.strip() == "0"

@@ -1,4 +1,6 @@
-"""The command line beside the real program: the sandbox, `run` as a process, the check and its approval, decisions, a backup, a clean stop."""
+"""The command line beside the real program: the sandbox, `run` as a process, the check and its approval, decisions, a
+backup, a clean stop.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
-"""What `run` logs: JSON lines on stderr; of an exception its type and place, of a library its fixed text, never a value."""
+"""What `run` logs: JSON lines on stderr; of an exception its type and place, of a library its fixed text, never a
+value.
+"""
 
 import json
 import subprocess

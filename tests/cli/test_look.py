@@ -43,7 +43,9 @@ def test_status_shows_what_waits_for_a_person(installation, company, events_of):
     company.pay(payment, "failed", cause="insufficient_funds", will_attempt_retry=False)
     installation.feed(events_of(company))
     with open_store(installation.settings.store) as store, store.write() as connection:
-        connection.exec_driver_sql(store.upsert(quarantine), ("c1", 1, 3, "EV1", "KeyError at x", "2026-03-02T09:00:00.000Z"))
+        connection.exec_driver_sql(
+            store.upsert(quarantine), ("c1", 1, 3, "EV1", "KeyError at x", "2026-03-02T09:00:00.000Z")
+        )
         store.require_catch_up(connection, "restored", "2026-03-02T09:00:00.000Z")
     (one,) = installation.json("status", code=1)["connections"]
     assert [row["code"] for row in one["discrepancies"]] == ["debit_failed"]
@@ -69,11 +71,21 @@ def test_the_trail_of_a_payment_ends_at_the_signed_bytes(installation, collected
     data = installation.json("why", "payment", collected, "--bodies")
     assert data["why"]["state"].startswith("It is confirmed. Booked on 2026-03-06")
     step = next(one for one in data["trail"] if one["id"] == "EV1")
-    assert (step["place"]["topic"], step["place"]["partition"], step["type"]) == ("events", 1, "gocardless.payments.confirmed")
+    assert (step["place"]["topic"], step["place"]["partition"], step["type"]) == (
+        "events",
+        1,
+        "gocardless.payments.confirmed",
+    )
     assert any(line.startswith("asked: zoho.create_customer_payment for bookings:") for line in step["decided"])
-    assert f"booked on 2026-03-06: {collected} confirmed: Dr clearing 120.00 GBP, Cr receivables 120.00 GBP" in step["decided"]
+    assert (
+        f"booked on 2026-03-06: {collected} confirmed: Dr clearing 120.00 GBP, Cr receivables 120.00 GBP"
+        in step["decided"]
+    )
     source = step["delivery"]
-    assert (source["place"], source["kind"]) == ({"topic": "deliveries.gocardless", "partition": 1, "offset": 0}, "webhook")
+    assert (source["place"], source["kind"]) == (
+        {"topic": "deliveries.gocardless", "partition": 1, "offset": 0},
+        "webhook",
+    )
     assert (source["signature_header"], source["secret"]) == ("webhook-signature", "main")
     body = source["body"].encode()
     assert (source["size_bytes"], source["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
@@ -84,13 +96,20 @@ def test_the_trail_of_a_payment_ends_at_the_signed_bytes(installation, collected
 def test_the_trail_of_an_invoice_holds_its_commands_and_how_they_ended(installation, collected):
     data = installation.json("why", "invoice", "INV-1")
     assert data["key"] == "1"
-    asked = [line for step in data["trail"] for line in step["decided"] if line.startswith("asked: gocardless.create_payment")]
-    command = asked[0].rpartition("(")[2].rstrip(")")
-    assert [step["said"] for step in data["trail"] if step["type"] == "command.outcome" and command in step["said"]] == [
-        f"command {command}, kind succeeded, resource_id {collected}"
+    asked = [
+        line
+        for step in data["trail"]
+        for line in step["decided"]
+        if line.startswith("asked: gocardless.create_payment")
     ]
+    command = asked[0].rpartition("(")[2].rstrip(")")
+    assert [
+        step["said"] for step in data["trail"] if step["type"] == "command.outcome" and command in step["said"]
+    ] == [f"command {command}, kind succeeded, resource_id {collected}"]
     assert {step["place"]["offset"] for step in data["trail"]} <= set(range(100))
-    assert [step["place"]["offset"] for step in data["trail"]] == sorted(step["place"]["offset"] for step in data["trail"])
+    assert [step["place"]["offset"] for step in data["trail"]] == sorted(
+        step["place"]["offset"] for step in data["trail"]
+    )
 
 
 def test_why_in_words(installation, collected):
@@ -100,7 +119,8 @@ def test_why_in_words(installation, collected):
     assert "  to do: nothing" in shown
     brief = installation.cli("why", "contact", "c-1", "--brief").stdout
     assert (
-        brief.splitlines()[0] == "contact c-1: The contact is linked to a payer at GoCardless by email (CU1). Mandates: MD1 active in GBP."
+        brief.splitlines()[0]
+        == "contact c-1: The contact is linked to a payer at GoCardless by email (CU1). Mandates: MD1 active in GBP."
     )
     assert installation.json("why", "contact", "c-1")["trail"]
 
@@ -117,7 +137,9 @@ def test_why_of_a_payout(installation, company, events_of):
     installation.feed(events_of(company))
     data = installation.json("why", "payout", "PO1")
     assert "Reconciled" in data["why"]["state"]
-    assert {"gocardless.payouts.paid", "gocardless.payout_read", "command.outcome"} <= {step["type"] for step in data["trail"]}
+    assert {"gocardless.payouts.paid", "gocardless.payout_read", "command.outcome"} <= {
+        step["type"] for step in data["trail"]
+    }
 
 
 # --- the log ---

@@ -1,4 +1,6 @@
-"""`move`: everything arrives, at the same offsets; wrong targets are refused; killed anywhere it goes on; one side alone owns the APIs."""
+"""`move`: everything arrives, at the same offsets; wrong targets are refused; killed anywhere it goes on; one side
+alone owns the APIs.
+"""
 
 import asyncio
 import contextlib
@@ -43,7 +45,9 @@ class Side:
     @contextlib.asynccontextmanager
     async def log(self):
         made = (
-            KafkaLog.from_url(self.url, kafka=KAFKA, prefix=self.prefix) if self.url.startswith("kafka") else SqliteLog.from_url(self.url)
+            KafkaLog.from_url(self.url, kafka=KAFKA, prefix=self.prefix)
+            if self.url.startswith("kafka")
+            else SqliteLog.from_url(self.url)
         )
         async with made as log:
             yield log
@@ -98,7 +102,9 @@ def _live(installation, company, events_of, signed, payment_event):
             topic = installation.topics.deliveries_zoho.name
             await log.append(
                 [
-                    NewRecord(topic, b"c1", os.urandom(1_000) * (largest // 1_000), odd, timestamp_ms=1_700_000_000_000),
+                    NewRecord(
+                        topic, b"c1", os.urandom(1_000) * (largest // 1_000), odd, timestamp_ms=1_700_000_000_000
+                    ),
                     NewRecord(topic, None, None, partition=0, timestamp_ms=1_600_000_000_123),
                     NewRecord(topic, b"", b"", partition=0),
                 ]
@@ -155,7 +161,9 @@ def new_settings(old, kafka_url, kafka_prefix, postgres_url):
     """The settings file of the new side."""
     lines = old.config.read_text().splitlines()[2:]
     path = old.folder / "new.toml"
-    path.write_text("\n".join([f'log = "{kafka_url}"', f'store = "{postgres_url}"', f'topic_prefix = "{kafka_prefix}"', *lines]))
+    path.write_text(
+        "\n".join([f'log = "{kafka_url}"', f'store = "{postgres_url}"', f'topic_prefix = "{kafka_prefix}"', *lines])
+    )
     return path
 
 
@@ -198,7 +206,10 @@ def same_records(here, there):
 def rows_of(url):
     """Every row of the copied tables, as it stands."""
     with open_store(url, moving=True) as store, store.read() as reader:
-        return {table.name: sorted(map(tuple, reader.execute(sa.select(table))), key=repr) for table in metadata.sorted_tables}
+        return {
+            table.name: sorted(map(tuple, reader.execute(sa.select(table))), key=repr)
+            for table in metadata.sorted_tables
+        }
 
 
 def same_store(old, postgres_url, prefix):
@@ -209,7 +220,10 @@ def same_store(old, postgres_url, prefix):
     assert kept - {"quarantine"} <= {name for name, rows in wanted.items() if rows}
     with open_store(old.settings.store, moving=True) as left, open_store(postgres_url) as right:
         assert compare(left, right) == []
-        assert {(one.api, one.reason) for one in Standstills(right).catch_ups()} == {("gocardless", "moved"), ("zoho", "moved")}
+        assert {(one.api, one.reason) for one in Standstills(right).catch_ups()} == {
+            ("gocardless", "moved"),
+            ("zoho", "moved"),
+        }
         assert {state for _, _, state in Queue(right).counts()} <= {"done", "unknown", "waiting_publication"}
         assert right.generation != left.generation
         credentials = Credentials(right, open_vault(old.settings.keys))
@@ -228,8 +242,12 @@ def test_everything_arrives_where_it_was(old, here, there, to, new_settings, pos
     wanted = same_records(here, there)
     found = same_store(old, postgres_url, kafka_prefix)
     moved = begun["moved"]
-    assert [(one["start"], one["end"]) for one in moved["partitions"]] == [(first, end) for first, end, _ in wanted.values()]
-    assert len({one["digest"] for one in moved["partitions"] if one["end"]}) == sum(1 for _, end, _ in wanted.values() if end)
+    assert [(one["start"], one["end"]) for one in moved["partitions"]] == [
+        (first, end) for first, end, _ in wanted.values()
+    ]
+    assert len({one["digest"] for one in moved["partitions"] if one["end"]}) == sum(
+        1 for _, end, _ in wanted.values() if end
+    )
     assert moved["rows"]["poll_rows"] == 2_100
     assert moved["waiting"]["calls"] == 1
     assert moved["waiting"]["decisions"] > 0
@@ -313,7 +331,9 @@ def _said(state, source):
     def make(kafka_url, prefix, _):
         async def work(log):
             await log.ensure_topics(provision.all_specs(Topics(prefix, 2)))
-            await log.write_control(control.Control(state=state, incarnation="ab", at="2026-03-01T00:00:00Z", source=source))
+            await log.write_control(
+                control.Control(state=state, incarnation="ab", at="2026-03-01T00:00:00Z", source=source)
+            )
 
         Side(kafka_url, prefix).run(work)
 
@@ -359,7 +379,9 @@ def _store_being_filled(_, __, postgres_url):
         (_store_being_filled, "move_refused", "another installation is being moved into this database"),
     ],
 )
-def test_a_wrong_target_is_refused_and_nothing_happens(old, here, to, kafka_url, kafka_prefix, postgres_url, make, code, said):
+def test_a_wrong_target_is_refused_and_nothing_happens(
+    old, here, to, kafka_url, kafka_prefix, postgres_url, make, code, said
+):
     make(kafka_url, kafka_prefix, postgres_url)
     error = old.json("move", *to, code=69)
     assert (error["code"], said in error["what"]) == (code, True), error
@@ -440,7 +462,9 @@ def test_what_is_appended_at_the_last_moment_is_moved_as_well(old, here, there, 
         finish(*args)
         if not appended:
             appended.append(True)
-            aside = threading.Thread(target=here.run, args=(lambda log: log.append([NewRecord("events", b"c1", b"late")]),))
+            aside = threading.Thread(
+                target=here.run, args=(lambda log: log.append([NewRecord("events", b"c1", b"late")]),)
+            )
             aside.start()
             aside.join()
 
@@ -472,7 +496,9 @@ async def test_records_that_a_cluster_deleted_must_be_older_than_it_keeps_them(h
         spec = next(spec for spec in Topics(kafka_prefix, 2) if spec.name.endswith(name))
         await target.ensure_topics([spec])
         stamps = (1_500_000_000_000, 1_500_000_000_000, None, None)
-        await source.append([NewRecord(name, None, b"%d" % n, partition=0, timestamp_ms=stamp) for n, stamp in enumerate(stamps)])
+        await source.append(
+            [NewRecord(name, None, b"%d" % n, partition=0, timestamp_ms=stamp) for n, stamp in enumerate(stamps)]
+        )
         whole = await move_records.copy(source, target, pair, counted.append)
         assert (whole.start, whole.end, counted) == (0, 4, [4])
         await target.trim(pair.target, 2)

@@ -91,6 +91,14 @@ def test_what_still_cannot_be_read_stays_parked(installation, parked_delivery, m
 
     monkeypatch.setattr(translate, "read", still)
     found = json.loads(installation.cli("parked", "replay", "--all", "--json", code=1).stdout)["data"]["deliveries"]
-    assert found == [{"delivery": parked_delivery, "events": 1, "new": 0, "unreadable": ["events[0]: still not known"], "closed": False}]
+    assert found == [
+        {
+            "delivery": parked_delivery,
+            "events": 1,
+            "new": 0,
+            "unreadable": ["events[0]: still not known"],
+            "closed": False,
+        }
+    ]
     assert "still parked: events[0]" in installation.cli("parked", "replay", parked_delivery, code=1).stdout
     assert len(installation.json("parked", "list", code=1)["items"]) == 1

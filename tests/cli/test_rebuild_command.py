@@ -1,4 +1,6 @@
-"""Rebuild: the same rows from the log, recorded decisions as they stand, nothing sent; verify and dry run change nothing."""
+"""Rebuild: the same rows from the log, recorded decisions as they stand, nothing sent; verify and dry run change
+nothing.
+"""
 
 import asyncio
 
@@ -56,7 +58,10 @@ def test_a_rebuild_gives_the_same_rows_and_sends_nothing(installation, lived):
     with open_store(installation.settings.store) as store:
         assert Outbox(store).backlog() == {}
         assert {state for _, _, state in Queue(store).counts()} <= {"done", "unknown"}
-        assert {(one.api, one.reason) for one in Standstills(store).catch_ups()} == {("gocardless", "rebuilt"), ("zoho", "rebuilt")}
+        assert {(one.api, one.reason) for one in Standstills(store).catch_ups()} == {
+            ("gocardless", "rebuilt"),
+            ("zoho", "rebuilt"),
+        }
         assert Secrets(store).names() == [("c1", "gocardless.token")]
     installation.feed()
     assert installation.json("rebuild", "--verify")["differences"] == []
@@ -123,7 +128,9 @@ def test_the_first_of_two_records_of_a_decision_counts_and_late_ones_are_found(i
         assert differences(installation, before) == []
 
 
-def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(installation, company, events_of, monkeypatch):
+def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(
+    installation, company, events_of, monkeypatch
+):
     company.confirmed()
     events = events_of(company)
     installation.feed(events[:-4])
@@ -194,13 +201,18 @@ def test_a_dry_run_without_a_change_finds_none(installation, lived):
 
 def test_a_dry_run_shows_what_would_be_decided_otherwise(installation, lived, monkeypatch):
     real = invoices.slot
-    monkeypatch.setattr(invoices, "slot", lambda policy, zone, due, at: real(replace(policy, send_hour=9), zone, due, at))
+    monkeypatch.setattr(
+        invoices, "slot", lambda policy, zone, due, at: real(replace(policy, send_hour=9), zone, due, at)
+    )
     found = installation.json("rebuild", "--dry-run", code=1)["dry_run"]
     assert found["differing"] > 0
     first = found["differences"][0]
     assert (first["connection"], first["type"]) == ("c1", "zoho.invoice_seen")
     (timers,) = [part for part in first["parts"] if part["part"] == "timers"]
-    assert (timers["recorded"], timers["afresh"]) == (["debit:1 at 2026-03-03T06:00:00.000Z"], ["debit:1 at 2026-03-03T09:00:00.000Z"])
+    assert (timers["recorded"], timers["afresh"]) == (
+        ["debit:1 at 2026-03-03T06:00:00.000Z"],
+        ["debit:1 at 2026-03-03T09:00:00.000Z"],
+    )
     shown = installation.cli("rebuild", "--dry-run", "--limit", "1", code=1).stdout
     assert "- timers: debit:1 at 2026-03-03T06:00:00.000Z" in shown
     assert installation.json("rebuild", "--verify")["differences"] == []

@@ -51,7 +51,9 @@ def test_an_empty_database_gets_the_schema(on_postgresql, postgres_url: str) -> 
         assert store.generation
 
 
-def test_an_older_schema_is_refused_by_every_command_and_upgraded_by_this_one(on_postgresql, postgres_url: str, newer_program) -> None:
+def test_an_older_schema_is_refused_by_every_command_and_upgraded_by_this_one(
+    on_postgresql, postgres_url: str, newer_program
+) -> None:
     open_store(postgres_url).close()
     newer_program()
     for words in (("status",), ("run",), ("keys", "rotate")):
@@ -79,7 +81,9 @@ def test_a_sqlite_store_is_upgraded_by_itself(installation, newer_program) -> No
 def test_a_server_that_is_down_is_told_in_one_line(installation, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = installation.config.read_text().splitlines()
     address = "postgresql://finance:hunter2@127.0.0.1:1/books"
-    installation.config.write_text("\n".join(f'store = "{address}"' if line.startswith("store") else line for line in settings) + "\n")
+    installation.config.write_text(
+        "\n".join(f'store = "{address}"' if line.startswith("store") else line for line in settings) + "\n"
+    )
     found = installation.cli("store", "upgrade", code=75)
     assert found.stderr.startswith(
         "error[store_unavailable]: nothing listens at this address; at postgresql://finance:***@127.0.0.1:1/books;"

@@ -1,4 +1,6 @@
-"""`topics` on a real cluster: the table, the exit codes, what is done once and not twice; and on the embedded log, where it has nothing to do."""
+"""`topics` on a real cluster: the table, the exit codes, what is done once and not twice; and on the embedded log,
+where it has nothing to do.
+"""
 
 import asyncio
 import secrets
@@ -40,7 +42,10 @@ def lines(result):
 
 def test_on_the_embedded_log_there_is_nothing_to_do(installation):
     for command in ("plan", "apply", "check"):
-        assert installation.cli("topics", command).stdout == "The embedded log makes its topics by itself: there is nothing to do.\n"
+        assert (
+            installation.cli("topics", command).stdout
+            == "The embedded log makes its topics by itself: there is nothing to do.\n"
+        )
         assert installation.json("topics", command) == {"embedded": True}
 
 
@@ -101,7 +106,9 @@ def test_a_contradiction_is_shown_and_refused_with_the_code_of_a_setting(on_kafk
 
 
 def test_a_setting_that_cannot_be_is_one_line_without_the_secret(on_kafka):
-    on_kafka.config.write_text(on_kafka.config.read_text() + 'sasl = "SCRAM-SHA-256"\nusername = "u"\npassword = "hunter2"\n')
+    on_kafka.config.write_text(
+        on_kafka.config.read_text() + 'sasl = "SCRAM-SHA-256"\nusername = "u"\npassword = "hunter2"\n'
+    )
     error = on_kafka.json("topics", "plan", code=3)
     assert (error["code"], error["where"]) == ("settings", "kafka.password")
     assert "hunter2" not in str(error)

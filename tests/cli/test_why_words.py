@@ -30,7 +30,10 @@ def test_the_way_of_an_invoice(company):
     assert (found.until, found.todo) == ("2026-03-03T06:00:00.000Z", ())
     company.reach("2026-03-03T12:00:00.000Z", answer=False)
     found = words(company)
-    assert "being read again before the debit: Zoho's open invoices and the mandate's payments at GoCardless" in found.state
+    assert (
+        "being read again before the debit: Zoho's open invoices and the mandate's payments at GoCardless"
+        in found.state
+    )
     assert found.until == "2026-03-03T13:00:00.000Z" or found.until > "2026-03-03T06:00:00.000Z"
     company.answer(company.take("zoho.list_open_invoices"))
     company.answer(company.take("gocardless.read_mandate_payments"))
@@ -120,7 +123,10 @@ def test_the_way_of_a_payout(company):
     company.tell("gocardless.payout_read", events.PayoutRead("PO1", "paid", 11_856, "GBP", company.now, **facts))
     company.outcome(command, resource="PO1")
     assert "its items are being read" in why.payout(company.state, "PO1").state
-    items = [events.PayoutItem("payment_paid_out", 120_000, payment), events.PayoutItem("gocardless_fee", -1_440, payment)]
+    items = [
+        events.PayoutItem("payment_paid_out", 120_000, payment),
+        events.PayoutItem("gocardless_fee", -1_440, payment),
+    ]
     command = company.take("gocardless.read_payout_items")
     company.tell("gocardless.payout_items_read", events.PayoutItemsRead("PO1", 0, items, complete=True))
     company.outcome(command, resource="PO1")

@@ -34,8 +34,8 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Earlier:
 async def lived_in(
     earlier: Earlier, plan: Month, folder: Path, fill: Callable[..., Awaitable[None]] | None = None, *filled: Any
 ) -> AsyncIterator[tuple[World, EarlierProgram]]:
-    """An installation that the earlier version made: both sides filled (and more by `fill`), its program running, its gate open, the
-    faults planted.
+    """An installation that the earlier version made: both sides filled (and more by `fill`), its program running, its
+    gate open, the faults planted.
     """
     async with demo.sandbox(plan, folder) as world:
         await earlier.act("prepare", world, folder, plan)
@@ -56,7 +56,9 @@ async def lived_in(
 def command(folder: Path, *words: str) -> Any:
     """Run the checkout's command line on an installation; its answer's data."""
     config = ("--config", str(folder / "settings.toml"), "--json")
-    ran = subprocess.run([sys.executable, "-m", "streams.cli", *words, *config], capture_output=True, text=True, check=False, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-m", "streams.cli", *words, *config], capture_output=True, text=True, check=False, timeout=120
+    )
     answer = json.loads(ran.stdout.splitlines()[-1]) if ran.stdout else {"ok": False, "error": ran.stderr}
     assert answer["ok"], (words, answer)
     return answer["data"]

@@ -1,10 +1,12 @@
-"""Make a fixture: the log and store of a company that a version served through all that can happen to it, packed as an archive.
+"""Make a fixture: the log and store of a company that a version served through all that can happen to it, packed as an
+archive.
 
 Run by hand, once for each version whose installations must be carried over, with that version's wheel beside this file:
 
     .venv/bin/python tests/compat/make_fixture.py 0.1.0
 
-It writes `fixtures/<version>/killed.tar.xz` and `stopped.tar.xz`. What it could not bring about is told by `test_fixtures.py`.
+It writes `fixtures/<version>/killed.tar.xz` and `stopped.tar.xz`. What it could not bring about is told by
+`test_fixtures.py`.
 """
 
 import asyncio
@@ -33,7 +35,14 @@ PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, 
 PACKED = ("log.db", "store.db", "keys")
 
 _HEADERS = {"Authorization": "Bearer sandbox-token", "GoCardless-Version": "2015-07-06"}
-_CUSTOMER = {"given_name": "Uma", "family_name": "Vale", "company_name": "", "currency": "GBP", "mandate": "active", "metadata": {}}
+_CUSTOMER = {
+    "given_name": "Uma",
+    "family_name": "Vale",
+    "company_name": "",
+    "currency": "GBP",
+    "mandate": "active",
+    "metadata": {},
+}
 
 
 class Company:
@@ -69,14 +78,18 @@ class Company:
 
     async def payers(self, *rows: dict[str, Any], **more: Any) -> Any:
         customers = [{**_CUSTOMER, **row} for row in rows]
-        return await self.world.post(self.world.gocardless, "/_sandbox/gocardless/populate", {"customers": customers, **more})
+        return await self.world.post(
+            self.world.gocardless, "/_sandbox/gocardless/populate", {"customers": customers, **more}
+        )
 
     async def books(self, **what: Any) -> Any:
         return await self.world.post(self.world.zoho, "/_sandbox/zoho/populate", what)
 
     async def call(self, envelope: str, body: dict[str, Any]) -> bool:
         """Somebody else's tool writes to GoCardless; whether that was taken."""
-        async with self.world.session.post(f"{self.world.gocardless}/{envelope}", json={envelope: body}, headers=_HEADERS) as answer:
+        async with self.world.session.post(
+            f"{self.world.gocardless}/{envelope}", json={envelope: body}, headers=_HEADERS
+        ) as answer:
             return answer.status < 300
 
     async def resources(self, kind: str) -> list[dict[str, Any]]:
@@ -102,7 +115,11 @@ class Company:
         text = file.read_text()
         for name, value in changed.items():
             line = re.compile(rf"^{name} = .*$", re.MULTILINE)
-            text = line.sub(f"{name} = {value}", text) if line.search(text) else text.rstrip("\n") + f"\n{name} = {value}\n"
+            text = (
+                line.sub(f"{name} = {value}", text)
+                if line.search(text)
+                else text.rstrip("\n") + f"\n{name} = {value}\n"
+            )
         file.write_text(text)
 
     async def approve(self) -> None:
@@ -112,7 +129,9 @@ class Company:
         await self.cli("check", "acme", "--approve", "--by", "finance", *accept)
 
 
-def invoice(contact: str, number: str, due: str, rate: str = "40.00", currency: str = "GBP", **more: Any) -> dict[str, Any]:
+def invoice(
+    contact: str, number: str, due: str, rate: str = "40.00", currency: str = "GBP", **more: Any
+) -> dict[str, Any]:
     return {
         "contact": contact,
         "invoice_number": number,
@@ -125,7 +144,9 @@ def invoice(contact: str, number: str, due: str, rate: str = "40.00", currency: 
 
 
 async def unclear_customers(company: Company) -> dict[str, str]:
-    """Customers who are not told apart by themselves: two payers of one address, one to be proposed, a stored link against a claim."""
+    """Customers who are not told apart by themselves: two payers of one address, one to be proposed, a stored link
+    against a claim.
+    """
     await company.payers(
         {"email": "twice@example.com"},
         {"email": "twice@example.com", "given_name": "Una"},
@@ -177,7 +198,8 @@ async def odd_deliveries(company: Company) -> None:
         "links": {"payout": "PO0000NOTHERE0"},
     }
     await company.act(
-        "post_events", events=[unknown, {**paid, "details": {"origin": "gocardless", "cause": "payout_paid", "description": ""}}]
+        "post_events",
+        events=[unknown, {**paid, "details": {"origin": "gocardless", "cause": "payout_paid", "description": ""}}],
     )
     await company.act("test_webhook")
     assert await company.call("billing_requests", {"mandate_request": {"scheme": "bacs", "currency": "GBP"}})
@@ -198,18 +220,26 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
     await company.until("02 11:00")
     await company.edit("delete_invoice", invoice_number="INV-80")
     # A customer whose invoice is known first.
-    made = await company.books(contacts=[{"contact_name": "Late Ltd", "email": "late@example.com", "currency_code": "GBP"}])
+    made = await company.books(
+        contacts=[{"contact_name": "Late Ltd", "email": "late@example.com", "currency_code": "GBP"}]
+    )
     await company.books(invoices=[invoice(made["contacts"][0], "INV-81", "2026-03-19")])
     await company.until("02 12:00")
     await company.cli("decide", "gate", "--close", "--note", "stock-taking", "--by", "finance")
     await company.until("02 18:00")
     company.rules(match_by_email='"ask"', invite='"ask"', max_debit='{ GBP = "500.00" }')
-    made = await company.books(contacts=[{"contact_name": "Proposed Ltd", "email": "proposed@example.com", "currency_code": "GBP"}])
+    made = await company.books(
+        contacts=[{"contact_name": "Proposed Ltd", "email": "proposed@example.com", "currency_code": "GBP"}]
+    )
     await company.payers({"email": "proposed@example.com"}, {"email": "large@example.com"})
     await company.approve()
     await company.cli("decide", "time", "--until", "2026-03-04T00:00:00Z", "--by", "finance")
-    large = await company.books(contacts=[{"contact_name": "Large Ltd", "email": "large@example.com", "currency_code": "GBP"}])
-    uninvited = await company.books(contacts=[{"contact_name": "Uninvited Ltd", "email": "uninvited@example.com", "currency_code": "GBP"}])
+    large = await company.books(
+        contacts=[{"contact_name": "Large Ltd", "email": "large@example.com", "currency_code": "GBP"}]
+    )
+    uninvited = await company.books(
+        contacts=[{"contact_name": "Uninvited Ltd", "email": "uninvited@example.com", "currency_code": "GBP"}]
+    )
     await company.books(
         invoices=[
             invoice(made["contacts"][0], "INV-82", "2026-03-12"),
@@ -226,20 +256,27 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
     await company.cli("decide", "match", contacts["twice"], "--payer", contacts["payer"], "--by", "finance")
     await company.cli("decide", "match", uninvited["contacts"][0], "--invite", "--by", "finance")
     payers = {one["email"]: one["id"] for one in await company.resources("customers")}
-    await company.cli("decide", "match", large["contacts"][0], "--payer", payers["large@example.com"], "--by", "finance")
+    await company.cli(
+        "decide", "match", large["contacts"][0], "--payer", payers["large@example.com"], "--by", "finance"
+    )
     await company.until("03 13:00")
     # Another tool has a subscription, and a mandate of ours is replaced.
     await company.payers(
         {"email": "subscriber@example.com"},
-        subscriptions=[{"customer": 0, "amount": 2500, "currency": "GBP", "interval_unit": "weekly", "interval": 1, "count": 2}],
+        subscriptions=[
+            {"customer": 0, "amount": 2500, "currency": "GBP", "interval_unit": "weekly", "interval": 1, "count": 2}
+        ],
     )
     await company.until("09 06:30")
     first = await company.payment(lambda one: one["status"] == "pending_submission" and one["currency"] == "GBP")
     await company.act("replace_mandate", mandate=first["links"]["mandate"])
-    # A view that is long in coming is asked for again; what waits for it is debited after it, or refused for being too much.
+    # A view that is long in coming is asked for again; what waits for it is debited after it, or refused for being too
+    # much.
     await company.config(gocardless={"amount_max": {"bacs": 100}})
     await company.until("11 05:50")
-    await company.faults({"api": "gocardless", "method": "GET", "path": "^/payments$", "kind": "500_before", "times": 1000})
+    await company.faults(
+        {"api": "gocardless", "method": "GET", "path": "^/payments$", "kind": "500_before", "times": 1000}
+    )
     await company.until("11 08:30")
     await halfway()
     await company.until("11 10:15")
@@ -271,11 +308,15 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
     await company.act("bounce_payout", payout=bounced["id"])
     await company.until("22 15:00")
     await company.act("cancel_chargeback", payment=paid["id"])
-    refunded = await company.payment(lambda one: one["status"] == "paid_out" and one["currency"] == "GBP" and one["id"] != paid["id"])
+    refunded = await company.payment(
+        lambda one: one["status"] == "paid_out" and one["currency"] == "GBP" and one["id"] != paid["id"]
+    )
     # The last word that Zoho has about a reversal is no.
     await company.until("25 12:30")
     second = await company.payment(
-        lambda one: one["status"] == "paid_out" and one["currency"] == "GBP" and one["id"] not in {paid["id"], refunded["id"]}
+        lambda one: (
+            one["status"] == "paid_out" and one["currency"] == "GBP" and one["id"] not in {paid["id"], refunded["id"]}
+        )
     )
     await company.config(zoho={"switches": {"lock_date": "2026-03-31"}})
     await company.act("fail_payment", payment=second["id"])
@@ -287,9 +328,13 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
 
 
 async def money_goes_back(company: Company, payment: str) -> None:
-    """Payouts arrive in another currency from now on, and a payer is refunded as soon as the creditor's balance bears it."""
+    """Payouts arrive in another currency from now on, and a payer is refunded as soon as the creditor's balance bears
+    it.
+    """
     await company.config(gocardless={"refund_after_days": 0, "exchange_rates": {"EUR/GBP": "1.15"}})
-    await company.payers(creditor={"can_create_refunds": True, "fx_payout_currency": "EUR", "payout_currencies": ["EUR"]})
+    await company.payers(
+        creditor={"can_create_refunds": True, "fx_payout_currency": "EUR", "payout_currencies": ["EUR"]}
+    )
     body = {"amount": 100, "total_amount_confirmation": 100, "links": {"payment": payment}}
     for day in range(26, 32):
         await company.until(f"{day} 13:00")

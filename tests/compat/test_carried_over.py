@@ -1,4 +1,5 @@
-"""A company that version 0.1.0 has served is carried over in its middle: killed, and gone on with by this version on the same folder.
+"""A company that version 0.1.0 has served is carried over in its middle: killed, and gone on with by this version on
+the same folder.
 
 Nothing is debited twice, and the month ends as one that nobody interrupted.
 """
@@ -12,7 +13,8 @@ import pytest
 
 from streams.demo.demo import Program
 
-#: After the commit, and then no answer for longer than any caller waits: the debit is there, and whoever is killed meanwhile never heard.
+#: After the commit, and then no answer for longer than any caller waits: the debit is there, and whoever is killed
+#: meanwhile never heard.
 ANSWER_LOST = {"kind": "timeout_after_commit", "hold_s": 100, "times": 1}
 
 #: Real seconds for a planted fault to strike.
@@ -20,8 +22,8 @@ _STRIKES_S = 30
 
 
 class Moment(NamedTuple):
-    """Version 0.1.0 lives until `at`, then on until the answer to one call is lost (`api`, `method`, `path`, after `skip` others), and
-    is killed.
+    """Version 0.1.0 lives until `at`, then on until the answer to one call is lost (`api`, `method`, `path`, after
+    `skip` others), and is killed.
     """
 
     at: str
@@ -65,7 +67,9 @@ async def lose_an_answer(world, moment, until):
 
 
 async def carried_over(earlier, compat, month_harness, folder, moment):
-    """The month, lived by 0.1.0 until the moment and by this version from then on; how it ended, and the debits of 0.1.0."""
+    """The month, lived by 0.1.0 until the moment and by this version from then on; how it ended, and the debits of
+    0.1.0.
+    """
     plan = month_harness.SHORT
     async with compat.lived_in(earlier, plan, folder) as (world, before):
         await world.run_until(moment.at, before.watch)
@@ -87,7 +91,9 @@ async def carried_over(earlier, compat, month_harness, folder, moment):
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
-async def test_a_month_that_changes_versions_ends_as_one_that_does_not(earlier, compat, month_harness, calm, tmp_path, moment):
+async def test_a_month_that_changes_versions_ends_as_one_that_does_not(
+    earlier, compat, month_harness, calm, tmp_path, moment
+):
     found, debits, state = await carried_over(earlier, compat, month_harness, tmp_path, moment)
     payments = state["gocardless"]["resources"]["payments"]
     assert debits
@@ -100,8 +106,9 @@ async def test_a_month_that_changes_versions_ends_as_one_that_does_not(earlier, 
 
 
 def named(found: Any) -> dict[str, Any]:
-    """An ending with its debits called by their invoices, and mandates by the first of them: at the simulator an id comes from the
-    idempotency key, which a version may make otherwise. Of the public records only what they say of money counts.
+    """An ending with its debits called by their invoices, and mandates by the first of them: at the simulator an id
+    comes from the idempotency key, which a version may make otherwise. Of the public records only what they say of
+    money counts.
     """
     times = Counter()
     names = {}
@@ -120,5 +127,8 @@ def named(found: Any) -> dict[str, Any]:
             return sorted((renamed(one) for one in value), key=repr)
         return tuple(renamed(one) for one in value) if isinstance(value, tuple) else value
 
-    public = {key: {name: value.get(name) for name in ("status", "amount_minor", "currency")} for key, value in found["public"].items()}
+    public = {
+        key: {name: value.get(name) for name in ("status", "amount_minor", "currency")}
+        for key, value in found["public"].items()
+    }
     return renamed({**found, "public": public})

@@ -1,4 +1,6 @@
-"""An installation of version 0.1.0 that stands for good, since one decision outgrew the log, is set going again by this version."""
+"""An installation of version 0.1.0 that stands for good, since one decision outgrew the log, is set going again by this
+version.
+"""
 
 import asyncio
 import contextlib

@@ -15,7 +15,13 @@ PLAN = Month(customers=2, invoices=2, days=6, drain_days=1, fail_before=0, fail_
 def test_the_wheel_holds_every_room_and_the_first_schema():
     with zipfile.ZipFile(earlier_module.WHEELS / "zoho_gocardless-0.1.0-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
-    assert {name.partition("/")[0] for name in names} == {"adapters", "domain", "projections", "streams", "zoho_gocardless-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        "adapters",
+        "domain",
+        "projections",
+        "streams",
+        "zoho_gocardless-0.1.0.dist-info",
+    }
     assert "projections/migrations/versions/0001_the_first_schema.py" in names
 
 

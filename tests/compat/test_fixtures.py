@@ -1,6 +1,8 @@
-"""Installations that earlier versions left behind, as their files were: this version opens them, explains them and rebuilds them.
+"""Installations that earlier versions left behind, as their files were: this version opens them, explains them and
+rebuilds them.
 
-Each folder of `fixtures` is a version; `make_fixture.py` made it. A version whose users are to be carried over adds a folder of its own.
+Each folder of `fixtures` is a version; `make_fixture.py` made it. A version whose users are to be carried over adds a
+folder of its own.
 """
 
 import tarfile
@@ -142,7 +144,9 @@ def test_how_it_stands_is_told(left_behind, compat):
     assert (connection["name"], connection["gate"]) == (CONNECTION, "open")
     assert connection["unpublished"] == 0
     assert {"reconciled", "held"} <= set(connection["payouts"])
-    assert {"debit_reversed", "foreign_items", "reversal_refused"} <= {one["code"] for one in connection["discrepancies"]}
+    assert {"debit_reversed", "foreign_items", "reversal_refused"} <= {
+        one["code"] for one in connection["discrepancies"]
+    }
 
 
 def test_why_is_answered_for_each_of_its_documents(left_behind, compat):

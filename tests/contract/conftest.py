@@ -60,8 +60,9 @@ class SqliteHarness(Harness):
 
 
 class KafkaHarness(Harness):
-    # Documented difference: brokers take records one by one and keep positions elsewhere, so an append that is refused half-way may have
-    # written some of it. Transactions would make it one, at the price of a coordinator round trip for each; ids make it harmless instead.
+    # Documented difference: brokers take records one by one and keep positions elsewhere, so an append that is refused
+    # half-way may have written some of it. Transactions would make it one, at the price of a coordinator round trip for
+    # each; ids make it harmless instead.
     atomic = False
 
     def __init__(self, url: str) -> None:

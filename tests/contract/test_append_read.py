@@ -91,7 +91,9 @@ async def test_a_record_goes_to_its_keys_partition_or_to_the_one_it_names(engine
     spec = engine.spec(partitions=5)
     await log.ensure_topics([spec])
     assert log.partitions(spec.name) == 5
-    by_key, named = await log.append([NewRecord(spec.name, b"connection-9", b"1"), NewRecord(spec.name, b"payment-3", b"2", partition=4)])
+    by_key, named = await log.append(
+        [NewRecord(spec.name, b"connection-9", b"1"), NewRecord(spec.name, b"payment-3", b"2", partition=4)]
+    )
     assert by_key.partition == log.partition_for(spec.name, b"connection-9")
     assert named.partition == 4
     (found,) = await log.read(named.tp, named.offset)

@@ -39,7 +39,13 @@ def records(tp, *values):
 
 
 def worker_of(log, tp, handle, **more) -> Worker:
-    return Worker(log, "g", [HandlerSpec("contract", tp.topic, handle, more.pop("resume_at", None))], commit_interval_s=0.02, **more)
+    return Worker(
+        log,
+        "g",
+        [HandlerSpec("contract", tp.topic, handle, more.pop("resume_at", None))],
+        commit_interval_s=0.02,
+        **more,
+    )
 
 
 async def until_idle(worker: Worker) -> None:
@@ -163,7 +169,9 @@ async def test_after_a_failure_nothing_more_is_handed_to_any_handler(engine, log
     await log.ensure_topics([first, second])
     other = Seen()
     seen.fail_at = b"bad"
-    worker = Worker(log, "g", [HandlerSpec("one", first.name, seen), HandlerSpec("two", second.name, other)], commit_interval_s=0.02)
+    worker = Worker(
+        log, "g", [HandlerSpec("one", first.name, seen), HandlerSpec("two", second.name, other)], commit_interval_s=0.02
+    )
     await worker.start()
     await log.append([NewRecord(first.name, b"k", b"bad")])
     with pytest.raises(WorkerFailed):
@@ -275,7 +283,9 @@ async def test_handlers_of_one_worker_may_append_to_each_other(engine, log, seen
     async def forward(batch) -> None:
         await log.append([NewRecord(second.name, record.key, record.value) for record in batch.records])
 
-    async with Worker(log, "g", [HandlerSpec("one", first.name, forward), HandlerSpec("two", second.name, seen)]) as worker:
+    async with Worker(
+        log, "g", [HandlerSpec("one", first.name, forward), HandlerSpec("two", second.name, seen)]
+    ) as worker:
         await log.append([NewRecord(first.name, b"k", b"%d" % number) for number in range(30)])
         await until_idle(worker)
     assert seen.values == [b"%d" % number for number in range(30)]

@@ -32,7 +32,8 @@ async def test_a_waiting_reader_is_woken_by_another_processs_append(engine, log,
         (record,) = await log.read(tp, offset)
         took_ms.append((seen_ns - int(record.value)) / 1e6)
     await writer.communicate()
-    # The aim is a p99 of 10 ms, measured by bench/log_wakeup.py on a quiet machine; here: not the poll, which takes 100.
+    # The aim is a p99 of 10 ms, measured by bench/log_wakeup.py on a quiet machine; here: not the poll, which takes
+    # 100.
     assert sorted(took_ms)[count // 2] < 25, took_ms
 
 

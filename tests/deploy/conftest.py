@@ -1,4 +1,6 @@
-"""The files of a deployment, read as the container tools read them: the compose file with its variables, the steps of the Dockerfile."""
+"""The files of a deployment, read as the container tools read them: the compose file with its variables, the steps of
+the Dockerfile.
+"""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""docker-compose.yml against what it speaks to: the compose specification, the real command line, the real settings, itself.
+"""docker-compose.yml against what it speaks to: the compose specification, the real command line, the real settings,
+itself.
 
 No container engine is needed, and none is used: what only an engine could show is said in docs/deploy.md.
 """
@@ -81,7 +82,9 @@ def environment_of(service, dockerfile):
 
 @pytest.fixture(params=["settings.example.toml", "sandbox.toml"])
 def settings_of(request, root, dockerfile):
-    """The settings of a service, from the real loader: the file that is mounted, and over it the environment of its container."""
+    """The settings of a service, from the real loader: the file that is mounted, and over it the environment of its
+    container.
+    """
 
     def loaded(service, **more):
         return load(root / "deploy" / request.param, environment_of(service, dockerfile) | more)
@@ -204,7 +207,11 @@ async def answering():
 
 async def exit_code(words, environment):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *words[1:], env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        sys.executable,
+        *words[1:],
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     return await process.wait()
 
@@ -322,7 +329,12 @@ def test_each_dependency_is_a_service_that_can_fulfil_it(services):
 
 
 def test_volumes_and_networks_are_declared_and_used(compose, services):
-    named = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", []) if isinstance(volume, str)]
+    named = [
+        volume.split(":")[0]
+        for service in services.values()
+        for volume in service.get("volumes", [])
+        if isinstance(volume, str)
+    ]
     assert sorted(named) == sorted(compose["volumes"]), "and no two services share one"
     used = {network for service in services.values() for network in service["networks"]}
     assert used == set(compose["networks"])

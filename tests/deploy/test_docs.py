@@ -10,7 +10,19 @@ from ruamel.yaml import YAML
 from streams.settings import decode, load
 
 #: Options of docker's commands that are followed by a value.
-VALUED = {"--tag", "-v", "--volume", "--name", "--restart", "--tmpfs", "--cap-drop", "--stop-timeout", "--publish", "--scale", "--profile"}
+VALUED = {
+    "--tag",
+    "-v",
+    "--volume",
+    "--name",
+    "--restart",
+    "--tmpfs",
+    "--cap-drop",
+    "--stop-timeout",
+    "--publish",
+    "--scale",
+    "--profile",
+}
 
 
 def without_options(words):

@@ -115,7 +115,9 @@ def test_a_lock_has_hashes_and_no_addresses(root, name):
 
 
 class Builder:
-    """The builder's steps in a folder of this machine: its absolute paths lie below it, its Python is a fresh environment."""
+    """The builder's steps in a folder of this machine: its absolute paths lie below it, its Python is a fresh
+    environment.
+    """
 
     def __init__(self, folder, root):
         self.folder = folder
@@ -124,7 +126,9 @@ class Builder:
         subprocess.run([self.interpreter(), "-m", "venv", str(folder / "python")], check=True, timeout=120)
 
     def interpreter(self):
-        """A Python that everybody on this machine may run, as everybody may in the image: this one, or a copy of it with its library."""
+        """A Python that everybody on this machine may run, as everybody may in the image: this one, or a copy of it
+        with its library.
+        """
         base = Path(sys.base_prefix)
         if all(path.stat().st_mode & stat.S_IXOTH for path in (base, *base.parents)):
             return Path(sys.executable).resolve()
@@ -147,7 +151,13 @@ class Builder:
                 for source in sources:
                     self.copy(self.root / source, self.folder / "src" / target)
             case "RUN":
-                subprocess.run(["sh", "-c", self.here(step.text)], cwd=self.folder / "src", env=self.environment, check=True, timeout=600)
+                subprocess.run(
+                    ["sh", "-c", self.here(step.text)],
+                    cwd=self.folder / "src",
+                    env=self.environment,
+                    check=True,
+                    timeout=600,
+                )
 
     def copy(self, source, target):
         if source.is_dir():
@@ -157,9 +167,15 @@ class Builder:
 
 
 def program(folder, *words, **variables):
-    """The program as it would run in the image: from elsewhere, without the tree, as somebody who may write nowhere but in /data."""
+    """The program as it would run in the image: from elsewhere, without the tree, as somebody who may write nowhere but
+    in /data.
+    """
     path = f"{folder / 'opt/venv/bin'}{os.pathsep}{os.defpath}"
-    environment = {"PATH": path, "LD_LIBRARY_PATH": str(folder / "base" / "lib"), "PYTHONDONTWRITEBYTECODE": "1"} | variables
+    environment = {
+        "PATH": path,
+        "LD_LIBRARY_PATH": str(folder / "base" / "lib"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    } | variables
     somebody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     return subprocess.run(
         ["zoho-gocardless", *words],
@@ -212,6 +228,8 @@ def test_the_steps_of_the_image_make_a_program_that_works(dockerfile, root, proj
             capture_output=True, text=True, check=True, timeout=60, cwd=data, env=builder.environment,
         ).stdout.split()  # fmt: skip
         assert {"pip", "setuptools", "pytest"}.isdisjoint(listed)
-        assert {canonicalize_name(name) for name in listed} <= set(pins(root / "requirements-run.lock")) | {"zoho-gocardless"}
+        assert {canonicalize_name(name) for name in listed} <= set(pins(root / "requirements-run.lock")) | {
+            "zoho-gocardless"
+        }
     finally:
         shutil.rmtree(folder)

@@ -9,7 +9,11 @@ from domain.policy import Policy
 from tests.support.company import POLICY, Company
 
 settings.register_profile(
-    "domain", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "domain",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("domain")
 

@@ -1,4 +1,6 @@
-"""The documents that are written from the rules: run `python tests/domain/documents.py` to write them; a test holds them together."""
+"""The documents that are written from the rules: run `python tests/domain/documents.py` to write them; a test holds
+them together.
+"""
 
 import json
 from pathlib import Path
@@ -47,13 +49,17 @@ def _version(shape: type[msgspec.Struct]) -> str:
 def _schema(topic: str, shape: type[msgspec.Struct]) -> dict[str, Any]:
     found = msgspec.json.schema(shape)
     body: dict[str, Any] = found["$defs"][shape.__name__]
-    version = {"type": "integer", "minimum": 0, "description": "Rises with every record of a key; readers ignore lower ones."}
+    version = {
+        "type": "integer",
+        "minimum": 0,
+        "description": "Rises with every record of a key; readers ignore lower ones.",
+    }
     # A published record carries every field, so that a reader needs no defaults.
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": _version(shape),
         "title": body["title"],
-        "description": f"Topic `{topic}`. {body['description']}",
+        "description": " ".join(f"Topic `{topic}`. {body['description']}".split()),
         "type": "object",
         "properties": {"version": version, **body["properties"]},
         "required": ["version", *body["properties"]],

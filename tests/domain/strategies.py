@@ -1,7 +1,9 @@
-"""What Hypothesis draws for the rules: events of every type, with ids from small pools so that they collide, and whole months.
+"""What Hypothesis draws for the rules: events of every type, with ids from small pools so that they collide, and whole
+months.
 
-An id that a rule made (a command, a timer, a discrepancy) is drawn as "#n" and resolved against the state when the event is told.
-Ids and days keep to what the translators let through (not empty; days and instants that exist); all else is as wide as its type.
+An id that a rule made (a command, a timer, a discrepancy) is drawn as "#n" and resolved against the state when the
+event is told. Ids and days keep to what the translators let through (not empty; days and instants that exist); all else
+is as wide as its type.
 """
 
 from typing import Any
@@ -13,7 +15,7 @@ from domain import events
 from domain.customers import HEADS
 from domain.policy import Accounts, Policy
 
-# --- values ----------------------------------------------------------------------------------------------------------------------
+# --- values -----------------------------------------------------------------------------------------------------------
 
 INSTANTS = [f"2026-03-{day:02d}T{hour:02d}:00:00.000Z" for day in (1, 2, 3, 6, 9, 29) for hour in (0, 6, 12, 23)]
 
@@ -54,7 +56,7 @@ metadata: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.dictionaries(st.sampled_from(["command", "zoho_invoice_id", "zoho_contact_id", "x"]), words, max_size=2),
 )
 
-# --- data of every type ------------------------------------------------------------------------------------------------------------
+# --- data of every type -----------------------------------------------------------------------------------------------
 
 PAYMENT_ACTIONS = [
     "created",
@@ -73,7 +75,18 @@ PAYMENT_ACTIONS = [
 ]
 _ACTIONS = {
     "payments": [*PAYMENT_ACTIONS, "sds_settlement_delayed"],
-    "mandates": ["created", "active", "submitted", "cancelled", "failed", "expired", "replaced", "transferred", "blocked", "x"],
+    "mandates": [
+        "created",
+        "active",
+        "submitted",
+        "cancelled",
+        "failed",
+        "expired",
+        "replaced",
+        "transferred",
+        "blocked",
+        "x",
+    ],
     "payouts": ["paid", "fx_rate_confirmed", "tax_exchange_rates_confirmed", "bounced"],
     "billing_requests": ["created", "fulfilled", "cancelled", "failed", "flow_visited"],
     "refunds": ["paid"],
@@ -202,7 +215,12 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
         new_mandate=maybe(mandates),
     ),
     "gocardless.payer_read": st.builds(
-        events.PayerRead, payers, instants, st.sampled_from(["", "a1@example.test", "b@example.test"]), words, metadata=metadata
+        events.PayerRead,
+        payers,
+        instants,
+        st.sampled_from(["", "a1@example.test", "b@example.test"]),
+        words,
+        metadata=metadata,
     ),
     "gocardless.billing_request_read": st.builds(
         events.BillingRequestRead,
@@ -254,7 +272,9 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
         days,
         words,
         created=st.sampled_from([None, True, False]),
-        invoices=st.lists(st.builds(events.AppliedInvoice, invoices, amounts, st.one_of(st.none(), amounts)), max_size=2),
+        invoices=st.lists(
+            st.builds(events.AppliedInvoice, invoices, amounts, st.one_of(st.none(), amounts)), max_size=2
+        ),
     ),
     "zoho.currencies_read": st.builds(events.CurrenciesRead, rates),
     "command.outcome": st.builds(
@@ -287,7 +307,9 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
     ),
     "operator.gate_closed": st.builds(events.GateClosed, words),
     "operator.match_approved": st.builds(events.MatchApproved, words, contacts, maybe(payers), st.booleans()),
-    "operator.invoice_released": st.builds(events.InvoiceReleased, words, invoices, st.sampled_from(["retry", "retry", "ignore", "x"])),
+    "operator.invoice_released": st.builds(
+        events.InvoiceReleased, words, invoices, st.sampled_from(["retry", "retry", "ignore", "x"])
+    ),
     "operator.replay_requested": st.builds(events.ReplayRequested, words, commands),
     "operator.discrepancy_closed": st.builds(events.DiscrepancyClosed, words, commands),
     "operator.time_accepted": st.builds(events.TimeAccepted, words, instants),
@@ -296,7 +318,9 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
     "poll.head_reached": st.builds(events.HeadReached, st.sampled_from([*HEADS, "x"]), instants),
     "clock.due_reached": st.builds(events.DueReached, commands, instants),
     "clock.day_began": st.builds(events.DayBegan, days),
-    "delivery.parked": st.builds(events.DeliveryParked, words, words, st.integers(0, 3), st.integers(0, 3), words, words),
+    "delivery.parked": st.builds(
+        events.DeliveryParked, words, words, st.integers(0, 3), st.integers(0, 3), words, words
+    ),
 }
 
 _SECONDS = st.sampled_from([0, 1, 3600, 90_000])
@@ -304,17 +328,61 @@ _ANSWER = st.tuples(st.just("answer"), st.integers(0, 9), st.sampled_from([0, 60
 _DUE = st.tuples(st.just("due"), st.just(0), st.just(0), st.just(""))
 
 
-#: Types that work on one another: a history is drawn from one or two of these groups, since few types meet deeper than all at once.
+#: Types that work on one another: a history is drawn from one or two of these groups, since few types meet deeper than
+#: all at once.
 GROUPS: list[list[str]] = [
     ["payouts", "gocardless.payout_read", "gocardless.payout_items_read", "gocardless.payment_read", "payments"],
-    ["payments", "gocardless.payment_read", "operator.invoice_released", "zoho.customer_payment_read", "zoho.invoice_read"],
-    ["zoho.contact_seen", "zoho.contact_read", "gocardless.payer_read", "gocardless.mandate_read", "operator.match_approved"],
+    [
+        "payments",
+        "gocardless.payment_read",
+        "operator.invoice_released",
+        "zoho.customer_payment_read",
+        "zoho.invoice_read",
+    ],
+    [
+        "zoho.contact_seen",
+        "zoho.contact_read",
+        "gocardless.payer_read",
+        "gocardless.mandate_read",
+        "operator.match_approved",
+    ],
     ["zoho.contact_seen", "gocardless.payer_read", "poll.head_reached", "policy.set", "zoho.invoice_seen"],
-    ["operator.gate_opened", "operator.day_accepted", "operator.invoice_released", "zoho.invoice_seen", "zoho.invoices_listed"],
-    ["billing_requests", "gocardless.billing_request_read", "gocardless.flow_read", "zoho.contact_notified", "zoho.invoice_seen"],
-    ["mandates", "gocardless.mandate_read", "gocardless.mandate_payments_read", "zoho.invoice_seen", "operator.gate_closed"],
-    ["zoho.invoice_seen", "zoho.invoice_notified", "zoho.invoices_listed", "zoho.invoice_gone", "operator.invoice_released"],
-    ["operator.gate_opened", "operator.gate_closed", "policy.set", "connection.checked", "zoho.currencies_read", "zoho.invoices_listed"],
+    [
+        "operator.gate_opened",
+        "operator.day_accepted",
+        "operator.invoice_released",
+        "zoho.invoice_seen",
+        "zoho.invoices_listed",
+    ],
+    [
+        "billing_requests",
+        "gocardless.billing_request_read",
+        "gocardless.flow_read",
+        "zoho.contact_notified",
+        "zoho.invoice_seen",
+    ],
+    [
+        "mandates",
+        "gocardless.mandate_read",
+        "gocardless.mandate_payments_read",
+        "zoho.invoice_seen",
+        "operator.gate_closed",
+    ],
+    [
+        "zoho.invoice_seen",
+        "zoho.invoice_notified",
+        "zoho.invoices_listed",
+        "zoho.invoice_gone",
+        "operator.invoice_released",
+    ],
+    [
+        "operator.gate_opened",
+        "operator.gate_closed",
+        "policy.set",
+        "connection.checked",
+        "zoho.currencies_read",
+        "zoho.invoices_listed",
+    ],
     ["operator.discrepancy_closed", "operator.replay_requested", "delivery.parked", "unheard_of", "clock.due_reached"],
     sorted(DATA),
     sorted(_ACTIONS),
@@ -325,7 +393,8 @@ GROUPS: list[list[str]] = [
 def anything(draw: st.DrawFn) -> list[tuple[str, Any, int, str]]:
     """Up to fifty steps.
 
-    A step is ("tell", (type, data), seconds later, when it happened), ("answer", which pending command, seconds later, "") or "due".
+    A step is ("tell", (type, data), seconds later, when it happened), ("answer", which pending command, seconds later,
+    "") or "due".
     """
     groups = draw(st.lists(st.sampled_from(GROUPS), min_size=1, max_size=2))
     types = ["command.outcome", *(one for group in groups for one in group)]
@@ -362,15 +431,26 @@ def _nth(found: list[Any], text: str, make: Any, otherwise: Any) -> Any:
     return make(found[int(number) % len(found)]) if found and number.isdigit() else otherwise
 
 
-# --- a month of plausible business ---------------------------------------------------------------------------------------------------
+# --- a month of plausible business ------------------------------------------------------------------------------------
 
-#: The life of one payment: (action, cause, retried by GoCardless) in an order that GoCardless's state machine allows (reference 3.2).
+#: The life of one payment: (action, cause, retried by GoCardless) in an order that GoCardless's state machine allows
+#: (reference 3.2).
 LIVES: list[list[tuple[str, str, bool]]] = [
     [("created", "", False), ("submitted", "", False), ("confirmed", "", False), ("paid_out", "", False)],
     [("submitted", "", False), ("failed", "insufficient_funds", False)],
-    [("submitted", "", False), ("failed", "insufficient_funds", True), ("resubmission_requested", "", False), ("confirmed", "", False)],
+    [
+        ("submitted", "", False),
+        ("failed", "insufficient_funds", True),
+        ("resubmission_requested", "", False),
+        ("confirmed", "", False),
+    ],
     [("confirmed", "", False), ("failed", "refer_to_payer", False), ("late_failure_settled", "", False)],
-    [("confirmed", "", False), ("paid_out", "", False), ("charged_back", "refund_requested", False), ("chargeback_settled", "", False)],
+    [
+        ("confirmed", "", False),
+        ("paid_out", "", False),
+        ("charged_back", "refund_requested", False),
+        ("chargeback_settled", "", False),
+    ],
     [
         ("confirmed", "", False),
         ("charged_back", "authorisation_disputed", False),
@@ -408,10 +488,18 @@ def months(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     kinds = st.sampled_from(["payment_paid_out", "payment_paid_out", "payment_failed", "payment_charged_back"])
     parts = st.lists(st.tuples(st.integers(1, 4), kinds, st.integers(0, 500)), min_size=1, max_size=4)
     order = st.lists(st.sampled_from(["event", "read", "items"]), min_size=1, max_size=5)
-    strands.append([("payout", draw(st.sampled_from(["PO1", "PO2"])), draw(parts), draw(order)) for _ in range(draw(st.integers(0, 3)))])
+    strands.append(
+        [
+            ("payout", draw(st.sampled_from(["PO1", "PO2"])), draw(parts), draw(order))
+            for _ in range(draw(st.integers(0, 3)))
+        ]
+    )
     strands.append([("answer", draw(st.integers(0, 5))) for _ in range(draw(st.integers(0, 12)))])
     refusals = st.tuples(
-        st.just("refuse"), st.integers(0, 5), st.sampled_from(["refused", "parked"]), st.sampled_from(["24016", "locked", "1002"])
+        st.just("refuse"),
+        st.integers(0, 5),
+        st.sampled_from(["refused", "parked"]),
+        st.sampled_from(["24016", "locked", "1002"]),
     )
     strands.append(draw(st.lists(refusals, max_size=3)))
     woven = []

@@ -1,4 +1,6 @@
-"""The number of a debit and its key (rules 3 and 20): two that know the same of GoCardless and of the books send the same key."""
+"""The number of a debit and its key (rules 3 and 20): two that know the same of GoCardless and of the books send the
+same key.
+"""
 
 import pytest
 
@@ -68,7 +70,10 @@ def test_a_key_that_leads_to_a_debit_that_has_ended_is_shown_and_the_next_one_ha
     """Fault B17: a 409 whose payment is cancelled left the invoice "collecting" for ever."""
     debit = decided_debit(company)
     metadata = {"zoho_invoice_id": "1", "command": "cm-of-another-installation"}
-    company.tell("gocardless.payment_read", events.PaymentRead("PM1", "cancelled", 12_000, "GBP", "MD1", START, metadata=metadata))
+    company.tell(
+        "gocardless.payment_read",
+        events.PaymentRead("PM1", "cancelled", 12_000, "GBP", "MD1", START, metadata=metadata),
+    )
     company.outcome(debit, resource="PM1", found=True)
     assert stage(company) == ("failed", "cancelled")
     assert company.open_codes() == {"debit_failed"}
@@ -81,7 +86,10 @@ def test_a_key_that_leads_to_a_debit_that_has_ended_is_shown_and_the_next_one_ha
 def test_a_key_that_leads_to_a_debit_under_way_takes_that_one_in(company):
     debit = decided_debit(company)
     metadata = {"zoho_invoice_id": "1", "command": "cm-of-another-installation"}
-    company.tell("gocardless.payment_read", events.PaymentRead("PM1", "submitted", 12_000, "GBP", "MD1", START, metadata=metadata))
+    company.tell(
+        "gocardless.payment_read",
+        events.PaymentRead("PM1", "submitted", 12_000, "GBP", "MD1", START, metadata=metadata),
+    )
     company.outcome(debit, resource="PM1", found=True)
     assert stage(company) == ("collecting", "")
     assert company.state.invoices["1"].payment == "PM1"

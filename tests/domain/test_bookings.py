@@ -112,7 +112,9 @@ def test_what_exceeds_the_balance_becomes_the_customers_credit_and_is_shown(comp
     assert (row.amount_minor, row.currency) == (5_000, "GBP")
 
 
-@pytest.mark.parametrize("changes", [{"status": "void"}, {"status": "draft"}, {"currency": "EUR"}, {"status": "paid", "balance_minor": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"status": "void"}, {"status": "draft"}, {"currency": "EUR"}, {"status": "paid", "balance_minor": 0}]
+)
 def test_an_invoice_that_can_take_nothing_leaves_all_of_it_unused(company, changes):
     payment = company.collect()
     company.invoice("1", last_modified="2026-03-05T09:00:00.000Z", **changes)
@@ -123,7 +125,9 @@ def test_an_invoice_that_can_take_nothing_leaves_all_of_it_unused(company, chang
 
 
 def refused(company, reason, kind="refused"):
-    company.outcome(company.take("zoho.create_customer_payment"), kind, reason=reason, message="a message", http_status=400)
+    company.outcome(
+        company.take("zoho.create_customer_payment"), kind, reason=reason, message="a message", http_status=400
+    )
 
 
 def test_a_balance_that_fell_meanwhile_is_posted_unused(company):
@@ -181,7 +185,11 @@ def test_a_reversal_before_zoho_has_the_payment_waits_for_it_and_then_undoes_it(
     company.answer_all()
     assert [one.data.payment for one in company.asked("zoho.unapply_payment")] == ["zp-sandbox:PM-1-1:1"]
     (refund,) = company.asked("zoho.refund_payment")
-    assert (refund.data.amount_minor, refund.data.date, refund.data.account) == (12_000, "2026-03-09", "acc-clearing-gbp")
+    assert (refund.data.amount_minor, refund.data.date, refund.data.account) == (
+        12_000,
+        "2026-03-09",
+        "acc-clearing-gbp",
+    )
     assert booking(company).stage == "reversed"
 
 
@@ -225,7 +233,11 @@ def test_a_reversal_that_zoho_refuses_goes_to_suspense(company, refused_call):
     assert (data.from_account, data.to_account, data.amount_minor) == ("acc-clearing-gbp", "acc-suspense-gbp", 12_000)
     assert data.marker == "PM-1-1:1:suspense"
     assert booking(company).stage == "suspense"
-    assert (company.balance("suspense:GBP"), company.balance("receivables:GBP"), company.clearing()) == (12_000, -12_000, 0)
+    assert (company.balance("suspense:GBP"), company.balance("receivables:GBP"), company.clearing()) == (
+        12_000,
+        -12_000,
+        0,
+    )
     assert company.state.discrepancies["reversal_refused:bookings:PM-1-1:1"].text == (
         "Zoho refused to reverse the payment for INV-1: the period is locked. The amount moved to suspense."
     )

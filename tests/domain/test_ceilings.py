@@ -39,7 +39,7 @@ def held(company, key):
     return row.reason if row.stage == "hold" else ""
 
 
-# --- what is old ---------------------------------------------------------------------------------------------------------------------
+# --- what is old ------------------------------------------------------------------------------------------------------
 
 
 def test_what_fell_due_before_the_accepted_day_is_held_until_it_is_accepted_by_itself(company, policy):
@@ -52,7 +52,10 @@ def test_what_fell_due_before_the_accepted_day_is_held_until_it_is_accepted_by_i
     assert debits(company) == ["today"]
     assert (held(company, "old"), held(company, "yesterday")) == ("due_before_start", "due_before_start")
     row = company.state.discrepancies["due_before_start:invoices:old"]
-    assert row.text == "INV-old fell due on 2024-06-30, before 2026-03-02, the day from which collection was accepted; it is held."
+    assert (
+        row.text
+        == "INV-old fell due on 2024-06-30, before 2026-03-02, the day from which collection was accepted; it is held."
+    )
     assert (row.amount_minor, row.currency) == (12_000, "GBP")
     said = why.invoice(company.state, "old")
     assert "it fell due before the day from which collection was accepted" in said.state
@@ -93,7 +96,9 @@ def test_an_old_invoice_that_is_paid_another_way_is_held_no_longer(company, poli
     opened(company, policy, start="2026-03-02")
     company.customer()
     company.invoice("old", due_date="2024-06-30")
-    company.invoice("old", due_date="2024-06-30", status="paid", balance_minor=0, last_modified="2026-03-02T10:00:00.000Z")
+    company.invoice(
+        "old", due_date="2024-06-30", status="paid", balance_minor=0, last_modified="2026-03-02T10:00:00.000Z"
+    )
     assert company.state.invoices["old"].stage == "none"
     assert company.open_codes() == set()
 
@@ -106,7 +111,7 @@ def test_an_installation_whose_gate_was_opened_before_such_a_day_was_asked_for_g
     assert debits(company) == ["old"]
 
 
-# --- a debit, a payer's month, a day ---------------------------------------------------------------------------------------------------
+# --- a debit, a payer's month, a day ----------------------------------------------------------------------------------
 
 
 def test_a_debit_above_the_largest_is_held_until_a_person_or_a_new_policy_lets_it_pass(company, policy):
@@ -156,7 +161,9 @@ def test_a_debit_that_was_not_made_after_all_counts_in_no_month_and_on_no_day(co
     assert (company.state.debit_days[f"{DAY}:GBP"].count, company.state.debit_days[f"{DAY}:GBP"].amount_minor) == (0, 0)
     assert company.state.payer_months["2026-03:CU1:GBP"].amount_minor == 0
     company.outcome(debit, "succeeded", "PM-late", call=2)
-    assert company.state.debit_days[f"{DAY}:GBP"].amount_minor == 12_000, "it was made after all: success beats every other outcome"
+    assert company.state.debit_days[f"{DAY}:GBP"].amount_minor == 12_000, (
+        "it was made after all: success beats every other outcome"
+    )
     company.check_replay()
 
 

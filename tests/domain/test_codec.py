@@ -94,13 +94,17 @@ def test_bytes_that_are_no_event_of_ours_are_refused(value):
 
 def test_an_event_larger_than_a_reader_accepts_is_refused_before_it_is_written():
     with pytest.raises(UndecodableEventError, match="exceeds"):
-        codec.encode_event(event("zoho.invoices_listed", events.InvoicesListed("open", "", 1, ["1" * 20] * 60_000, complete=True)))
+        codec.encode_event(
+            event("zoho.invoices_listed", events.InvoicesListed("open", "", 1, ["1" * 20] * 60_000, complete=True))
+        )
 
 
 def test_the_same_content_gives_the_same_bytes():
     left = events.GcEvent("payments", "failed", {"payment": "PM1", "mandate": "MD1"})
     right = events.GcEvent("payments", "failed", {"mandate": "MD1", "payment": "PM1"})
-    assert codec.encode_event(event("gocardless.payments.failed", left)) == codec.encode_event(event("gocardless.payments.failed", right))
+    assert codec.encode_event(event("gocardless.payments.failed", left)) == codec.encode_event(
+        event("gocardless.payments.failed", right)
+    )
     assert codec.encode_json({"b": 1, "a": 2}) == msgspec.Raw(b'{"a":2,"b":1}')
 
 
@@ -114,7 +118,9 @@ def test_a_decision_comes_back_and_an_empty_one_is_short(company):
     assert codec.encode_decision(empty) == b'{"event":"e-1","connection":"c1","at":"2026-03-02T09:00:00.000Z"}'
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"event":1,"connection":"c","at":""}', b'{"event":' + b"[" * 200_000])
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b"[]", b'{"event":1,"connection":"c","at":""}', b'{"event":' + b"[" * 200_000]
+)
 def test_bytes_that_are_no_decision_are_refused(value):
     with pytest.raises(UndecodableEventError):
         codec.decode_decision(value)

@@ -73,7 +73,9 @@ def test_a_day_never_goes_back(company):
     assert company.state.own.today == "2026-03-03"
 
 
-@pytest.mark.parametrize("day", ["9999-99-99", "", "tomorrow", "20260303", "9999-12-31", "0001-01-01", "2026-03-04", "9998-12-30"])
+@pytest.mark.parametrize(
+    "day", ["9999-99-99", "", "tomorrow", "20260303", "9999-12-31", "0001-01-01", "2026-03-04", "9998-12-30"]
+)
 def test_a_day_that_is_none_or_has_begun_nowhere_yet_changes_nothing(company, day):
     company.now = "2026-03-02T23:59:59.999Z"
     company.tell("clock.day_began", events.DayBegan("2026-03-02"))

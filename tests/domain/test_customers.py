@@ -13,7 +13,9 @@ def match(company, contact="c-1"):
 
 def keep_payer(company, key="CU1", email=EMAIL, link=""):
     metadata = {"zoho_contact_id": link} if link else {}
-    company.world[f"gocardless.read_payer:{key}"] = [events.PayerRead(key, company.now, email, "Name", metadata=metadata)]
+    company.world[f"gocardless.read_payer:{key}"] = [
+        events.PayerRead(key, company.now, email, "Name", metadata=metadata)
+    ]
 
 
 @pytest.mark.parametrize("order", ["contact first", "payer first"])
@@ -98,7 +100,9 @@ def test_a_payer_that_a_stored_link_gives_to_one_contact_is_free_for_nobody_else
     company.contact("c-3", "", payer_link="CU1")
     assert match(company, "c-3")[0] == "ambiguous"
     row = company.state.discrepancies["payer_taken:contacts:c-3"]
-    assert row.text == ("c-3 belongs to payer CU1 by what is stored, and so does contact c-1, which is linked to it; c-3 was not linked.")
+    assert row.text == (
+        "c-3 belongs to payer CU1 by what is stored, and so does contact c-1, which is linked to it; c-3 was not linked."
+    )
 
 
 def test_a_mandates_reference_links_the_contact_that_carries_it(company):
@@ -186,7 +190,12 @@ def test_a_contact_is_invited_once_for_all_its_invoices(company):
     company.answer_all()
     company.invoice("4")
     (invite,) = company.asked("gocardless.create_billing_request")
-    assert (invite.data.contact, invite.data.currency, invite.data.scheme, invite.data.payer) == ("c-1", "GBP", "bacs", "")
+    assert (invite.data.contact, invite.data.currency, invite.data.scheme, invite.data.payer) == (
+        "c-1",
+        "GBP",
+        "bacs",
+        "",
+    )
     assert len(company.asked("gocardless.create_flow")) == 1
     assert company.state.billing_requests["BRQ-c-1"].authorisation_url == "https://pay.example.test/BRF-c-1"
     assert lists.oldest(company.state, "waiting:c-1:GBP", 9) == ["1", "2", "3", "4"]
@@ -277,7 +286,7 @@ def test_a_waiting_invoice_of_another_currency_keeps_waiting(company):
     assert company.state.invoices["2"].stage == "scheduled"
 
 
-# --- unique, judged when both sides are read, and again -----------------------------------------------------------------------------
+# --- unique, judged when both sides are read, and again ---------------------------------------------------------------
 
 
 def test_nothing_is_linked_by_email_while_no_policy_says_so(company):
@@ -337,10 +346,14 @@ def test_a_link_by_email_ends_when_another_contact_gets_the_address_and_both_are
     assert match(company, "c-1") == match(company, "c-2") == ("ambiguous", "", "")
     assert company.state.payers["CU1"].contact == ""
     for key in ("c-1", "c-2"):
-        assert "Contacts c-1, c-2 and payers CU1" in company.state.discrepancies[f"contact_ambiguous:contacts:{key}"].text
+        assert (
+            "Contacts c-1, c-2 and payers CU1" in company.state.discrepancies[f"contact_ambiguous:contacts:{key}"].text
+        )
     company.reach("2026-03-04T12:00:00.000Z")
     assert not company.asked("gocardless.create_payment")
-    assert not company.asked("gocardless.create_billing_request"), "nobody is invited while it is not known who they are"
+    assert not company.asked("gocardless.create_billing_request"), (
+        "nobody is invited while it is not known who they are"
+    )
     company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", "CU1"))
     company.reach("2026-03-06T12:00:00.000Z")
     assert match(company) == ("linked", "operator", "CU1")
@@ -375,7 +388,9 @@ def test_a_wrong_link_of_an_earlier_version_is_no_ground_for_a_debit(company):
     company.contact("c-2", EMAIL)
     company.payer()
     company.mandate()
-    company.state.contacts["c-1"] = replace(company.state.contacts["c-1"], match="linked", match_by="email", payer="CU1")
+    company.state.contacts["c-1"] = replace(
+        company.state.contacts["c-1"], match="linked", match_by="email", payer="CU1"
+    )
     company.state.payers["CU1"] = replace(company.state.payers["CU1"], contact="c-1")
     company.invoice("1")
     company.reach("2026-03-05T12:00:00.000Z")

@@ -11,7 +11,9 @@ RULES = Path(__file__).parents[2] / "domain"
 
 
 def test_the_page_says_what_the_catalogue_says():
-    assert (DOCS / "discrepancies.md").read_text(encoding="utf-8") == discrepancies_page(), "run `python tests/domain/documents.py`"
+    assert (DOCS / "discrepancies.md").read_text(encoding="utf-8") == discrepancies_page(), (
+        "run `python tests/domain/documents.py`"
+    )
 
 
 def test_every_code_is_opened_by_a_rule_and_every_code_a_rule_opens_is_known():
@@ -33,4 +35,7 @@ def test_every_code_says_what_to_do(code):
 
 
 def test_words_from_outside_are_not_filled_in_again():
-    assert describe("debit_failed", {"number": "{reason}", "reason": "{number}"})[0] == "The debit for {reason} failed: {number}."
+    assert (
+        describe("debit_failed", {"number": "{reason}", "reason": "{number}"})[0]
+        == "The debit for {reason} failed: {number}."
+    )

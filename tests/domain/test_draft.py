@@ -26,7 +26,10 @@ def test_a_mark_that_changes_nothing_is_not_recorded():
     one.mark("contacts", "c-1", name="A", waiting_currencies=("GBP",))
     one.mark("contacts", "c-1", name="A", waiting_currencies=("GBP",))
     one.mark("contacts", "c-1", name="B", waiting_currencies=("GBP",))
-    assert [mark.changes for mark in one.decision().marks] == [{"name": "A", "waiting_currencies": ["GBP"]}, {"name": "B"}]
+    assert [mark.changes for mark in one.decision().marks] == [
+        {"name": "A", "waiting_currencies": ["GBP"]},
+        {"name": "B"},
+    ]
     assert rebuilt(one.decision()) == list(state.rows())
 
 

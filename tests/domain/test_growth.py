@@ -1,4 +1,6 @@
-"""What one event costs does not grow with how much is open: rows read and written, and bytes decided, counted and not timed."""
+"""What one event costs does not grow with how much is open: rows read and written, and bytes decided, counted and not
+timed.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,8 @@ from tests.support.growth import READS, Tally, counted, due_day, paid_out
 
 FEW, MANY = 500, 2_000
 
-#: By how much the cost of an event may be larger among many than among few: not at all, but for ids that are a digit longer and the like.
+#: By how much the cost of an event may be larger among many than among few: not at all, but for ids that are a digit
+#: longer and the like.
 ALLOWED = 1.5
 
 WALKS = {
@@ -45,7 +48,9 @@ def growth(few: list[int], many: list[int]) -> dict[str, float]:
 def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)
     found = growth(few.rows, many.rows)
-    print(f"rows, {name}: costliest event {max(few.rows)} → {max(many.rows)}, an invoice {sum(few.rows) // FEW} → {sum(many.rows) // MANY}")  # noqa: T201
+    print(  # noqa: T201
+        f"rows, {name}: costliest event {max(few.rows)} → {max(many.rows)}, an invoice {sum(few.rows) // FEW} → {sum(many.rows) // MANY}"
+    )
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
 
 
@@ -53,7 +58,9 @@ def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, na
 def test_the_bytes_that_an_event_decides_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)
     found = growth(few.bytes, many.bytes)
-    print(f"bytes, {name}: largest {max(few.bytes)} → {max(many.bytes)}, an invoice {sum(few.bytes) // FEW} → {sum(many.bytes) // MANY}")  # noqa: T201
+    print(  # noqa: T201
+        f"bytes, {name}: largest {max(few.bytes)} → {max(many.bytes)}, an invoice {sum(few.bytes) // FEW} → {sum(many.bytes) // MANY}"
+    )
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
 
 
@@ -74,7 +81,9 @@ def test_the_walk_goes_on_where_a_rule_has_put_something_off(company, monkeypatc
 
     def putting_off(state, event):
         decision = step(state, event)
-        puts_off = event.type == "zoho.contact_seen" or (event.type == "clock.due_reached" and event.data.timer == "rest:1")
+        puts_off = event.type == "zoho.contact_seen" or (
+            event.type == "clock.due_reached" and event.data.timer == "rest:1"
+        )
         timers = [Timer(f"rest:{1 + len(company.log) % 2}", event.learned_at, "contacts:c-1")] if puts_off else []
         return replace(decision, timers=[*decision.timers, *timers])
 

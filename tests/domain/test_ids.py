@@ -1,4 +1,6 @@
-"""The vectors below are written out: a change of any of them would send an old command, or take in an old fact, a second time."""
+"""The vectors below are written out: a change of any of them would send an old command, or take in an old fact, a
+second time.
+"""
 
 import pytest
 from hypothesis import given

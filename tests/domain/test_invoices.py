@@ -13,7 +13,7 @@ def reads(company):
     return [one.type for one in company.pending]
 
 
-# --- observations ------------------------------------------------------------------------------------------------------------------
+# --- observations -----------------------------------------------------------------------------------------------------
 
 
 def test_an_older_observation_changes_nothing(company):
@@ -117,7 +117,7 @@ def test_an_unknown_contact_is_read_and_an_inactive_one_waits(company):
     assert stage(company, "3") == ("waiting", "contact_inactive")
 
 
-# --- the send hour -------------------------------------------------------------------------------------------------------------------
+# --- the send hour ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_due_time_that_comes_while_the_gate_is_closed_is_made_up_for_after_it_
     assert debit.not_after == "2026-03-06T12:00:00.000Z"
 
 
-# --- the view, the debit -------------------------------------------------------------------------------------------------------------
+# --- the view, the debit ----------------------------------------------------------------------------------------------
 
 
 def test_a_debit_waits_for_both_views_and_carries_its_end(company):
@@ -305,7 +305,9 @@ def test_a_parked_debit_that_went_through_after_all_is_found_before_a_second_one
     company.answer(company.take("zoho.list_open_invoices"))
     view = company.take("gocardless.read_mandate_payments")
     page = [company.payment_read("PM-late", debit)]
-    company.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead("MD1", company.now, page, complete=True))
+    company.tell(
+        "gocardless.mandate_payments_read", events.MandatePaymentsRead("MD1", company.now, page, complete=True)
+    )
     company.outcome(view)
     assert company.state.invoices["1"].payment == "PM-late"
     assert len(company.asked("gocardless.create_payment")) == 1
@@ -383,7 +385,7 @@ def test_a_list_that_leaves_out_two_invoices_is_not_asked_for_twice_at_once(comp
     assert {one.data.invoice for one in company.asked("gocardless.create_payment")} == {"1", "2"}
 
 
-# --- people --------------------------------------------------------------------------------------------------------------------------
+# --- people -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_person_may_say_that_an_invoice_is_left_alone_and_take_it_back(company):
@@ -440,7 +442,7 @@ def test_a_failed_invoice_that_is_paid_otherwise_is_settled(company):
     assert company.open_codes() == set()
 
 
-# --- right before the call -----------------------------------------------------------------------------------------------------------
+# --- right before the call --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -115,7 +115,9 @@ def test_a_walk_wakes_each_key_once_in_bounded_parts_and_not_what_joins_meanwhil
             break
         draft = a_draft(state)
     assert woken == [f"k-{number:05d}" for number in range(size)]
-    assert lists.oldest(state, "viewing:MD1", 999) == [f"new-{part + 1}-{number}" for part in range(parts) for number in range(joining)]
+    assert lists.oldest(state, "viewing:MD1", 999) == [
+        f"new-{part + 1}-{number}" for part in range(parts) for number in range(joining)
+    ]
 
 
 @given(steps)
@@ -138,7 +140,10 @@ def test_lists_that_version_0_1_0_recorded_whole_become_rows(recorded):
     for number, key in enumerate("abcdef"):
         state.invoices[key] = Invoice(key, currency="EUR" if number % 2 else "GBP")
     for whole in recorded:
-        marks = [Mark("mandates", "MD1", {"viewing": whole}), Mark("contacts", "c-1", {"waiting": whole, "match": "none"})]
+        marks = [
+            Mark("mandates", "MD1", {"viewing": whole}),
+            Mark("contacts", "c-1", {"waiting": whole, "match": "none"}),
+        ]
         apply(state, Decision("e-1", "c1", AT, marks=marks))
         assert sorted(lists.oldest(state, "viewing:MD1", 9)) == sorted(whole)
         for currency in ("GBP", "EUR"):

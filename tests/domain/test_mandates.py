@@ -5,7 +5,11 @@ import pytest
 from domain import events, lists
 from domain.customers import usable_mandate
 
-AT = {"created": "2026-03-01T09:00:00.000Z", "submitted": "2026-03-02T09:00:00.000Z", "active": "2026-03-03T09:00:00.000Z"}
+AT = {
+    "created": "2026-03-01T09:00:00.000Z",
+    "submitted": "2026-03-02T09:00:00.000Z",
+    "active": "2026-03-03T09:00:00.000Z",
+}
 
 
 def told(company, action, at, mandate="MD1", **links):
@@ -115,7 +119,9 @@ def test_a_payment_found_in_the_view_is_not_made_a_second_time(company):
     company.answer(company.take("zoho.list_open_invoices"))
     metadata = {"zoho_invoice_id": "1", "command": "cm-of-an-earlier-life"}
     found = events.PaymentRead("PM9", "submitted", 12_000, "GBP", "MD1", "2026-02-27T09:00:00.000Z", metadata=metadata)
-    company.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead("MD1", company.now, [found], complete=True))
+    company.tell(
+        "gocardless.mandate_payments_read", events.MandatePaymentsRead("MD1", company.now, [found], complete=True)
+    )
     row = company.state.invoices["1"]
     assert (row.stage, row.payment) == ("collecting", "PM9")
     assert not company.asked("gocardless.create_payment")

@@ -80,14 +80,17 @@ def test_a_payout_items_amount_is_tenths(text, tenths):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-", "1.25", "1.", ".5", "+1.0", "1e3", "NaN", " 1.0", "1.0\n", "1,0", "--1", "9" * 17, "1" + "0" * 15 + ".1"]
+    "text",
+    ["", "-", "1.25", "1.", ".5", "+1.0", "1e3", "NaN", " 1.0", "1.0\n", "1,0", "--1", "9" * 17, "1" + "0" * 15 + ".1"],
 )
 def test_a_payout_items_amount_finer_than_tenths_or_no_number_is_refused(text):
     with pytest.raises(AmountError):
         money.tenths_from_text(text)
 
 
-@pytest.mark.parametrize(("tenths", "minor"), [(455, 46), (-455, -46), (454, 45), (-454, -45), (0, 0), (-5, -1), (4, 0)])
+@pytest.mark.parametrize(
+    ("tenths", "minor"), [(455, 46), (-455, -46), (454, 45), (-454, -45), (0, 0), (-5, -1), (4, 0)]
+)
 def test_tenths_round_half_away_from_zero(tenths, minor):
     assert money.minor_from_tenths(tenths) == minor
 

@@ -21,11 +21,16 @@ def test_an_open_invoice_is_collected_paid_out_and_reconciled(company):
     assert company.state.invoices["1"].balance_minor == 0
     assert company.state.invoices["1"].stage == "collected"
     company.now = "2026-03-09T09:30:00.000Z"
-    company.payout("PO1", [item("payment_paid_out", 120_000, payment), item("gocardless_fee", -1_440, payment, tax=240)], 11_856)
+    company.payout(
+        "PO1", [item("payment_paid_out", 120_000, payment), item("gocardless_fee", -1_440, payment, tax=240)], 11_856
+    )
     posted = company.pending[:]
     assert sorted(one.type for one in posted) == ["zoho.create_expense", "zoho.create_transfer"]
     expense = next(one.data for one in posted if one.type == "zoho.create_expense")
-    assert (expense.amount_minor, [(line.amount_minor, line.tax, line.tax_minor) for line in expense.lines]) == (144, [(144, "tax-20", 24)])
+    assert (expense.amount_minor, [(line.amount_minor, line.tax, line.tax_minor) for line in expense.lines]) == (
+        144,
+        [(144, "tax-20", 24)],
+    )
     company.answer_all()
     assert company.state.payouts["PO1"].stage == "reconciled"
     assert company.clearing() == 0
@@ -44,7 +49,9 @@ def test_a_debit_that_fails_before_it_is_confirmed_books_nothing_and_says_why(co
     company.gc("payments", "failed", links={"payment": payment}, cause="insufficient_funds", will_attempt_retry=False)
     row = company.state.invoices["1"]
     assert (row.stage, row.reason) == ("failed", "insufficient_funds")
-    assert company.state.discrepancies["debit_failed:invoices:1"].text == "The debit for INV-1 failed: insufficient funds."
+    assert (
+        company.state.discrepancies["debit_failed:invoices:1"].text == "The debit for INV-1 failed: insufficient funds."
+    )
     assert not company.state.balances
     company.tell("operator.invoice_released", events.InvoiceReleased("finance", "1", "retry"))
     company.reach("2026-03-05T12:00:00.000Z")
@@ -61,7 +68,11 @@ def test_a_debit_that_fails_after_it_was_confirmed_is_reversed_and_held(company)
     unapply = company.take("zoho.unapply_payment")
     company.answer(unapply)
     refund = company.take("zoho.refund_payment")
-    assert (refund.data.account, refund.data.amount_minor, refund.data.date) == ("acc-clearing-gbp", 12_000, "2026-03-09")
+    assert (refund.data.account, refund.data.amount_minor, refund.data.date) == (
+        "acc-clearing-gbp",
+        12_000,
+        "2026-03-09",
+    )
     company.answer(refund)
     assert company.state.invoices["1"].stage == "hold"
     assert company.state.bookings[f"{payment}:1"].stage == "reversed"
@@ -110,7 +121,9 @@ def test_a_contact_without_a_payer_is_invited_once_and_collected_after_the_manda
     for command in [one for one in company.pending if one.type.startswith("gocardless.read")]:
         company.pending.remove(command)
         if command.type == "gocardless.read_mandate":
-            company.tell("gocardless.mandate_read", events.MandateRead("MD9", "pending_submission", "bacs", "CU9", company.now))
+            company.tell(
+                "gocardless.mandate_read", events.MandateRead("MD9", "pending_submission", "bacs", "CU9", company.now)
+            )
         else:
             company.tell("gocardless.payer_read", events.PayerRead("CU9", company.now, "a1@example.test", "Name 1"))
         company.outcome(command, resource="x")

@@ -79,7 +79,10 @@ def test_a_payment_that_failed_before_its_payout_is_not_booked_again_by_the_payo
     company.pay(payment, "failed", T[7], cause="refer_to_payer")
     company.answer_all()
     company.now = T[9]
-    items = [events.PayoutItem("payment_paid_out", 120_000, payment), events.PayoutItem("payment_failed", -120_000, payment)]
+    items = [
+        events.PayoutItem("payment_paid_out", 120_000, payment),
+        events.PayoutItem("payment_failed", -120_000, payment),
+    ]
     company.payout("PO1", items, 0)
     assert counts(company, payment) == (1, 1, 1, 1)
     assert stage(company) == ("hold", "refer_to_payer")
@@ -102,7 +105,11 @@ def test_while_gocardless_retries_by_itself_nothing_is_done(company):
 
 @pytest.mark.parametrize(
     ("action", "reason"),
-    [("failed", "insufficient_funds"), ("cancelled", "cancelled"), ("customer_approval_denied", "customer_approval_denied")],
+    [
+        ("failed", "insufficient_funds"),
+        ("cancelled", "cancelled"),
+        ("customer_approval_denied", "customer_approval_denied"),
+    ],
 )
 def test_an_end_before_it_was_confirmed_is_shown_with_its_reason(company, action, reason):
     payment = company.collect()
@@ -160,7 +167,9 @@ def test_our_metadata_on_an_event_claims_at_once_and_is_read_only_when_its_answe
 
 def test_a_foreign_payment_books_nothing(company):
     company.ready()
-    company.world["gocardless.read_payment:PM9"] = [events.PaymentRead("PM9", "confirmed", 500, "GBP", "MD8", T[1], metadata={"x": "y"})]
+    company.world["gocardless.read_payment:PM9"] = [
+        events.PaymentRead("PM9", "confirmed", 500, "GBP", "MD8", T[1], metadata={"x": "y"})
+    ]
     for action, day in (("confirmed", 2), ("failed", 4)):
         company.pay("PM9", action, T[day])
         company.answer_all()
@@ -213,7 +222,10 @@ def test_a_read_tells_the_status_only_while_no_fact_has_come(company):
     company.tell("gocardless.payment_read", company.payment_read(payment, debit, status="submitted"))
     assert company.state.payments[payment].status == "submitted"
     company.pay(payment, "confirmed", T[6])
-    company.tell("gocardless.payment_read", company.payment_read(payment, debit, status="pending_submission", charge_date="2026-03-12"))
+    company.tell(
+        "gocardless.payment_read",
+        company.payment_read(payment, debit, status="pending_submission", charge_date="2026-03-12"),
+    )
     row = company.state.payments[payment]
     assert (row.status, row.charge_date) == ("confirmed", "2026-03-12")
 

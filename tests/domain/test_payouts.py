@@ -59,7 +59,12 @@ def test_payout_a_two_payments_with_fees_and_vat(company):
     assert (data.from_account, data.to_account, data.amount_minor) == ("acc-clearing-gbp", "acc-bank-gbp", 14_772)
     assert (data.date, data.reference, data.marker) == ("2026-03-09", "ACME-REF", "PO1")
     data = expense(company)
-    assert (data.amount_minor, data.unique_value, data.vendor, data.paid_through) == (228, "sandbox:PO1", "vendor-gc", "acc-clearing-gbp")
+    assert (data.amount_minor, data.unique_value, data.vendor, data.paid_through) == (
+        228,
+        "sandbox:PO1",
+        "vendor-gc",
+        "acc-clearing-gbp",
+    )
     assert [(line.description, line.amount_minor, line.tax, line.tax_minor) for line in data.lines] == [
         ("gocardless fee", 228, "tax-20", 38)
     ]
@@ -123,14 +128,19 @@ def test_gross_that_is_no_whole_minor_unit_is_a_breach(company):
 def test_items_that_are_not_ours_pass_through_suspense_each_by_name(company):
     (one,) = several(company, 10_000)
     for foreign, amount in (("PM8", 3_000), ("PM9", 2_000)):
-        company.world[f"gocardless.read_payment:{foreign}"] = [events.PaymentRead(foreign, "paid_out", amount, "GBP", "MD9", PAID)]
+        company.world[f"gocardless.read_payment:{foreign}"] = [
+            events.PaymentRead(foreign, "paid_out", amount, "GBP", "MD9", PAID)
+        ]
     items = [into(100_000, one), into(30_000, "PM8"), item("payment_refunded", -5_000, "PM9"), fee(-1_440, one, 240)]
     company.payout("PO1", items, 12_356)
     assert company.state.payouts["PO1"].stage == "seen"
     company.answer_all()
     company.reach("2026-03-09T10:30:00.000Z")
     row = company.state.discrepancies["foreign_items:payouts:PO1"]
-    assert (row.amount_minor, row.text) == (2_500, "Payout PO1 holds 2 items that are not ours; their sum went to suspense.")
+    assert (row.amount_minor, row.text) == (
+        2_500,
+        "Payout PO1 holds 2 items that are not ours; their sum went to suspense.",
+    )
     assert company.balance("suspense:GBP") == -2_500
     assert company.clearing() == 0
     markers = {one.data.marker: one.data for one in company.asked("zoho.create_transfer")}
@@ -149,7 +159,10 @@ def test_foreign_items_that_are_taken_out_go_the_other_way_and_without_an_accoun
     data = company.asked("zoho.create_transfer")[-1].data
     assert (data.from_account, data.to_account, data.amount_minor) == ("acc-clearing-gbp", "acc-suspense-gbp", 100)
     company.answer_all()
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2, accounts=replace(policy.accounts, suspense={}))))
+    company.tell(
+        "policy.set",
+        events.PolicySet("finance", replace(policy, version=2, accounts=replace(policy.accounts, suspense={}))),
+    )
     company.payout("PO2", [item("refund", 1_000)], 100)
     assert "account_missing:payouts:PO2:suspense" in company.state.discrepancies
     company.check_books()
@@ -165,7 +178,10 @@ def test_foreign_items_that_cancel_out_need_no_transfer(company):
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"payout_type": "partner"}, "revenue share of a partner"), ({"fx_currency": "EUR"}, "paid in another currency than collected")],
+    [
+        ({"payout_type": "partner"}, "revenue share of a partner"),
+        ({"fx_currency": "EUR"}, "paid in another currency than collected"),
+    ],
 )
 def test_kinds_that_are_not_posted_are_shown(company, changes, reason):
     (one,) = several(company, 10_000)
@@ -218,7 +234,9 @@ def test_a_payout_waits_until_its_payments_are_known_and_booked(company):
     assert company.state.payouts["PO1"].stage == "seen"
     assert not company.asked("zoho.create_transfer")
     metadata = {"zoho_invoice_id": "1", "command": "cm-of-an-earlier-life"}
-    company.tell("gocardless.payment_read", events.PaymentRead("PM9", "paid_out", 12_000, "GBP", "MD1", PAID, metadata=metadata))
+    company.tell(
+        "gocardless.payment_read", events.PaymentRead("PM9", "paid_out", 12_000, "GBP", "MD1", PAID, metadata=metadata)
+    )
     assert company.state.payouts["PO1"].stage == "posting"
     assert (company.clearing(), company.balance("receivables:GBP")) == (0, -12_000)
     company.check_books()
@@ -226,7 +244,10 @@ def test_a_payout_waits_until_its_payments_are_known_and_booked(company):
 
 def test_items_come_before_anything_else_is_known(company):
     (one,) = several(company, 10_000)
-    company.tell("gocardless.payout_items_read", events.PayoutItemsRead("PO1", 0, [into(100_000, one), fee(-1_440, one)], complete=True))
+    company.tell(
+        "gocardless.payout_items_read",
+        events.PayoutItemsRead("PO1", 0, [into(100_000, one), fee(-1_440, one)], complete=True),
+    )
     assert company.clearing() == 10_000
     read = events.PayoutRead("PO1", "paid", 9_856, "GBP", PAID, arrival_date="2026-03-09", creditor_bank_account="BA1")
     company.tell("gocardless.payout_read", read)
@@ -263,7 +284,9 @@ def test_a_page_that_comes_after_it_was_posted_changes_nothing(company):
 
 def test_an_item_of_a_payment_that_names_another_payout_does_not_leave_this_one_waiting(company):
     (one,) = several(company, 10_000)
-    company.world["gocardless.read_payment:PM8"] = [events.PaymentRead("PM8", "charged_back", 3_000, "GBP", "MD9", PAID, payout="PO0")]
+    company.world["gocardless.read_payment:PM8"] = [
+        events.PaymentRead("PM8", "charged_back", 3_000, "GBP", "MD9", PAID, payout="PO0")
+    ]
     company.payout("PO1", [into(100_000, one), item("payment_charged_back", -30_000, "PM8")], 7_000)
     company.answer_all()
     company.reach("2026-03-09T11:00:00.000Z")
@@ -275,7 +298,9 @@ def test_a_payout_that_is_not_paid_yet_is_read_again_after_an_hour(company):
     (one,) = several(company, 10_000)
     pending = events.PayoutRead("PO1", "pending", 10_000, "GBP", PAID, creditor_bank_account="BA1")
     company.world["gocardless.read_payout:PO1"] = [pending]
-    company.world["gocardless.read_payout_items:PO1"] = [events.PayoutItemsRead("PO1", 0, [into(100_000, one)], complete=True)]
+    company.world["gocardless.read_payout_items:PO1"] = [
+        events.PayoutItemsRead("PO1", 0, [into(100_000, one)], complete=True)
+    ]
     company.gc("payouts", "paid", links={"payout": "PO1"})
     company.answer_all()
     assert len(company.asked("gocardless.read_payout")) == 1
@@ -289,11 +314,15 @@ def test_a_payout_that_is_not_paid_yet_is_read_again_after_an_hour(company):
 def test_a_payout_is_posted_once_however_often_it_is_told(company):
     (one,) = several(company, 10_000)
     for number in range(3):
-        company.gc("payouts", "paid", links={"payout": "PO1"}, id_=f"EV{number}", at=f"2026-03-09T0{number + 1}:00:00.000Z")
+        company.gc(
+            "payouts", "paid", links={"payout": "PO1"}, id_=f"EV{number}", at=f"2026-03-09T0{number + 1}:00:00.000Z"
+        )
     company.world["gocardless.read_payout:PO1"] = [
         events.PayoutRead("PO1", "paid", 10_000, "GBP", PAID, arrival_date="2026-03-09", creditor_bank_account="BA1")
     ]
-    company.world["gocardless.read_payout_items:PO1"] = [events.PayoutItemsRead("PO1", 0, [into(100_000, one)], complete=True)]
+    company.world["gocardless.read_payout_items:PO1"] = [
+        events.PayoutItemsRead("PO1", 0, [into(100_000, one)], complete=True)
+    ]
     company.answer_all()
     company.gc("payouts", "paid", links={"payout": "PO1"}, id_="EV9")
     company.answer_all()
@@ -305,7 +334,10 @@ def test_a_payout_is_posted_once_however_often_it_is_told(company):
 def test_an_unmapped_bank_account_holds_the_payout_until_it_is_mapped(company, policy, bank, what):
     (one,) = several(company, 10_000)
     company.payout("PO1", [into(100_000, one)], 10_000, creditor_bank_account=bank)
-    assert company.state.discrepancies["account_missing:payouts:PO1"].text == f"No Zoho account is mapped for {what}; PO1 waits."
+    assert (
+        company.state.discrepancies["account_missing:payouts:PO1"].text
+        == f"No Zoho account is mapped for {what}; PO1 waits."
+    )
     assert company.clearing() == 10_000
     accounts = replace(policy.accounts, bank={bank: "acc-new"})
     company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2, accounts=accounts)))
@@ -340,7 +372,10 @@ def test_a_refused_transfer_is_shown_and_the_payout_is_reconciled_when_it_succee
     command = company.take("zoho.create_transfer")
     company.outcome(command, "refused", reason="1003", message="the period is locked")
     company.answer_all()
-    assert company.state.discrepancies["posting_refused:payouts:PO1"].text == "Zoho refused the transfer for PO1: the period is locked."
+    assert (
+        company.state.discrepancies["posting_refused:payouts:PO1"].text
+        == "Zoho refused the transfer for PO1: the period is locked."
+    )
     assert company.state.payouts["PO1"].stage == "posting"
     company.tell("operator.replay_requested", events.ReplayRequested("finance", command.id))
     company.answer(command)

@@ -1,4 +1,6 @@
-"""What holds for every history: nothing raises, the books balance, the order of arrival does not matter, the same log decides the same."""
+"""What holds for every history: nothing raises, the books balance, the order of arrival does not matter, the same log
+decides the same.
+"""
 
 from collections import Counter
 
@@ -14,7 +16,7 @@ def test_every_type_of_event_is_drawn():
     assert set(DATA) == set(events.TYPES)
 
 
-# --- nothing raises ------------------------------------------------------------------------------------------------------------------
+# --- nothing raises ---------------------------------------------------------------------------------------------------
 
 
 def run(company, steps):
@@ -58,7 +60,7 @@ def test_no_sequence_of_events_raises_unbalances_or_decides_otherwise_in_a_rebui
     company.check_replay()
 
 
-# --- the order of arrival ------------------------------------------------------------------------------------------------------------
+# --- the order of arrival ---------------------------------------------------------------------------------------------
 
 
 def end(company, payment):
@@ -73,7 +75,14 @@ def end(company, payment):
 
 def tell_all(company, payment, facts):
     for number, (action, at, retried) in facts:
-        company.pay(payment, action, at, id_=f"EV{number}", cause="a_cause" if action == "failed" else "", will_attempt_retry=retried)
+        company.pay(
+            payment,
+            action,
+            at,
+            id_=f"EV{number}",
+            cause="a_cause" if action == "failed" else "",
+            will_attempt_retry=retried,
+        )
         company.check_books()
 
 
@@ -95,7 +104,10 @@ def test_the_facts_of_a_payments_life_end_the_same_in_any_order_and_however_ofte
 @settings(max_examples=250)
 @given(data=st.data(), facts=facts_of_a_payment)
 def test_even_facts_that_make_no_sense_together_end_the_same_for_the_books_in_any_order(new_company, data, facts):
-    told = [(number, (action, f"2026-03-1{day}T09:00:00.000Z", retried)) for number, (action, day, retried) in enumerate(facts)]
+    told = [
+        (number, (action, f"2026-03-1{day}T09:00:00.000Z", retried))
+        for number, (action, day, retried) in enumerate(facts)
+    ]
     ends = []
     for order in (told, data.draw(st.permutations(told))):
         company = new_company()
@@ -110,7 +122,7 @@ def test_even_facts_that_make_no_sense_together_end_the_same_for_the_books_in_an
     assert ends[0] == ends[1]
 
 
-# --- months of business --------------------------------------------------------------------------------------------------------------
+# --- months of business -----------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=150)
@@ -132,7 +144,9 @@ def test_the_books_balance_after_every_event_of_a_month_and_nothing_is_posted_tw
                 company.answer(company.pending.pop(what[0] % len(company.pending)))
         elif kind == "refuse":
             if company.pending:
-                company.outcome(company.pending.pop(what[0] % len(company.pending)), what[1], reason=what[2], message="refused")
+                company.outcome(
+                    company.pending.pop(what[0] % len(company.pending)), what[1], reason=what[2], message="refused"
+                )
         elif kind == "payout":
             tell_payout(company, *what)
         company.check_books()
@@ -149,13 +163,17 @@ def tell_payout(company, key, parts, order):
     for number, kind, fee in parts:
         sign = 1 if kind == "payment_paid_out" else -1
         items.append(events.PayoutItem(kind, sign * number * 10_000, f"PM-{number}-1"))
-        items.append(events.PayoutItem("gocardless_fee", -fee, f"PM-{number}-1", taxes=[events.PayoutTax("GB_VAT_1", fee // 6)]))
+        items.append(
+            events.PayoutItem("gocardless_fee", -fee, f"PM-{number}-1", taxes=[events.PayoutTax("GB_VAT_1", fee // 6)])
+        )
     total = sum(one.amount_tenths for one in items)
     for step in order:
         if step == "event":
             company.gc("payouts", "paid", links={"payout": key})
         elif step == "read":
-            read = events.PayoutRead(key, "paid", total // 10, "GBP", company.now, arrival_date="2026-03-09", creditor_bank_account="BA1")
+            read = events.PayoutRead(
+                key, "paid", total // 10, "GBP", company.now, arrival_date="2026-03-09", creditor_bank_account="BA1"
+            )
             company.tell("gocardless.payout_read", read)
             company.world[f"gocardless.read_payout:{key}"] = [read]
         else:

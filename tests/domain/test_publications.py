@@ -28,7 +28,10 @@ def story(company):
     """A payment that is collected, paid out, reconciled, and taken back after all."""
     payment = company.confirmed()
     company.now = "2026-03-09T09:30:00.000Z"
-    items = [events.PayoutItem("payment_paid_out", 120_000, payment), events.PayoutItem("gocardless_fee", -1_440, payment)]
+    items = [
+        events.PayoutItem("payment_paid_out", 120_000, payment),
+        events.PayoutItem("gocardless_fee", -1_440, payment),
+    ]
     company.payout("PO1", items, 11_856)
     company.answer_all()
     company.pay(payment, "charged_back", "2026-03-11T09:30:00.000Z", cause="refund_requested")
@@ -41,7 +44,9 @@ def test_the_schemas_say_what_the_records_are():
     found = schemas()
     assert set(found) == set(FILES.values()) == {path.name for path in (DOCS / "schemas").glob("*.json")}
     for name, schema in found.items():
-        assert (DOCS / "schemas" / name).read_text(encoding="utf-8") == schema_text(schema), "run `python tests/domain/documents.py`"
+        assert (DOCS / "schemas" / name).read_text(encoding="utf-8") == schema_text(schema), (
+            "run `python tests/domain/documents.py`"
+        )
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
@@ -79,7 +84,12 @@ def test_a_payment_is_told_from_collected_to_reversed(story):
     steps = list(dict.fromkeys(one["status"] for one in published))
     assert steps == ["collected", "reconciled", "reversing", "reversed"]
     last = published[-1]
-    assert (last["payment_id"], last["invoice_number"], last["payout_id"], last["reason"]) == ("PM-1-1", "INV-1", "PO1", "refund_requested")
+    assert (last["payment_id"], last["invoice_number"], last["payout_id"], last["reason"]) == (
+        "PM-1-1",
+        "INV-1",
+        "PO1",
+        "refund_requested",
+    )
     assert (last["amount_minor"], last["currency"], last["date"]) == (12_000, "GBP", "2026-03-11")
     assert [one["version"] for one in published] == sorted({one["version"] for one in published})
 

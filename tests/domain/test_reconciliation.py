@@ -22,7 +22,9 @@ def test_a_payout_is_reconciled_only_when_everything_of_it_is_in_zoho(company):
     company.answer(posting)
     assert stage() == "reconciled"
     records = [one for _, decision in company.log for one in decision.publications]
-    assert [one.topic for one in records] == ["reconciled-payments", "reconciled-payouts"] or [one.topic for one in records] == [
+    assert [one.topic for one in records] == ["reconciled-payments", "reconciled-payouts"] or [
+        one.topic for one in records
+    ] == [
         "reconciled-payouts",
         "reconciled-payments",
     ]

@@ -105,11 +105,15 @@ def test_closing_what_is_not_there_changes_nothing(company):
 
 def test_facts_that_are_not_understood_are_shown_once_a_type(company):
     for type_ in ("gocardless.blocks.created", "zoho.estimate_seen", "gocardless.blocks.created"):
-        value = codec.encode_event(Event("e", type_, "c1", "", company.now, "", events.GcEvent("blocks", "created", {})))
+        value = codec.encode_event(
+            Event("e", type_, "c1", "", company.now, "", events.GcEvent("blocks", "created", {}))
+        )
         company.tell(type_, codec.decode_event(value).data)
     company.tell("zoho.later", UnknownData(codec.encode_json({"a": 1})))
     found = {key for key, row in company.state.discrepancies.items() if row.code == "not_understood"}
-    assert found == {f"not_understood:types:{one}" for one in ("gocardless.blocks.created", "zoho.estimate_seen", "zoho.later")}
+    assert found == {
+        f"not_understood:types:{one}" for one in ("gocardless.blocks.created", "zoho.estimate_seen", "zoho.later")
+    }
 
 
 @pytest.mark.parametrize("resource", sorted(routing.QUIET_RESOURCES))
@@ -150,11 +154,17 @@ def test_a_look_up_that_finds_two_records_is_shown(company):
 
 
 def reads_as(fold):
-    """How a fold takes the data of its event: the annotation of each `data: X = event.data`, and the classes that it asks for."""
+    """How a fold takes the data of its event: the annotation of each `data: X = event.data`, and the classes that it
+    asks for.
+    """
     for node in ast.walk(ast.parse(inspect.getsource(fold))):
         if isinstance(node, ast.AnnAssign) and node.value is not None and ast.unparse(node.value) == "event.data":
             yield getattr(events, ast.unparse(node.annotation).removeprefix("events."))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance" and ast.unparse(node.args[0]) == "data":
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) == "isinstance"
+            and ast.unparse(node.args[0]) == "data"
+        ):
             yield getattr(events, ast.unparse(node.args[1]).removeprefix("events."))
 
 

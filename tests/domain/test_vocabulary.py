@@ -36,8 +36,18 @@ def check_types(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
     for number, text in enumerate([RIGHT, *WRONG.values()]):
         (folder / f"module_{number}.py").write_text(text)
-    words = (sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", str(DOMAIN.parent / "pyproject.toml"))
-    ran = subprocess.run([*words, *map(str, sorted(folder.iterdir()))], cwd=DOMAIN.parent, capture_output=True, text=True, check=False)
+    words = (
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-error-summary",
+        "--config-file",
+        str(DOMAIN.parent / "pyproject.toml"),
+    )
+    ran = subprocess.run(
+        [*words, *map(str, sorted(folder.iterdir()))], cwd=DOMAIN.parent, capture_output=True, text=True, check=False
+    )
     return ran.stdout
 
 
@@ -79,12 +89,16 @@ def test_the_page_about_the_tables_names_every_word_of_every_column():
     page = (DOMAIN.parent / "docs" / "projections.md").read_text()
     shown = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([\w, ]+) \|$", page, re.MULTILINE))
     assert shown == {
-        f"{kind}.{name}": ", ".join(one for one in values if one) for kind, fields in CLOSED.items() for name, values in fields.items()
+        f"{kind}.{name}": ", ".join(one for one in values if one)
+        for kind, fields in CLOSED.items()
+        for name, values in fields.items()
     }
 
 
 def openings():
-    """(file, line, code, names of the facts) of every discrepancy that a rule opens by its name; None where the facts are gathered before."""
+    """(file, line, code, names of the facts) of every discrepancy that a rule opens by its name; None where the facts
+    are gathered before.
+    """
     for file in sorted(DOMAIN.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "open"):

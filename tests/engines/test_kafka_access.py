@@ -1,4 +1,6 @@
-"""How a cluster is reached: the settings, every login over TLS against a real broker, and that each role needs what the page says."""
+"""How a cluster is reached: the settings, every login over TLS against a real broker, and that each role needs what the
+page says.
+"""
 
 import asyncio
 import logging
@@ -139,7 +141,10 @@ def test_a_password_comes_from_the_environment_or_a_file(monkeypatch, tmp_path):
 def test_plain_without_tls_is_for_this_machine_alone(monkeypatch):
     monkeypatch.setenv("P", "p")
     kafka = Kafka(sasl="PLAIN", username="u", password="env:P")
-    assert Access.from_url("kafka://127.0.0.1:1,[::1]:2,localhost", kafka).arguments()["security_protocol"] == "SASL_PLAINTEXT"
+    assert (
+        Access.from_url("kafka://127.0.0.1:1,[::1]:2,localhost", kafka).arguments()["security_protocol"]
+        == "SASL_PLAINTEXT"
+    )
     with pytest.raises(SettingsError, match="PLAIN"):
         Access.from_url("kafka://127.0.0.1:1,a.example", kafka).arguments()
 
@@ -173,7 +178,9 @@ def cluster(start_cluster):
 
 @pytest.fixture
 async def goodbyes():
-    """aiokafka does not wait for the end of the TLS connections that it found the brokers with; the loop of a test may not end before."""
+    """aiokafka does not wait for the end of the TLS connections that it found the brokers with; the loop of a test may
+    not end before.
+    """
     yield
     async with asyncio.timeout(10):
         while any(one._sock is not None for one in asyncio.get_running_loop()._transports.values()):  # noqa: ASYNC110 - nobody tells of it
@@ -225,7 +232,12 @@ async def test_a_certificate_of_ours_is_a_login_too(cluster, as_user):
     prefix = f"t-{secrets.token_hex(5)}-"
     specs = [TopicSpec(prefix + "t", "connection", 1, None, "a test")]
     async with Acls(cluster) as acls:
-        await acls.allow(*(("CN=client", operation, "Topic", prefix + "t") for operation in ("Create", "Write", "Read", "DescribeConfigs")))
+        await acls.allow(
+            *(
+                ("CN=client", operation, "Topic", prefix + "t")
+                for operation in ("Create", "Write", "Read", "DescribeConfigs")
+            )
+        )
         async with opened(access) as log:
             await log.ensure_topics(specs)
             await log.append([NewRecord(specs[0].name, b"k", b"v")])
@@ -234,7 +246,9 @@ async def test_a_certificate_of_ours_is_a_login_too(cluster, as_user):
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 async def test_a_wrong_password_is_told_at_once_with_what_to_check(as_user, mechanism):
     async with asyncio.timeout(10):
-        with pytest.raises(LogDenied, match=r"refused the login.*check kafka\.username, kafka\.sasl.*kafka\.password") as caught:
+        with pytest.raises(
+            LogDenied, match=r"refused the login.*check kafka\.username, kafka\.sasl.*kafka\.password"
+        ) as caught:
             await reach(as_user(sasl=mechanism, secret="hunter2"))
     assert "hunter2" not in str(caught.value)
 
@@ -271,7 +285,11 @@ async def test_the_wrong_kind_of_port_is_told(cluster, as_user, monkeypatch, kin
     door, settings, said = KINDS[kind]
     if "takes no login" in kind:
         monkeypatch.setenv("P", USERS["admin"])
-        certificate = {"certificate": str(cluster.doors.certificate), "key": str(cluster.doors.key), "password": "env:P"}
+        certificate = {
+            "certificate": str(cluster.doors.certificate),
+            "key": str(cluster.doors.key),
+            "password": "env:P",
+        }
         settings = {**settings, **certificate}
     with pytest.raises(LogDenied, match=f"{said}.*kafka\\.s"):
         await reach(as_user(door=door, **settings), 1.0)
@@ -425,11 +443,17 @@ async def test_a_worker_is_a_member_of_its_group_reads_writes_and_commits(instal
         access = as_user("worker")
         log = await stack.enter_async_context(opened(access, topics.prefix))
         consumed = (topics.deliveries_gocardless.name, topics.deliveries_zoho.name, topics.events.name)
-        consumer = AIOKafkaConsumer(*consumed, **access.arguments(), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(
+            *consumed, **access.arguments(), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         async with asyncio.timeout(30), consumer:
             found = await consumer.getone()
             await consumer.commit(
-                {found_tp: 1 for found_tp in consumer.assignment() if found_tp.topic == found.topic and found_tp.partition == 0}
+                {
+                    found_tp: 1
+                    for found_tp in consumer.assignment()
+                    if found_tp.topic == found.topic and found_tp.partition == 0
+                }
             )
         tp = TopicPartition(topics.deliveries_zoho.name, 0)
         assert await log.committed(group, tp) == 1

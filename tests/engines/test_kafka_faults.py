@@ -1,4 +1,6 @@
-"""What happens to appends and readers when brokers die, hang, refuse or are not what was expected. Real brokers, really killed."""
+"""What happens to appends and readers when brokers die, hang, refuse or are not what was expected. Real brokers, really
+killed.
+"""
 
 import asyncio
 import struct
@@ -127,7 +129,9 @@ async def test_what_was_acknowledged_is_there_after_the_broker_was_killed_under_
         counts = await asyncio.gather(*writers)
         found = await contents(log, tp)
     assert {offset: found[offset] for offset in acknowledged} == acknowledged
-    wanted = {f"{name}-{number}".encode() for name, count in zip("abcd", counts, strict=True) for number in range(count)}
+    wanted = {
+        f"{name}-{number}".encode() for name, count in zip("abcd", counts, strict=True) for number in range(count)
+    }
     assert set(found) == wanted
 
 
@@ -193,7 +197,10 @@ async def test_a_partition_without_a_leader_fails_its_own_appends_only_and_is_we
             await log.append([NewRecord(tp.topic, b"k", b"%d" % (number + 1), partition=each)])
         for each in others:
             assert await contents(log, TopicPartition(tp.topic, each)) == [b"%d" % value for value in range(number + 2)]
-        assert [value for value in await contents(log, TopicPartition(tp.topic, orphan)) if value != b"lost"] == [b"0", b"1"]
+        assert [value for value in await contents(log, TopicPartition(tp.topic, orphan)) if value != b"lost"] == [
+            b"0",
+            b"1",
+        ]
 
 
 async def test_one_of_three_brokers_killed_costs_no_append_and_no_record_twice(three):
@@ -206,7 +213,9 @@ async def test_one_of_three_brokers_killed_costs_no_append_and_no_record_twice(t
             number = 0
             while not stop.is_set():
                 values = [b"%d-%d" % (name, number + each) for each in range(3)]
-                places.extend(await log.append([NewRecord(tp.topic, b"k", value, partition=name % 3) for value in values]))
+                places.extend(
+                    await log.append([NewRecord(tp.topic, b"k", value, partition=name % 3) for value in values])
+                )
                 number += 3
                 progress.step()
 
@@ -348,8 +357,19 @@ async def test_a_broker_that_is_too_old_or_too_new():
     ended = asyncio.Event()
 
     async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        apis = {0: (0, 2), 1: (0, 3), 2: (0, 1), 3: (0, 2), 8: (0, 2), 9: (0, 1), 10: (0, 0), 18: (0, 0)}  # Kafka 0.10.1
-        body = struct.pack(">hi", 0, len(apis)) + b"".join(struct.pack(">hhh", key, *versions) for key, versions in apis.items())
+        apis = {
+            0: (0, 2),
+            1: (0, 3),
+            2: (0, 1),
+            3: (0, 2),
+            8: (0, 2),
+            9: (0, 1),
+            10: (0, 0),
+            18: (0, 0),
+        }  # Kafka 0.10.1
+        body = struct.pack(">hi", 0, len(apis)) + b"".join(
+            struct.pack(">hhh", key, *versions) for key, versions in apis.items()
+        )
         while head := await reader.read(4):
             request = await reader.readexactly(*struct.unpack(">i", head))
             writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)

@@ -1,4 +1,6 @@
-"""The Kafka engine where it has more to say than the contract: whose log it is, topics made elsewhere, groups, scans, its own end."""
+"""The Kafka engine where it has more to say than the contract: whose log it is, topics made elsewhere, groups, scans,
+its own end.
+"""
 
 import asyncio
 import threading
@@ -7,7 +9,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, errors
 
 from streams.log.engines import open_log
-from streams.log.interface import LogCorrupt, LogDenied, LogNotReady, LogUnavailable, NewRecord, TopicPartition, UnknownTopic
+from streams.log.interface import (
+    LogCorrupt,
+    LogDenied,
+    LogNotReady,
+    LogUnavailable,
+    NewRecord,
+    TopicPartition,
+    UnknownTopic,
+)
 from streams.log.kafka import KafkaLog
 from streams.log.kafka.control import Control, topic
 from streams.log.topics import TopicSpec
@@ -44,7 +54,9 @@ async def test_the_last_control_record_says_whose_log_it_is_and_whether_to_work_
         await log.write_control(moving)
         with pytest.raises(LogNotReady, match=r"being moved here since 2026-03-01T10:00:00Z.*move` again"):
             await log.require_topics([events])
-        there = Control(state="open", incarnation="bb", ancestors=("cc", "dd"), at="2026-03-01T11:00:00Z", source="sqlite")
+        there = Control(
+            state="open", incarnation="bb", ancestors=("cc", "dd"), at="2026-03-01T11:00:00Z", source="sqlite"
+        )
         await log.write_control(there)
         await log.require_topics([events])
         assert (log.control, log.incarnation, log.ancestors) == (there, "bb", ("cc", "dd"))
@@ -55,7 +67,9 @@ async def test_the_last_control_record_says_whose_log_it_is_and_whether_to_work_
             await again.read_control()
 
 
-async def test_a_topic_that_another_process_made_is_found_and_one_that_nobody_made_is_not_made_by_asking(opened, kafka_prefix):
+async def test_a_topic_that_another_process_made_is_found_and_one_that_nobody_made_is_not_made_by_asking(
+    opened, kafka_prefix
+):
     late = spec(kafka_prefix, "late", 2)
     async with opened() as log, opened() as other:
         with pytest.raises(UnknownTopic, match="topics apply"):
@@ -77,7 +91,9 @@ async def test_an_append_over_several_partitions_and_batches_keeps_the_order_in_
     async with opened() as log:
         events = spec(kafka_prefix, partitions=3)
         await log.ensure_topics([events])
-        records = [NewRecord(events.name, b"k", b"%d" % number + bytes(2_000), partition=number % 3) for number in range(3_000)]
+        records = [
+            NewRecord(events.name, b"k", b"%d" % number + bytes(2_000), partition=number % 3) for number in range(3_000)
+        ]
         places = await log.append(records)
         assert [place.partition for place in places] == [number % 3 for number in range(3_000)]
         assert [place.offset for place in places] == [number // 3 for number in range(3_000)]
@@ -93,9 +109,9 @@ async def test_the_largest_record_goes_through(opened, kafka_prefix):
         await log.ensure_topics([events])
         value = bytes(log.limits.record_bytes - 1)
         await log.append([NewRecord(events.name, b"k", value)] * 3)
-        assert [len(record.value) for record in await log.read(TopicPartition(events.name, 0), 1, max_bytes=2 * len(value))] == [
-            len(value)
-        ] * 2
+        assert [
+            len(record.value) for record in await log.read(TopicPartition(events.name, 0), 1, max_bytes=2 * len(value))
+        ] == [len(value)] * 2
         assert sum(len(page) for page in log.scan(events.name, 0)) == 3
 
 
@@ -138,7 +154,10 @@ async def test_a_group_with_members_elsewhere_takes_positions_from_them_alone(op
         tp = TopicPartition(events.name, 0)
         await log.append([NewRecord(events.name, b"k", b"v")], positions={group: {tp: 1}})
         consumer = AIOKafkaConsumer(
-            events.name, bootstrap_servers=kafka_url.removeprefix("kafka://").split(","), group_id=group, session_timeout_ms=6_000
+            events.name,
+            bootstrap_servers=kafka_url.removeprefix("kafka://").split(","),
+            group_id=group,
+            session_timeout_ms=6_000,
         )
         await consumer.start()
         try:

@@ -237,7 +237,9 @@ def rows(heading: str) -> list[tuple[str, ...]]:
     """The rows of the table under a heading of docs/kafka.md."""
     section = PAGE.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     found = [
-        tuple(cell.strip().strip("`") for cell in line.strip("|").split("|")) for line in section.splitlines() if line.startswith("| `")
+        tuple(cell.strip().strip("`") for cell in line.strip("|").split("|"))
+        for line in section.splitlines()
+        if line.startswith("| `")
     ]
     assert found
     return found

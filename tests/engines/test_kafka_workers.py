@@ -1,4 +1,6 @@
-"""Several workers of one group: partitions move, no record is passed, and a position never runs ahead of what was handled."""
+"""Several workers of one group: partitions move, no record is passed, and a position never runs ahead of what was
+handled.
+"""
 
 import asyncio
 import secrets

@@ -1,4 +1,6 @@
-"""The support that finds and breaks servers for the other tests: a ladder that lies, or a cut that leaks, would make them worthless."""
+"""The support that finds and breaks servers for the other tests: a ladder that lies, or a cut that leaks, would make
+them worthless.
+"""
 
 import asyncio
 import os
@@ -79,7 +81,10 @@ def test_an_old_java_is_none(bare: Path, tmp_path: Path) -> None:
 def test_jars_that_cannot_be_fetched_are_missing_with_the_cause(bare: Path, tmp_path: Path) -> None:
     program(bare, "java", """echo 'openjdk version "17.0.1" 2021-10-19' >&2""")
     program(bare, "mvn", "echo '[ERROR] no such host'; exit 1")
-    with pytest.raises(Missing, match=r"cannot fetch Kafka's jars: \[ERROR\] no such host"), kafka_brokers.brokers(tmp_path):
+    with (
+        pytest.raises(Missing, match=r"cannot fetch Kafka's jars: \[ERROR\] no such host"),
+        kafka_brokers.brokers(tmp_path),
+    ):
         pass
 
 
@@ -117,10 +122,14 @@ def test_no_postgres_names_all_four_steps(bare: Path) -> None:
 
 
 @pytest.mark.parametrize("needed", [False, True])
-def test_a_run_without_servers_says_so_and_fails_only_where_they_are_required(needed: bool, bare: Path, tmp_path: Path) -> None:
+def test_a_run_without_servers_says_so_and_fails_only_where_they_are_required(
+    needed: bool, bare: Path, tmp_path: Path
+) -> None:
     hidden = f"postgres_servers._DEBIAN = __import__('pathlib').Path('{NOWHERE}')\npostgres_servers.find_spec = lambda _: None\n"
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text() + hidden)
-    (tmp_path / "test_it.py").write_text("def test_k(kafka_url): ...\ndef test_p(postgres_url): ...\ndef test_q(postgres_url): ...\n")
+    (tmp_path / "test_it.py").write_text(
+        "def test_k(kafka_url): ...\ndef test_p(postgres_url): ...\ndef test_q(postgres_url): ...\n"
+    )
     more = {"PYTHONPATH": str(TESTS.parent), "DOCKER_HOST": "tcp://127.0.0.1:1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     more |= {f"REQUIRE_{kind}": "1" if needed else "" for kind in ("KAFKA", "POSTGRES")}
     command = [
@@ -154,7 +163,10 @@ def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     server = f"import socket\nlistening = socket.create_server(('127.0.0.1', {port}))\nwhile True: listening.accept()"
     starter = f"from tests.support.kept_process import KeptProcess\nfrom pathlib import Path\nKeptProcess([{sys.executable!r}, '-c', {server!r}], Path('log').absolute())\ninput()"
     with subprocess.Popen(
-        [sys.executable, "-c", starter], stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(TESTS.parent)}, cwd=tmp_path
+        [sys.executable, "-c", starter],
+        stdin=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+        cwd=tmp_path,
     ) as process:
         wait_until(lambda: accepts(port), lambda: process.poll() is None, str, what="the server", timeout_s=20)
         process.kill()
@@ -266,7 +278,9 @@ async def first(server: str) -> bytes:
 
 
 @pytest.mark.parametrize("how", ["cut", "pause"])
-async def test_behind_a_cut_or_in_a_paused_broker_an_append_waits_and_then_arrives(cluster: kafka_brokers.Cluster, how: str) -> None:
+async def test_behind_a_cut_or_in_a_paused_broker_an_append_waits_and_then_arrives(
+    cluster: kafka_brokers.Cluster, how: str
+) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=cluster.gated_url.removeprefix("kafka://"), acks="all")
     await producer.start()
     try:
@@ -369,7 +383,9 @@ def test_a_database_goes_back_to_its_older_copy_with_connections_open(
         run(copy, "SELECT n FROM t")
 
 
-def test_a_killed_server_keeps_what_was_committed_and_a_broken_one_says_why(start_postgres: Callable[[], postgres_servers.Server]) -> None:
+def test_a_killed_server_keeps_what_was_committed_and_a_broken_one_says_why(
+    start_postgres: Callable[[], postgres_servers.Server],
+) -> None:
     with start_postgres() as server:
         url = server.create()
         run(url, "CREATE TABLE t AS SELECT 1 AS n")

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from streams.log.interface import Limits, LogClosed, LogCorrupt, LogFull, LogOverloaded, LogUnavailable, NewRecord, ReadOutOfRange
+from streams.log.interface import (
+    Limits,
+    LogClosed,
+    LogCorrupt,
+    LogFull,
+    LogOverloaded,
+    LogUnavailable,
+    NewRecord,
+    ReadOutOfRange,
+)
 from streams.log.sqlite import SqliteLog, engine, group_commit
 from streams.log.sqlite.storage import Storage
 from streams.log.topics import TopicSpec
@@ -127,7 +136,9 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 
 def fill(path: Path, limit: int = 0) -> tuple[int, str]:
-    run = subprocess.run([sys.executable, "-c", FILL, path, str(limit)], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", FILL, path, str(limit)], capture_output=True, text=True, check=True, timeout=60
+    )
     count, _, said = run.stdout.partition(" ")
     return int(count), said
 
@@ -144,7 +155,12 @@ async def test_a_disk_that_is_really_full_acknowledges_nothing_more(tmp_path, tp
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False, capture_output=True).returncode:
+    if (
+        mount is None
+        or subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("a small file system cannot be mounted here (needs root)")
     try:
         count, said = fill(disk / "log.db")

@@ -54,7 +54,9 @@ async def test_commits_are_durable_ones(log):
         assert db.execute("PRAGMA fullfsync").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:///", "sqlite:///x.db?sync=off", "rabbit://localhost", "/x.db"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://relative.db", "sqlite:///", "sqlite:///x.db?sync=off", "rabbit://localhost", "/x.db"]
+)
 def test_a_url_that_is_not_understood_is_refused(url):
     with pytest.raises(ValueError, match=r"sqlite:///absolute|only option"):
         open_log(url)
@@ -199,7 +201,9 @@ async def test_a_group_has_one_worker_and_is_free_when_its_process_dies(log):
         "import sys\nfrom pathlib import Path\nfrom streams.log.sqlite.place import hold_group\n"
         "hold = hold_group(Path(sys.argv[1]), 'g')\nhold.__enter__()\nprint('held', flush=True)\nsys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code, log.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, log.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(LogLocked, match="group g has a worker already"), log.hold_group("g"):
             pytest.fail("held twice")
@@ -250,7 +254,10 @@ async def test_a_missing_record_is_found(filled, tp):
 async def test_exchanged_rows_are_found(filled, tp):
     with closing(sqlite3.connect(filled, isolation_level=None)) as db:
         for there, here in ((-1, "id & 0xffff = 7"), (7, "id & 0xffff = 8"), (8, "id = -1")):
-            db.execute(f"UPDATE records SET id = CASE WHEN ? < 0 THEN -1 ELSE (id & ~0xffff) + ? END WHERE {here}", (there, there))
+            db.execute(
+                f"UPDATE records SET id = CASE WHEN ? < 0 THEN -1 ELSE (id & ~0xffff) + ? END WHERE {here}",
+                (there, there),
+            )
     async with SqliteLog(filled) as log:
         with pytest.raises(LogCorrupt):
             await log.read(tp, 0)
@@ -318,7 +325,14 @@ async def test_a_backup_is_taken_while_appends_go_on_and_is_restored_with_a_new_
 
 async def test_a_backup_under_load_is_one_moment(log, path, tp, tmp_path):
     writer = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parents[1] / "contract" / "processes.py"), "flood", log.broker_url, "t", "w"],
+        [
+            sys.executable,
+            str(Path(__file__).parents[1] / "contract" / "processes.py"),
+            "flood",
+            log.broker_url,
+            "t",
+            "w",
+        ],
         stdout=subprocess.PIPE,
     )
     try:

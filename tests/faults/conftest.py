@@ -1,4 +1,6 @@
-"""An installation on brokers that can be killed and cut off: its roles as processes, its log and store also open in the test."""
+"""An installation on brokers that can be killed and cut off: its roles as processes, its log and store also open in the
+test.
+"""
 
 import asyncio
 import contextlib
@@ -56,7 +58,9 @@ gocardless = {{ url = "{api}" }}
 
 
 async def until(condition, limit_s=PATIENCE_S):
-    """Wait for what other processes do, which sets no event here; `condition` may be a coroutine function. Returns the seconds it took."""
+    """Wait for what other processes do, which sets no event here; `condition` may be a coroutine function. Returns the
+    seconds it took.
+    """
     began_s = time.monotonic()
     async with asyncio.timeout(limit_s):
         while True:
@@ -79,11 +83,23 @@ class Role:
         environment = dict(os.environ)
         if self.log:
             environment["ZOHO_GOCARDLESS__LOG"] = self.log
-        words = ["run", "--role", self.role, "--name", self.name, "--config", str(self.site.folder / "settings.toml"), "--json"]
+        words = [
+            "run",
+            "--role",
+            self.role,
+            "--name",
+            self.name,
+            "--config",
+            str(self.site.folder / "settings.toml"),
+            "--json",
+        ]
         script = str(Path(__file__).with_name("process.py"))
         with self.path.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, script, json.dumps(self.changes), *words), stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment
+                *(sys.executable, script, json.dumps(self.changes), *words),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env=environment,
             )
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE_S)
         told = json.loads(line or b"{}")
@@ -198,7 +214,9 @@ class Site(installation.Installation):
         return [header(record, ID_HEADER).decode() for record in await self.records("decisions")]
 
     async def published(self):
-        """By partition: the offsets of the events that decisions were published of, in the order in which they were first published."""
+        """By partition: the offsets of the events that decisions were published of, in the order in which they were
+        first published.
+        """
         found = {}
         for record in await self.records("decisions"):
             offset = int(header(record, "event-offset"))
@@ -223,12 +241,16 @@ class Site(installation.Installation):
     def owner_epochs(self):
         """Of each partition of the events, how often it was taken."""
         with self.store.read() as reader:
-            rows = reader.exec_driver_sql("SELECT partition, owner_epoch FROM positions WHERE stage = 'core' ORDER BY 1").all()
+            rows = reader.exec_driver_sql(
+                "SELECT partition, owner_epoch FROM positions WHERE stage = 'core' ORDER BY 1"
+            ).all()
         return {row[0]: row[1] for row in rows}
 
 
 class Sender:
-    """Sends webhooks as GoCardless and Zoho do: again and again until one is answered with 2xx, giving each request ten seconds."""
+    """Sends webhooks as GoCardless and Zoho do: again and again until one is answered with 2xx, giving each request ten
+    seconds.
+    """
 
     def __init__(self, site, url, again_s=0.3):
         self.site, self.url, self.again_s = site, url, again_s
@@ -270,7 +292,10 @@ class Sender:
     async def zoho(self, number):
         """One delivery of an invoice."""
         body = json.dumps({"invoice": invoice(number)}).encode()
-        signed = {"X-Zoho-Webhook-Signature": installation.sign("secret-of-acme", body), "Content-Type": "application/json"}
+        signed = {
+            "X-Zoho-Webhook-Signature": installation.sign("secret-of-acme", body),
+            "Content-Type": "application/json",
+        }
         await self.deliver("/webhooks/zoho/acme", body, signed)
 
     def slowest_s(self):
@@ -295,7 +320,9 @@ def invoice(number):
 
 
 class Api:
-    """GoCardless, as far as an executor asks: what it made is told when it is looked for. A write waits for `may_answer`."""
+    """GoCardless, as far as an executor asks: what it made is told when it is looked for. A write waits for
+    `may_answer`.
+    """
 
     def __init__(self):
         self.made = []
@@ -310,7 +337,9 @@ class Api:
         self.got.append((time.monotonic(), who, request.method, resource))
         if request.method == "GET":
             rows = self.made if resource == "payments" else []
-            return web.json_response({resource: rows, "meta": {"cursors": {"before": None, "after": None}, "limit": 500}})
+            return web.json_response(
+                {resource: rows, "meta": {"cursors": {"before": None, "after": None}, "limit": 500}}
+            )
         asked = (await request.json())["payments"]
         payment = {
             "id": f"PM{len(self.made) + 1:04d}",

@@ -1,7 +1,8 @@
-"""The command line in a process of its own, with shorter times than anyone would wait for in the field: `process.py CHANGES word…`.
+"""The command line in a process of its own, with shorter times than anyone would wait for in the field: `process.py
+CHANGES word…`.
 
-`CHANGES`, a JSON object: `lease_s`, `delivery_limit_s` and `append_timeout_s` replace those constants; with `stalls`, SIGUSR1 makes the
-consumer of a worker fetch nothing any more, while it stays in its group and keeps its partitions.
+`CHANGES`, a JSON object: `lease_s`, `delivery_limit_s` and `append_timeout_s` replace those constants; with `stalls`,
+SIGUSR1 makes the consumer of a worker fetch nothing any more, while it stays in its group and keeps its partitions.
 """
 
 import json

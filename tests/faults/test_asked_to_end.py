@@ -22,7 +22,9 @@ async def ended(role):
 
 
 @pytest.mark.parametrize("how", ["killed", pytest.param("paused", marks=pytest.mark.soak)])
-async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_cluster, settle_at, faults, measured, how):
+async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(
+    own_cluster, settle_at, faults, measured, how
+):
     async with settle_at() as site:
         roles = await asyncio.gather(*(site.start(role) for role in ROLES))
         first = [f"EV1{number}" for number in range(5)]
@@ -31,7 +33,9 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_c
         (own_cluster.kill if how == "killed" else own_cluster.pause)(0)
         try:
             # A call that waits for the log, and a worker that has noticed that it is alone.
-            waiting = asyncio.create_task(faults.Sender(site, roles[0].url).once("/webhooks/gocardless/acme", *signed(faults)))
+            waiting = asyncio.create_task(
+                faults.Sender(site, roles[0].url).once("/webhooks/gocardless/acme", *signed(faults))
+            )
             await asyncio.sleep(2)
             found = await asyncio.gather(*(ended(role) for role in roles))
             assert await waiting in (0, 503)

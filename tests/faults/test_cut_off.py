@@ -1,4 +1,6 @@
-"""Processes that are cut off from the brokers, or stopped, for longer than their share of the work is theirs: what they do late changes nothing."""
+"""Processes that are cut off from the brokers, or stopped, for longer than their share of the work is theirs: what they
+do late changes nothing.
+"""
 
 import asyncio
 import signal
@@ -13,7 +15,9 @@ pytestmark = pytest.mark.timeout(240)
 LEASE_S = 3
 
 
-async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_nothing(own_cluster, settle_at, faults, measured):
+async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_nothing(
+    own_cluster, settle_at, faults, measured
+):
     """The cut falls while there is work in hand, on all the ways to the brokers of the one worker."""
     (gate,) = own_cluster.gates
     async with settle_at() as site:
@@ -41,7 +45,8 @@ async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_noth
         measured("taken over after the cut, s", round(taken_s, 2))
         assert taken_s < 30
 
-        # It either saw that it had lost its share and took part again, or ended to be started again; both go on from the store.
+        # It either saw that it had lost its share and took part again, or ended to be started again; both go on from
+        # the store.
         after = [f"EV3{number:03d}" for number in range(20)]
         await asyncio.gather(*(sender.gocardless(one) for one in after))
         await site.decided(after)
@@ -57,7 +62,9 @@ async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_noth
         sent = [*before, *during, *after]
         events = Counter(one.id for one in await site.events())
         assert set(events) == set(sent)
-        measured("events appended more than once, of all", f"{sum(count > 1 for count in events.values())} of {len(events)}")
+        measured(
+            "events appended more than once, of all", f"{sum(count > 1 for count in events.values())} of {len(events)}"
+        )
         assert set(await site.decisions()) == set(sent)
         published = await site.published()
         for offsets in published.values():
@@ -85,7 +92,9 @@ async def finished(site, faults, name):
 
 
 async def once(site, api, debit):
-    """One payment at the API, one in the state, by one outcome that counts; and nothing that a person would have to look at."""
+    """One payment at the API, one in the state, by one outcome that counts; and nothing that a person would have to
+    look at.
+    """
     await site.translate(group="look")
     await site.decide()
     assert [one["id"] for one in api.made] == ["PM0001"]

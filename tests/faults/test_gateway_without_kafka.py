@@ -1,4 +1,6 @@
-"""A gateway whose broker hangs, or is gone: 503 within eight seconds, a process that lives and stays small, and afterwards all is there once."""
+"""A gateway whose broker hangs, or is gone: 503 within eight seconds, a process that lives and stays small, and
+afterwards all is there once.
+"""
 
 import asyncio
 import os
@@ -32,7 +34,9 @@ async def healthy(site, gateway):
 
 
 async def outage(site, gateway, faults, measured, how, away, back):
-    """Many senders at a gateway whose broker is taken away and given back. Gives the ids of events, and of invoices, that they sent."""
+    """Many senders at a gateway whose broker is taken away and given back. Gives the ids of events, and of invoices,
+    that they sent.
+    """
     away(0)
     sender = faults.Sender(site, gateway.url)
     try:
@@ -94,7 +98,9 @@ async def test_an_outage_under_load_does_not_fill_the_memory(own_cluster, settle
             headers = {"Webhook-Signature": faults.installation.sign("secret-of-acme", body)}
             sizes = []
             for _ in range(6):
-                statuses = await asyncio.gather(*(sender.once("/webhooks/gocardless/acme", body, headers) for _ in range(40)))
+                statuses = await asyncio.gather(
+                    *(sender.once("/webhooks/gocardless/acme", body, headers) for _ in range(40))
+                )
                 assert set(statuses) == {503}
                 sizes.append(gateway.memory_bytes() // 2**20)
             measured("MiB after each 40 MiB that were refused", sizes)

@@ -1,4 +1,6 @@
-"""A partition without a leader for longer than an append may take: nothing is lost, nothing is published out of order, nobody has to help."""
+"""A partition without a leader for longer than an append may take: nothing is lost, nothing is published out of order,
+nobody has to help.
+"""
 
 import asyncio
 import re
@@ -52,7 +54,9 @@ async def replaced(site, role):
 
 
 async def outage(site, cluster, faults, gateway, worker, *, lasts_s):
-    """Events before, during and after. Gives their ids, and how long the first publication took once the broker was back."""
+    """Events before, during and after. Gives their ids, and how long the first publication took once the broker was
+    back.
+    """
     sender = faults.Sender(site, gateway.url)
     await asyncio.gather(*(sender.gocardless(f"EV1{number:02d}") for number in range(10)))
     before = [f"EV1{number:02d}" for number in range(10)]
@@ -77,7 +81,9 @@ async def outage(site, cluster, faults, gateway, worker, *, lasts_s):
     assert {status for status, _ in sender.answers} == {503}
     assert max(seconds for _, seconds in sender.answers) < 8
     assert unpublished(site) == 10
-    assert commands(site) == {"ready": 10, "waiting_publication": 10}, "nothing may be sent whose decision is not published"
+    assert commands(site) == {"ready": 10, "waiting_publication": 10}, (
+        "nothing may be sent whose decision is not published"
+    )
     assert gateway.running
     assert worker.running
 

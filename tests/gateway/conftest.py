@@ -22,7 +22,9 @@ def parts():
 def recorded():
     """`raw(name)` and `load(name)` of a fixture file."""
     folder = _TESTS / "fixtures"
-    return SimpleNamespace(raw=lambda name: (folder / name).read_bytes(), load=lambda name: orjson.loads((folder / name).read_bytes()))
+    return SimpleNamespace(
+        raw=lambda name: (folder / name).read_bytes(), load=lambda name: orjson.loads((folder / name).read_bytes())
+    )
 
 
 @pytest.fixture(scope="session")

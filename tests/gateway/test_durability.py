@@ -51,7 +51,9 @@ class Killable:
         url = f"http://127.0.0.1:{self.port}/webhooks/gocardless/acme"
         async with aiohttp.ClientSession() as session:
             try:
-                async with session.post(url, data=BODY, headers={"Webhook-Signature": parts.sign("secret-of-acme", BODY)}) as response:
+                async with session.post(
+                    url, data=BODY, headers={"Webhook-Signature": parts.sign("secret-of-acme", BODY)}
+                ) as response:
                     return response.status
             except aiohttp.ClientError:
                 return 0

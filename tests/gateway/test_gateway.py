@@ -41,12 +41,18 @@ async def until_in_hand(program) -> None:
             await asyncio.sleep(0.001)
 
 
-# --- signatures --------------------------------------------------------------------------------------------------------------------
+# --- signatures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"Webhook-Signature": ""}, {"Webhook-Signature": "0" * 64}, {"Webhook-Signature": "é"}, {"X-Zoho-Webhook-Signature": "0"}],
+    [
+        {},
+        {"Webhook-Signature": ""},
+        {"Webhook-Signature": "0" * 64},
+        {"Webhook-Signature": "é"},
+        {"X-Zoho-Webhook-Signature": "0"},
+    ],
 )
 async def test_a_bad_or_missing_signature_is_refused_counted_and_not_kept(gateway_program, headers):
     assert await gateway_program.post("/webhooks/gocardless/acme", EMPTY, headers) == 401
@@ -69,7 +75,11 @@ async def test_several_secrets_are_valid_while_one_replaces_another(gateway_prog
     program = gateway_program
     program.credentials.put("acme", "gocardless.webhook.next", b"the-next")
     program.credentials.reload()
-    assert [await program.hook(EMPTY, secret) for secret in ("secret-of-acme", "the-next", "neither")] == [204, 204, 401]
+    assert [await program.hook(EMPTY, secret) for secret in ("secret-of-acme", "the-next", "neither")] == [
+        204,
+        204,
+        401,
+    ]
     program.credentials.delete("acme", "gocardless.webhook.main")
     program.credentials.reload()
     assert [await program.hook(EMPTY, secret) for secret in ("secret-of-acme", "the-next")] == [401, 204]
@@ -143,7 +153,9 @@ async def test_a_compressed_body_is_taken_as_the_bytes_it_is(gateway_program, pa
     encoding = {"Content-Encoding": "gzip"}
     assert await program.hook(packed, **encoding) == 204
     assert (
-        await program.post("/webhooks/gocardless/acme", packed, {"Webhook-Signature": parts.sign("secret-of-acme", EMPTY), **encoding})
+        await program.post(
+            "/webhooks/gocardless/acme", packed, {"Webhook-Signature": parts.sign("secret-of-acme", EMPTY), **encoding}
+        )
         == 401
     )
     assert await program.hook(gzip.compress(bytes(20 * gateway.MAX_BODY_BYTES)), "wrong", **encoding) == 401
@@ -156,7 +168,9 @@ async def test_a_compressed_body_is_taken_as_the_bytes_it_is(gateway_program, pa
 async def test_a_body_that_breaks_on_its_way_is_refused_in_time(gateway_program, monkeypatch, caplog):
     monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.2)
     async with raw_request(gateway_program) as (reader, writer):
-        writer.write(b"POST /webhooks/gocardless/acme HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+        writer.write(
+            b"POST /webhooks/gocardless/acme HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+        )
         await until_in_hand(gateway_program)
         writer.write(b"not a size\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -181,7 +195,7 @@ async def test_other_methods_and_paths_lead_nowhere(gateway_program):
     assert await gateway_program.post("/webhooks/gocardless/", EMPTY) == 404
 
 
-# --- limits ------------------------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -196,7 +210,9 @@ async def test_a_body_above_the_limit_is_refused_and_one_at_the_limit_is_not(gat
         program = gateway_program
         headers = {"Webhook-Signature": hmac.new(b"secret-of-acme", body, "sha256").hexdigest()}
         data = in_chunks(body) if chunked else io.BytesIO(body)
-        async with program.session.post(f"{program.url}/webhooks/gocardless/acme", data=data, headers=headers) as response:
+        async with program.session.post(
+            f"{program.url}/webhooks/gocardless/acme", data=data, headers=headers
+        ) as response:
             statuses.append(response.status)
     assert statuses == [204, 413]
     assert gateway_program.count("refused_webhooks", api="gocardless", reason="too_large") == 1
@@ -220,7 +236,9 @@ async def test_a_sender_that_goes_away_or_dawdles_leaves_nothing_behind(gateway_
 async def test_more_requests_than_can_be_held_are_told_to_come_again(gateway_program, monkeypatch):
     monkeypatch.setattr(gateway, "MAX_IN_HAND", 1)
     async with raw_request(gateway_program) as (reader, holding):
-        holding.write(b"POST /webhooks/gocardless/acme HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{")
+        holding.write(
+            b"POST /webhooks/gocardless/acme HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{"
+        )
         await until_in_hand(gateway_program)
         assert await gateway_program.hook(EMPTY) == 503
         holding.write(b"}")
@@ -244,7 +262,7 @@ async def test_headers_that_are_no_text_do_not_stop_a_good_delivery(gateway_prog
     assert "caf" in orjson.loads(dict(record.headers)["meta"])["headers"]["user-agent"]
 
 
-# --- the log is not available ------------------------------------------------------------------------------------------------------
+# --- the log is not available -----------------------------------------------------------------------------------------
 
 
 async def refused(program) -> None:
@@ -252,7 +270,9 @@ async def refused(program) -> None:
     before = program.count("refused_webhooks", api="gocardless", reason="log")
     with capture_logs() as journal:
         headers = {"Webhook-Signature": hmac.new(b"secret-of-acme", EMPTY, "sha256").hexdigest()}
-        async with program.session.post(f"{program.url}/webhooks/gocardless/acme", data=EMPTY, headers=headers) as response:
+        async with program.session.post(
+            f"{program.url}/webhooks/gocardless/acme", data=EMPTY, headers=headers
+        ) as response:
             assert response.status == 503
             assert int(response.headers["Retry-After"]) > 0
     assert [line["event"] for line in journal] == ["gateway.log_unavailable"]
@@ -271,7 +291,10 @@ async def test_a_full_disk_means_come_again_and_with_room_it_goes_on(gateway_pro
     program.leave_room(4)
     kept = 0
     with capture_logs():
-        while await program.hook(b'{"events":[],"pad":"' + bytes(97 + n % 26 for n in range(3_000)) + b'%d"}' % kept) == 204:
+        while (
+            await program.hook(b'{"events":[],"pad":"' + bytes(97 + n % 26 for n in range(3_000)) + b'%d"}' % kept)
+            == 204
+        ):
             kept += 1
             assert kept < 200
     program.leave_room(0)
@@ -298,7 +321,7 @@ def test_the_sender_is_answered_before_it_gives_up():
     assert gateway.APPEND_TIMEOUT_S < 10, "GoCardless waits ten seconds"
 
 
-# --- what follows ------------------------------------------------------------------------------------------------------------------
+# --- what follows -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_duplicate_delivery_is_kept_twice_and_counts_once(gateway_program):

@@ -33,7 +33,9 @@ async def test_alive_from_the_first_moment_and_ready_once_started(gateway_progra
 async def test_an_api_without_credentials_is_named(gateway_program):
     gateway_program.health.started = True
     gateway_program.health.without_credentials.append("acme/zoho")
-    assert await ready(gateway_program) == ["acme/zoho: no credentials: enter them with `zoho-gocardless connect`, then start again"]
+    assert await ready(gateway_program) == [
+        "acme/zoho: no credentials: enter them with `zoho-gocardless connect`, then start again"
+    ]
 
 
 async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gateway_program, monkeypatch):
@@ -66,7 +68,9 @@ async def test_refused_credentials_a_refusing_clock_and_a_failed_stage_are_named
     desk.trouble = "the refresh token was revoked: connect again"
     program.health._desks["zoho"]["acme"] = desk
 
-    program.health.clock = SimpleNamespace(refusals={"acme": "the clock is 400 days past the last day worked on: check it, then accept it"})
+    program.health.clock = SimpleNamespace(
+        refusals={"acme": "the clock is 400 days past the last day worked on: check it, then accept it"}
+    )
     program.health.worker = SimpleNamespace(failure=RuntimeError("a stage raised"))
     assert await ready(program) == [
         "a stage has failed",

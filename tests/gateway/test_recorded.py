@@ -30,7 +30,8 @@ CONTACT = {
     "last_modified_time": "2026-02-01T08:00:00+0000",
 }
 
-#: Zoho's vectors show how it signs; few of their bodies are a resource. What comes out of each, or the reason why it is parked.
+#: Zoho's vectors show how it signs; few of their bodies are a resource. What comes out of each, or the reason why it is
+#: parked.
 OF_VECTOR = {
     "official-kb-example-query-plus-default-payload": "neither an invoice, a contact nor a customer payment",
     "json-body-no-query": "currency",
@@ -48,13 +49,18 @@ async def test_every_vector_of_gocardless_is_answered_as_it_says_and_its_events_
     expected = []
     async with program.worker() as worker:
         for number, vector in enumerate(recorded.load("gocardless/webhook_vectors.json")["vectors"]):
-            body = recorded.raw(f"gocardless/{vector['body_file']}") if "body_file" in vector else vector["body"].encode()
+            body = (
+                recorded.raw(f"gocardless/{vector['body_file']}") if "body_file" in vector else vector["body"].encode()
+            )
             program.credentials.put("cedar", "gocardless.webhook.vector", vector["secret"].encode())
             program.credentials.reload()
             status = await program.post("/webhooks/gocardless/cedar", body, {"Webhook-Signature": vector["signature"]})
             assert status == (204 if vector["valid"] else 401), vector["name"]
             if vector["valid"]:
-                expected += [(raw["id"], f"gocardless.{raw['resource_type']}.{raw['action']}") for raw in orjson.loads(body)["events"]]
+                expected += [
+                    (raw["id"], f"gocardless.{raw['resource_type']}.{raw['action']}")
+                    for raw in orjson.loads(body)["events"]
+                ]
             assert len(await program.deliveries("gocardless")) <= number + 1
         await worker.until_idle()
     found = await program.events()
@@ -63,7 +69,9 @@ async def test_every_vector_of_gocardless_is_answered_as_it_says_and_its_events_
     assert {event.connection for event in found} == {"cedar"}
 
 
-async def test_recorded_events_of_gocardless_come_out_with_their_own_ids_in_order_and_content(gateway_program, recorded):
+async def test_recorded_events_of_gocardless_come_out_with_their_own_ids_in_order_and_content(
+    gateway_program, recorded
+):
     program = gateway_program
     samples = recorded.load("gocardless/webhook_event_samples_synthetic.json")["samples"]
     async with program.worker() as worker:
@@ -102,7 +110,9 @@ async def test_every_resource_and_action_of_the_catalogue_comes_out(gateway_prog
     async with program.worker() as worker:
         assert await program.hook(orjson.dumps({"events": rows})) == 204
         await worker.until_idle()
-    assert [event.type for event in await program.events()] == [f"gocardless.{resource}.{action}" for resource, action in pairs]
+    assert [event.type for event in await program.events()] == [
+        f"gocardless.{resource}.{action}" for resource, action in pairs
+    ]
     assert len(pairs) > 80
 
 
@@ -126,11 +136,16 @@ async def test_every_vector_of_zoho_is_accepted_and_its_resource_or_its_reason_c
     async with program.worker() as worker:
         for vector in vectors:
             headers = {vector["header"]: vector["expected_hex"], "Content-Type": vector["content_type"]}
-            status = await program.post(f"/webhooks/zoho/acme?{vector['query_string']}", vector["body"].encode(), headers)
+            status = await program.post(
+                f"/webhooks/zoho/acme?{vector['query_string']}", vector["body"].encode(), headers
+            )
             assert status == 200, vector["name"]
             first = "1" if vector["expected_hex"][0] == "0" else "0"
             spoilt = {**headers, vector["header"]: first + vector["expected_hex"][1:]}
-            assert await program.post(f"/webhooks/zoho/acme?{vector['query_string']}", vector["body"].encode(), spoilt) == 401
+            assert (
+                await program.post(f"/webhooks/zoho/acme?{vector['query_string']}", vector["body"].encode(), spoilt)
+                == 401
+            )
         await worker.until_idle()
     found = await program.events()
     assert len(found) == len(vectors)
@@ -161,7 +176,11 @@ async def test_an_invoice_a_contact_and_a_deletion_of_zoho_come_out(gateway_prog
 async def test_the_raw_body_and_what_is_known_about_it_are_kept(gateway_program, parts):
     program = gateway_program
     body = b' {"events" : [ ] , "n":1.0} \n'
-    headers = {"Webhook-Signature": parts.sign("secret-of-acme", body), "Authorization": "Bearer of-a-proxy", "User-Agent": "gocardless/1"}
+    headers = {
+        "Webhook-Signature": parts.sign("secret-of-acme", body),
+        "Authorization": "Bearer of-a-proxy",
+        "User-Agent": "gocardless/1",
+    }
     assert await program.post("/webhooks/gocardless/acme", body, headers) == 204
     (record,) = await program.deliveries("gocardless")
     assert record.value == body

@@ -44,7 +44,13 @@ async def test_a_new_installation_says_what_comes_next(store):
 async def test_what_waits_for_a_person_is_listed_with_its_remedy_and_never_as_markup(store):
     assert "remedy" in DiscrepancyRow.__struct_fields__
     discrepancy(
-        store, connection="acme", id="d1", code="debit_failed", text="INV-1 <b>& more", remedy="ask", opened_at="2026-03-02T09:00:00.000Z"
+        store,
+        connection="acme",
+        id="d1",
+        code="debit_failed",
+        text="INV-1 <b>& more",
+        remedy="ask",
+        opened_at="2026-03-02T09:00:00.000Z",
     )
     status, text, _ = await shown(Web(store, ["acme"]))
     assert status == 200

@@ -10,12 +10,26 @@ from streams.demo import folder as demo_folder
 
 
 def ask(*words, timeout_s=120):
-    return subprocess.run([sys.executable, "-m", "streams.cli", *words], capture_output=True, text=True, check=False, timeout=timeout_s)
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *words], capture_output=True, text=True, check=False, timeout=timeout_s
+    )
 
 
 @pytest.mark.timeout(200)
 def test_the_demo_ends_with_one_document(tmp_path):
-    ran = ask("demo", "--folder", str(tmp_path / "demo"), "--customers", "8", "--invoices", "12", "--seed", "3", "--json", timeout_s=180)
+    ran = ask(
+        "demo",
+        "--folder",
+        str(tmp_path / "demo"),
+        "--customers",
+        "8",
+        "--invoices",
+        "12",
+        "--seed",
+        "3",
+        "--json",
+        timeout_s=180,
+    )
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout.splitlines()[-1])
     books = answer["data"]
@@ -41,12 +55,16 @@ def test_a_second_demo_in_the_same_folder_says_what_it_removes_and_leaves_a_pers
     first = ask(*words)
     assert (first.returncode, first.stderr) == (0, "")
     made = {one.name for one in folder.iterdir()}
-    assert made <= {*demo_folder.NAMES, demo_folder.MARKER}, "every name that a demo makes is one that the next may remove"
+    assert made <= {*demo_folder.NAMES, demo_folder.MARKER}, (
+        "every name that a demo makes is one that the next may remove"
+    )
     keys = (folder / "keys").read_text()
     (folder / "notes.txt").write_text("mine")
     second = ask(*words)
     assert second.returncode == 0, second.stderr
-    assert [json.loads(line)["ok"] for line in second.stdout.splitlines()] == [True], "one envelope, and nothing beside it"
+    assert [json.loads(line)["ok"] for line in second.stdout.splitlines()] == [True], (
+        "one envelope, and nothing beside it"
+    )
     said = second.stderr.splitlines()
     assert said[0].startswith(f"Removing what the last demo left in {folder}: settings.toml, keys, log.db")
     assert said[1:] == ["Left as it is, since no demo made it: notes.txt."]

@@ -45,7 +45,11 @@ def test_the_example_consumer_prints_every_payment(short_month, short_month_fold
 
 @pytest.mark.parametrize("topic", ["reconciled-payments", "reconciled-payouts", "discrepancies"])
 def test_published_records_fit_their_schema(short_month, topic):
-    name = {"reconciled-payments": "reconciled-payment-1", "reconciled-payouts": "reconciled-payout-1", "discrepancies": "discrepancy-1"}
+    name = {
+        "reconciled-payments": "reconciled-payment-1",
+        "reconciled-payouts": "reconciled-payout-1",
+        "discrepancies": "discrepancy-1",
+    }
     schema = json.loads((ROOT / "docs" / "schemas" / f"{name[topic]}.json").read_text())
     records = [value for key, value in short_month["public"].items() if key.startswith(f"{topic}/")]
     assert records

@@ -1,10 +1,13 @@
-"""A month on a broker and PostgreSQL, its roles in processes of their own: it ends as it does on one machine, whoever is killed."""
+"""A month on a broker and PostgreSQL, its roles in processes of their own: it ends as it does on one machine, whoever
+is killed.
+"""
 
 import pytest
 
 from tests.support import fleet
 
-#: Seconds of the machine that one of these may take when it is busy with other things; alone, each takes under two minutes.
+#: Seconds of the machine that one of these may take when it is busy with other things; alone, each takes under two
+#: minutes.
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -31,7 +34,9 @@ async def test_it_ends_the_same_when_each_process_is_killed_once(engines, short_
 async def test_a_database_that_goes_back_a_day_under_running_processes_doubles_nothing(
     engines, postgres_server, short_month, month_harness, tmp_path
 ):
-    """A failover to a standby that lagged. Nobody is told: each process notices by itself, and ends to be started again."""
+    """A failover to a standby that lagged. Nobody is told: each process notices by itself, and ends to be started
+    again.
+    """
     found, deaths = await fleet.live_through_failover(month_harness, tmp_path, engines, postgres_server)
     assert set(deaths.ended) == set(fleet.ROLES)
     month_harness.same(found, short_month)

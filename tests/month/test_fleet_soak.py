@@ -24,7 +24,9 @@ async def test_two_of_each_role_end_the_month_as_one_does(engines, short_month, 
 
 async def test_two_of_each_role_each_killed_twice(engines, short_month, month_harness, tmp_path):
     moments = fleet.seeded_moments(month_harness.SHORT, fleet.PAIRS, 2, seed=2)
-    found, deaths = await fleet.live_through(month_harness, month_harness.SHORT, tmp_path, engines, fleet.PAIRS, moments=moments)
+    found, deaths = await fleet.live_through(
+        month_harness, month_harness.SHORT, tmp_path, engines, fleet.PAIRS, moments=moments
+    )
     assert sorted(deaths.killed) == sorted([*fleet.PAIRS, *fleet.PAIRS])
     month_harness.same(found, short_month)
 
@@ -62,7 +64,9 @@ async def test_brokers_of_three_die_in_turn(start_cluster, postgres_url, short_m
 async def test_a_database_that_goes_back_a_day_between_two_starts_doubles_nothing(
     engines, postgres_server, short_month, month_harness, tmp_path
 ):
-    """All are dead meanwhile, and nothing in the database tells that it is a copy: the log does, which has decided more than it knows."""
+    """All are dead meanwhile, and nothing in the database tells that it is a copy: the log does, which has decided more
+    than it knows.
+    """
     how = {"kill": tuple(fleet.ROLES), "nameless": True}
     found, deaths = await fleet.live_through_failover(month_harness, tmp_path, engines, postgres_server, **how)
     assert sorted(deaths.killed) == sorted(fleet.ROLES)

@@ -1,4 +1,6 @@
-"""The month, moved in its middle: it begins on one machine and ends on a cluster, and nothing is debited or posted twice."""
+"""The month, moved in its middle: it begins on one machine and ends on a cluster, and nothing is debited or posted
+twice.
+"""
 
 import asyncio
 import dataclasses
@@ -12,15 +14,20 @@ from tests.support import fleet
 #: In the midst of debits, confirmations and payouts.
 _MOVED_AT = "2026-03-11T13:00:00.000000Z"
 
-#: Real seconds of life after that, before the program is killed. Lower: it dies doing nothing. Higher: the month is over.
+#: Real seconds of life after that, before the program is killed. Lower: it dies doing nothing. Higher: the month is
+#: over.
 _ON_S = 1.0
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-async def test_a_month_that_is_moved_ends_as_one_that_was_not(short_month, month_harness, tmp_path, kafka_url, kafka_prefix, postgres_url):
+async def test_a_month_that_is_moved_ends_as_one_that_was_not(
+    short_month, month_harness, tmp_path, kafka_url, kafka_prefix, postgres_url
+):
     plan = month_harness.SHORT
-    engines = dataclasses.replace(demo.in_folder(tmp_path), more=fleet.on_cluster(kafka_url, postgres_url, prefix="").more)
+    engines = dataclasses.replace(
+        demo.in_folder(tmp_path), more=fleet.on_cluster(kafka_url, postgres_url, prefix="").more
+    )
     engines = dataclasses.replace(engines, more=engines.more[engines.more.index("[kafka]") :])
     async with demo.sandbox(plan, tmp_path) as world:
         settings = await demo.prepare(plan, world, tmp_path, engines)
@@ -42,11 +49,15 @@ async def test_a_month_that_is_moved_ends_as_one_that_was_not(short_month, month
         before = await world.state()
         assert before["zoho"]["payments"]
         assert before["zoho"]["banktransactions"]
-        said = await fleet.command(tmp_path, "move", "--to", kafka_url, "--store", postgres_url, "--prefix", kafka_prefix)
+        said = await fleet.command(
+            tmp_path, "move", "--to", kafka_url, "--store", postgres_url, "--prefix", kafka_prefix
+        )
         assert "read back and compared" in said
         file = tmp_path / "settings.toml"
         lines = [line for line in file.read_text().splitlines() if not line.startswith(("log = ", "store = "))]
-        file.write_text("\n".join([f'log = "{kafka_url}"', f'store = "{postgres_url}"', f'topic_prefix = "{kafka_prefix}"', *lines]))
+        file.write_text(
+            "\n".join([f'log = "{kafka_url}"', f'store = "{postgres_url}"', f'topic_prefix = "{kafka_prefix}"', *lines])
+        )
         running = fleet.Fleet(tmp_path, fleet.ROLES)
         try:
             await running.start()

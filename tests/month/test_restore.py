@@ -15,7 +15,13 @@ from streams.demo import demo
 
 def command(*words):
     """Run the command line; its answer's data."""
-    ran = subprocess.run([sys.executable, "-m", "streams.cli", *words, "--json"], capture_output=True, text=True, check=False, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-m", "streams.cli", *words, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     answer = json.loads(ran.stdout.splitlines()[-1])
     assert answer["ok"], answer
     return answer["data"]

@@ -25,7 +25,12 @@ def test_the_whole_month_closes_the_books(whole_month):
 
 
 async def test_it_ends_the_same_with_a_death_at_every_failpoint(whole_month, month_harness, tmp_path):
-    order = [f"{name}:{passage}" for passage in (1, 7, 40) for name in failpoints.NAMES if passage == 1 or not name.startswith("clock")]
+    order = [
+        f"{name}:{passage}"
+        for passage in (1, 7, 40)
+        for name in failpoints.NAMES
+        if passage == 1 or not name.startswith("clock")
+    ]
     found, reached = await month_harness.failing_month(WHOLE, tmp_path, order)
     assert set(reached) == set(failpoints.NAMES)
     month_harness.same(found, whole_month)

@@ -1,6 +1,7 @@
 """Stores of real files and on a real server, and the events and decisions that tests put into them.
 
-Every test that takes `url` or `store` runs on both databases; without PostgreSQL its half is skipped (or fails: `REQUIRE_POSTGRES=1`).
+Every test that takes `url` or `store` runs on both databases; without PostgreSQL its half is skipped (or fails:
+`REQUIRE_POSTGRES=1`).
 """
 
 import shutil
@@ -35,7 +36,9 @@ class Make:
 
     @staticmethod
     def outcome(number: int, command: str, kind: str = "succeeded", connection: str = "acme") -> Event:
-        return Event(f"OC{number:06d}", "command.outcome", connection, NOW, NOW, "test", Outcome(command, 1, kind, "PM1"))
+        return Event(
+            f"OC{number:06d}", "command.outcome", connection, NOW, NOW, "test", Outcome(command, 1, kind, "PM1")
+        )
 
     @staticmethod
     def command(name: str, priority: int = 2) -> Command:
@@ -44,16 +47,28 @@ class Make:
 
     @staticmethod
     def entry(
-        name: str, amount_minor: int = 1000, *, about: str = "payments:PM1", date: str = "2026-03-02", account: str = "receivables"
+        name: str,
+        amount_minor: int = 1000,
+        *,
+        about: str = "payments:PM1",
+        date: str = "2026-03-02",
+        account: str = "receivables",
     ) -> Entry:
         lines = [Line("clearing", "GBP", amount_minor, "PM1", "payment"), Line(account, "GBP", -amount_minor)]
         return Entry(name, date, "Payment confirmed", about, lines)
 
     @staticmethod
     def decision(
-        event: Event, *, commands: tuple[Command, ...] = (), entries: tuple[Entry, ...] = (), resends: tuple[str, ...] = (), at: str = NOW
+        event: Event,
+        *,
+        commands: tuple[Command, ...] = (),
+        entries: tuple[Entry, ...] = (),
+        resends: tuple[str, ...] = (),
+        at: str = NOW,
     ) -> Decision:
-        return Decision(event.id, event.connection, at, commands=list(commands), entries=list(entries), resends=list(resends))
+        return Decision(
+            event.id, event.connection, at, commands=list(commands), entries=list(entries), resends=list(resends)
+        )
 
 
 @pytest.fixture

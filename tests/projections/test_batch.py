@@ -1,4 +1,6 @@
-"""State, decision and position commit together or not at all; a second owner, a duplicate and a rule that raises change nothing."""
+"""State, decision and position commit together or not at all; a second owner, a duplicate and a rule that raises change
+nothing.
+"""
 
 import pytest
 import sqlalchemy as sa
@@ -268,7 +270,9 @@ def test_the_cache_is_bounded(store: Store, make, monkeypatch: pytest.MonkeyPatc
     own = take(store, "core", "events", 0)
     for start in range(0, 60, 6):
         _fold(own, make, range(start, start + 6))
-    kept = sum(len(mapping._recent) + len(mapping._old) for state in own.states.values() for mapping in state.mappings.values())
+    kept = sum(
+        len(mapping._recent) + len(mapping._old) for state in own.states.values() for mapping in state.mappings.values()
+    )
     assert kept <= 30
     assert _total(store) == 60_000
 
@@ -300,5 +304,15 @@ def test_no_hot_statement_reads_a_whole_table(sqlite_url: str, make) -> None:
             for name, text in store._compiled.items():
                 parameters = tuple(0 for _ in range(text.count("?")))
                 plans[name] = [row[3] for row in reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)]
-    assert {"advance", "known 16", "queue end", "queue resend", "queue publish 16", "published 16", "delete payments"} <= set(plans)
-    assert {name: plan for name, plan in plans.items() if any("SCAN" in step or "TEMP B-TREE" in step for step in plan)} == {}
+    assert {
+        "advance",
+        "known 16",
+        "queue end",
+        "queue resend",
+        "queue publish 16",
+        "published 16",
+        "delete payments",
+    } <= set(plans)
+    assert {
+        name: plan for name, plan in plans.items() if any("SCAN" in step or "TEMP B-TREE" in step for step in plan)
+    } == {}

@@ -87,7 +87,9 @@ def test_only_what_is_committed_rings(store: Store, bell: Bell) -> None:
 
 def test_a_connection_that_was_lost_is_made_again_and_counts_as_rung(stored_url: str, store: Store, bell: Bell) -> None:
     with psycopg.connect(stored_url, autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'"
+        )
     assert _heard(bell) == set(NAMES)
     assert bell.connects == 2
     with store.write() as connection:

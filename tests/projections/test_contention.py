@@ -1,4 +1,6 @@
-"""A worker, a relay and an executor of different processes write the same commands at the same time, and none has to give way."""
+"""A worker, a relay and an executor of different processes write the same commands at the same time, and none has to
+give way.
+"""
 
 import os
 import random
@@ -95,7 +97,9 @@ def taker(url: str, make, until: float, chance: random.Random) -> int:
 
 
 def _together(url: str, make, works: list[Work], *, fenced: bool) -> list[int]:
-    """What each of these did in a process of its own; every error but being fenced (where that is part of it) fails the test."""
+    """What each of these did in a process of its own; every error but being fenced (where that is part of it) fails the
+    test.
+    """
     reader, writer = os.pipe()
     children = []
     for place, work in enumerate(works):

@@ -21,25 +21,41 @@ def _story(now: str) -> list[Event]:
         ("connection.checked", events.ConnectionChecked([], "org-1", "GBP", "Europe/London", "CR1", "sandbox")),
         ("policy.set", events.PolicySet("finance", Policy(version=1, accounts=accounts))),
         ("operator.gate_opened", events.GateOpened("finance")),
-        ("zoho.contact_read", events.ContactFacts("co-1", "Acme Ltd", "active", "customer", now, email="Pay@acme.example", currency="GBP")),
+        (
+            "zoho.contact_read",
+            events.ContactFacts(
+                "co-1", "Acme Ltd", "active", "customer", now, email="Pay@acme.example", currency="GBP"
+            ),
+        ),
         ("gocardless.payer_read", events.PayerRead("CU1", now, email="pay@acme.example", name="Acme Ltd")),
         ("gocardless.mandate_read", events.MandateRead("MD1", "active", "bacs", "CU1", now)),
         (
             "zoho.invoice_read",
-            events.InvoiceFacts("inv-1", "INV-1", "co-1", "sent", "GBP", 1000, 1000, _DAY, _DAY, now, line_items=[], as_of=now),
+            events.InvoiceFacts(
+                "inv-1", "INV-1", "co-1", "sent", "GBP", 1000, 1000, _DAY, _DAY, now, line_items=[], as_of=now
+            ),
         ),
         ("zoho.invoices_listed", events.InvoicesListed("open", now, 1, ["inv-1"], complete=True)),
         ("clock.day_began", events.DayBegan(_DAY)),
         ("gocardless.payment_read", events.PaymentRead("PM1", "confirmed", 1000, "GBP", "MD1", now, charge_date=_DAY)),
-        ("gocardless.payments.confirmed", events.GcEvent("payments", "confirmed", {"payment": "PM1"}, "bank", "payment_confirmed")),
+        (
+            "gocardless.payments.confirmed",
+            events.GcEvent("payments", "confirmed", {"payment": "PM1"}, "bank", "payment_confirmed"),
+        ),
         ("gocardless.payouts.paid", events.GcEvent("payouts", "paid", {"payout": "PO1"})),
-        ("gocardless.payout_read", events.PayoutRead("PO1", "paid", 970, "GBP", now, 30, _DAY, "REF", creditor_bank_account="BA1")),
+        (
+            "gocardless.payout_read",
+            events.PayoutRead("PO1", "paid", 970, "GBP", now, 30, _DAY, "REF", creditor_bank_account="BA1"),
+        ),
         (
             "gocardless.payout_items_read",
             events.PayoutItemsRead(
                 "PO1",
                 0,
-                [events.PayoutItem("payment_paid_out", 10_000, "PM1"), events.PayoutItem("gocardless_fee", -300, "PM1")],
+                [
+                    events.PayoutItem("payment_paid_out", 10_000, "PM1"),
+                    events.PayoutItem("gocardless_fee", -300, "PM1"),
+                ],
                 complete=True,
             ),
         ),
@@ -92,7 +108,15 @@ def test_what_events_name_are_rows(make) -> None:
         *_story(make.now),
         make.outcome(1, "cm-1"),
         Event("e", "clock.due_reached", "acme", "", "", "", events.DueReached("t", "")),
-        Event("e", "gocardless.mandate_payments_read", "acme", "", "", "", events.MandatePaymentsRead("MD1", "", [], complete=True)),
+        Event(
+            "e",
+            "gocardless.mandate_payments_read",
+            "acme",
+            "",
+            "",
+            "",
+            events.MandatePaymentsRead("MD1", "", [], complete=True),
+        ),
     ]
     named = {(event.type, kind): key for event in filled for kind, key in rows_named(event)}
     assert {kind for _, kind in named} <= set(KINDS)
@@ -104,9 +128,13 @@ def test_what_events_name_are_rows(make) -> None:
 
 def test_reading_ahead_saves_single_reads(store: Store, make) -> None:
     facts = [
-        events.InvoiceFacts(f"inv-{number}", f"{number}", f"co-{number}", "sent", "GBP", 1, 1, _DAY, _DAY, make.now) for number in range(40)
+        events.InvoiceFacts(f"inv-{number}", f"{number}", f"co-{number}", "sent", "GBP", 1, 1, _DAY, _DAY, make.now)
+        for number in range(40)
     ]
-    told = [Event(f"EV{number}", "zoho.invoice_seen", "acme", make.now, make.now, "test", data) for number, data in enumerate(facts)]
+    told = [
+        Event(f"EV{number}", "zoho.invoice_seen", "acme", make.now, make.now, "test", data)
+        for number, data in enumerate(facts)
+    ]
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.prepare(told)

@@ -24,7 +24,11 @@ def fold(make) -> Callable[[OwnedPartition], None]:
                 event = make.event(offset)
                 batch.state("acme").payments[event.data.id] = Payment(event.data.id)
                 batch.record(
-                    offset, event, make.decision(event, commands=(make.command(f"cm-{offset}"),), entries=(make.entry(f"le-{offset}"),))
+                    offset,
+                    event,
+                    make.decision(
+                        event, commands=(make.command(f"cm-{offset}"),), entries=(make.entry(f"le-{offset}"),)
+                    ),
                 )
             batch.commit(own.position + 10)
 
@@ -32,7 +36,8 @@ def fold(make) -> Callable[[OwnedPartition], None]:
 
 
 def _killed(url: str, fatal: int, fold: Callable[[OwnedPartition], None]) -> int:
-    """In a process of its own: commit a batch, then a second one that is killed before its statement number `fatal` (0: after all).
+    """In a process of its own: commit a batch, then a second one that is killed before its statement number `fatal` (0:
+    after all).
 
     Returns how many statements the second commit had begun.
     """
@@ -67,14 +72,17 @@ def _position_and_counts(url: str) -> tuple[int, set[int]]:
         position = take(store, "core", "events", 0).position
         assert Queue(store).counts() == {("acme", "zoho", "waiting_publication"): position}
         with store.read() as reader:
-            return position, {int(reader.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() or 0) for table in tables}
+            return position, {
+                int(reader.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() or 0) for table in tables
+            }
 
 
 @pytest.mark.parametrize("fatal", range(10))
 def test_a_killed_commit_leaves_all_or_nothing(sqlite_url: str, fatal: int, fold) -> None:
     begun = _killed(sqlite_url, fatal, fold)
     if begun:
-        assert (fatal in (0, 9), begun) == (True, 8)  # BEGIN, the position, six tables: no statement is left out of this test
+        # BEGIN, the position, six tables: no statement is left out of this test.
+        assert (fatal in (0, 9), begun) == (True, 8)
         assert _position_and_counts(sqlite_url) == (20, {20})
     else:
         assert _position_and_counts(sqlite_url) == (10, {10})

@@ -22,7 +22,17 @@ def put(store: Store):
         for number, (connection, api, state, due_at) in enumerate(commands):
             row = dict.fromkeys((column.name for column in command_queue.columns), "")
             numbers = {"priority": 2, "calls": 0, "attempts": 0, "partition": 0, "event_offset": number}
-            rows.append({**row, **numbers, "connection": connection, "api": api, "id": f"cm-{number}", "state": state, "due_at": due_at})
+            rows.append(
+                {
+                    **row,
+                    **numbers,
+                    "connection": connection,
+                    "api": api,
+                    "id": f"cm-{number}",
+                    "state": state,
+                    "due_at": due_at,
+                }
+            )
         with store.write() as writer:
             writer.execute(sa.insert(command_queue), rows)
 
@@ -63,12 +73,17 @@ def test_commands_are_counted_by_api_and_state_and_the_oldest_due_one_is_timed(s
     assert found.queue_overdue_s == {"gocardless": 0.0, "zoho": 90.0}
 
 
-def test_a_count_stops_at_the_limit_and_begins_with_what_is_due_first(store: Store, put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_stops_at_the_limit_and_begins_with_what_is_due_first(
+    store: Store, put, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(depths, "LIMIT", 3)
     monkeypatch.setattr(depths, "_WAITING", depths._waiting())
     put(*(("acme", "zoho", "ready", LATER) for _ in range(5)), ("acme", "zoho", "unknown", EARLIER))
     with store.write() as writer:
-        rows = [{"partition": 0, "event_offset": n, "event": "EV", "connection": "acme", "decision": b"{}"} for n in range(5)]
+        rows = [
+            {"partition": 0, "event_offset": n, "event": "EV", "connection": "acme", "decision": b"{}"}
+            for n in range(5)
+        ]
         writer.execute(sa.insert(outbox), rows)
     found = depths.read(store, {"acme"}, NOW)
     assert (found.queue["zoho", "unknown"], found.queue["zoho", "ready"], found.outbox) == (1, 2, 3)
@@ -104,7 +119,12 @@ def test_what_stands_still_is_counted(store: Store, put) -> None:
 )
 def test_the_queue_is_read_by_its_indexes(store: Store, put, query: sa.Select[tuple[object, ...]], index: str) -> None:
     done = [("acme", "zoho", "done", None)] * 2_000
-    put(*done, ("acme", "zoho", "ready", NOW), ("acme", "zoho", "sent", None), ("acme", "zoho", "waiting_publication", None))
+    put(
+        *done,
+        ("acme", "zoho", "ready", NOW),
+        ("acme", "zoho", "sent", None),
+        ("acme", "zoho", "waiting_publication", None),
+    )
     statement = str(query.compile(dialect=store.engine.dialect, compile_kwargs={"literal_binds": True}))
     with store.write() as writer:
         if store.dialect == "postgresql":

@@ -1,4 +1,6 @@
-"""Whoever lost a partition, or works in an older generation, writes nothing: shown with owners that are alive at the same time."""
+"""Whoever lost a partition, or works in an older generation, writes nothing: shown with owners that are alive at the
+same time.
+"""
 
 import threading
 from collections.abc import Callable
@@ -34,7 +36,9 @@ def _fold(own: OwnedPartition, make, count: int) -> None:
 def _evolve(state, key: str) -> None:
     state.payments[key] = Payment(key, amount_minor=1000, currency="GBP")
     held = state.balances.get("clearing:GBP")
-    state.balances["clearing:GBP"] = Balance("clearing:GBP", "clearing", "GBP", 1000 + (held.amount_minor if held else 0))
+    state.balances["clearing:GBP"] = Balance(
+        "clearing:GBP", "clearing", "GBP", 1000 + (held.amount_minor if held else 0)
+    )
 
 
 def _rebuild(store: Store, make) -> None:

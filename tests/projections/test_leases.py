@@ -97,7 +97,7 @@ def test_of_several_that_come_first_at_once_one_gets_it(url: str, make) -> None:
             store.close()
 
 
-# --- whose clock ----------------------------------------------------------------------------------------------------------------------
+# --- whose clock ------------------------------------------------------------------------------------------------------
 
 
 def test_on_postgresql_the_databases_clock_counts_and_nobodys_own(shared_url: str, make) -> None:
@@ -113,7 +113,9 @@ def test_on_postgresql_the_databases_clock_counts_and_nobodys_own(shared_url: st
         assert 0 < found.left_s <= 60
         assert leases.renew(one, ahead, 60).until < "2099"
         leases.release(one, ahead)
-        assert taken(leases.acquire("acme", "zoho", "two", behind, 60)).epoch == 2, "one that is ahead withholds nothing either"
+        assert taken(leases.acquire("acme", "zoho", "two", behind, 60)).epoch == 2, (
+            "one that is ahead withholds nothing either"
+        )
 
 
 def test_on_postgresql_a_lease_lapses_by_the_databases_clock(shared_url: str, make) -> None:

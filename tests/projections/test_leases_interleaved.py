@@ -1,7 +1,8 @@
-"""Two owners and whatever order of their steps: one of them can record intents, and what was begun is never begun again unseen.
+"""Two owners and whatever order of their steps: one of them can record intents, and what was begun is never begun again
+unseen.
 
-Each step is drawn from a seed; the owners know only what the store told them, as two processes would, and one of them may stop for any time
-and go on with what it believed before.
+Each step is drawn from a seed; the owners know only what the store told them, as two processes would, and one of them
+may stop for any time and go on with what it believed before.
 """
 
 import random
@@ -103,7 +104,9 @@ class Owner:
             if last is not None and last[1:] != (self.name, lease.epoch) and before[name].state != "ready":
                 begun_at, _, _ = last
                 assert before[name].state == "unknown", "it is looked up, not sent"
-                assert truth.now >= times.add_seconds(begun_at, DEADLINE_S + SETTLE_S), "the former owner's call has settled"
+                assert truth.now >= times.add_seconds(begun_at, DEADLINE_S + SETTLE_S), (
+                    "the former owner's call has settled"
+                )
             truth.calls[name] = (truth.now, self.name, lease.epoch)
             self.under_way.append(one)
 
@@ -112,10 +115,15 @@ class Owner:
         if not self.under_way:
             return
         one = self.under_way.pop(draw.randrange(len(self.under_way)))
-        mine = self.truth.calls[one.command.id][1:] == (self.name, self.lease.epoch if self.lease else 0) and self._is_holder()
+        mine = (
+            self.truth.calls[one.command.id][1:] == (self.name, self.lease.epoch if self.lease else 0)
+            and self._is_holder()
+        )
         soon = times.add_seconds(self.truth.now, 1)
         how = draw.choice(["retry", "unknown"])
-        noted = (self.queue.retry_at if how == "retry" else self.queue.unknown)("acme", one.command.id, one.calls, soon, how)
+        noted = (self.queue.retry_at if how == "retry" else self.queue.unknown)(
+            "acme", one.command.id, one.calls, soon, how
+        )
         assert noted or not mine, "an owner's own call is noted"
 
     def die(self) -> None:

@@ -29,7 +29,9 @@ def test_every_kind_survives_the_database(store: Store, kind: str, make, filled:
         values["text"] = values["text"].replace("\x00", "")  # PostgreSQL's text holds every character but this one
     row = KINDS[kind]("key")
     if filled:
-        row = msgspec.structs.replace(row, **{f.name: values[f.shape] for f in CODECS[kind].fields[1:] if f.shape != "json"})
+        row = msgspec.structs.replace(
+            row, **{f.name: values[f.shape] for f in CODECS[kind].fields[1:] if f.shape != "json"}
+        )
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.state("acme").mapping(kind)["key"] = row
@@ -51,7 +53,9 @@ def test_nested_values_survive_the_database(store: Store, make) -> None:
     with own.batch(0) as batch:
         state = batch.state("acme")
         state.payments["PM1"] = payment
-        state.connections["acme"] = msgspec.structs.replace(state.own, policy=policy, undecided=("a", "b"), rates={"EUR": "1.1"})
+        state.connections["acme"] = msgspec.structs.replace(
+            state.own, policy=policy, undecided=("a", "b"), rates={"EUR": "1.1"}
+        )
         batch.record(0, make.event(0))
         batch.commit(1)
     own.clear()
@@ -119,7 +123,9 @@ def test_a_row_is_read_once_and_its_absence_too(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kept", [2, 1000])
-def test_of_a_kind_that_is_seldom_there_only_what_is_there_is_read(store: Store, make, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+def test_of_a_kind_that_is_seldom_there_only_what_is_there_is_read(
+    store: Store, make, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
     monkeypatch.setattr(mappings, "KEPT_KEYS", kept)
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
@@ -178,7 +184,11 @@ _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("set"), _KEYS, st.integers(0, 3)),
         st.tuples(st.just("delete"), _KEYS, st.just(0)),
-        st.tuples(st.sampled_from(["record", "discard", "commit", "rollback", "forget", "age", "list"]), st.just(""), st.just(0)),
+        st.tuples(
+            st.sampled_from(["record", "discard", "commit", "rollback", "forget", "age", "list"]),
+            st.just(""),
+            st.just(0),
+        ),
     ),
     max_size=40,
 )

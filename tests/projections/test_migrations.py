@@ -21,14 +21,21 @@ AT = "2026-03-01T23:30:00.000Z"  # the second of March in Auckland
 def row(table: sa.Table, **values: Any) -> dict[str, Any]:
     """A row of a table of version 0001: what is not named is empty."""
     empty = {"TEXT": "", "BIGINT": 0, "BOOLEAN": False, "BLOB": b"", "BYTEA": b""}
-    found = {column.name: None if column.nullable else empty[str(column.type).split(" ")[0].split("(")[0]] for column in table.columns}
+    found = {
+        column.name: None if column.nullable else empty[str(column.type).split(" ")[0].split("(")[0]]
+        for column in table.columns
+    }
     return {**found, "connection": CONNECTION, **values}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without a schema."""
-    return f"sqlite:///{tmp_path / 'old.db'}" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    return (
+        f"sqlite:///{tmp_path / 'old.db'}"
+        if request.param == "sqlite"
+        else str(request.getfixturevalue("postgres_url"))
+    )
 
 
 @pytest.fixture
@@ -51,7 +58,13 @@ def old_store(url: str):
 
 
 def debit(name: str, invoice: str, mandate: str, amount: int) -> dict[str, Any]:
-    data = {"type": "gocardless.create_payment", "invoice": invoice, "invoice_number": "", "mandate": mandate, "amount_minor": amount}
+    data = {
+        "type": "gocardless.create_payment",
+        "invoice": invoice,
+        "invoice_number": "",
+        "mandate": mandate,
+        "amount_minor": amount,
+    }
     return {"id": name, "type": data["type"], "command": json.dumps({"id": name, "data": {**data, "currency": "GBP"}})}
 
 
@@ -63,12 +76,22 @@ def asked(name: str, status: str, amount: int, **more: Any) -> dict[str, Any]:
 def fill(put) -> None:
     put(
         "connections",
-        {"id": CONNECTION, "time_zone": "Pacific/Auckland", "policy": "null", "rates": "{}", "creditor_bank_accounts": "{}"}
+        {
+            "id": CONNECTION,
+            "time_zone": "Pacific/Auckland",
+            "policy": "null",
+            "rates": "{}",
+            "creditor_bank_accounts": "{}",
+        }
         | {"undecided": "[]", "stops": "[]"},
     )
     put("contacts", {"id": "c-1", "waiting": '["i-1","i-2","i-3","gone"]'}, {"id": "c-2", "waiting": "[]"})
     put("invoices", *({"id": f"i-{number}", "currency": "EUR" if number == 2 else "GBP"} for number in (1, 2, 3)))
-    put("mandates", {"id": "MD1", "viewing": '["i-3","i-1"]', "payer": "CU1"}, {"id": "MD2", "viewing": "[]", "payer": "CU1"})
+    put(
+        "mandates",
+        {"id": "MD1", "viewing": '["i-3","i-1"]', "payer": "CU1"},
+        {"id": "MD2", "viewing": "[]", "payer": "CU1"},
+    )
     put("payers", {"id": "CU1", "mandates": '["MD2","MD1"]'}, {"id": "CU2", "mandates": "[]"})
     put(
         "handles",
@@ -83,9 +106,19 @@ def fill(put) -> None:
         {"id": "PM4", "claim": "foreign", "invoice": "", "read": True, "facts": "[]"},
     )
     put("payouts", {"id": "PO1", "stage": "posting", "posted": True})
-    put("command_queue", debit("cm-1", "i-1", "MD1", 100), debit("cm-2", "i-1", "MD1", 200), debit("cm-3", "i-3", "MD2", 400))
+    put(
+        "command_queue",
+        debit("cm-1", "i-1", "MD1", 100),
+        debit("cm-2", "i-1", "MD1", 200),
+        debit("cm-3", "i-3", "MD2", 400),
+    )
     put("command_queue", debit("cm-4", "i-3", "MD2", 800))
-    put("commands", asked("cm-1", "succeeded", 100, resource_id="PM1"), asked("cm-2", "withheld", 200), asked("cm-3", "open", 400))
+    put(
+        "commands",
+        asked("cm-1", "succeeded", 100, resource_id="PM1"),
+        asked("cm-2", "withheld", 200),
+        asked("cm-3", "open", 400),
+    )
     put("commands", asked("cm-4", "refused", 800, resource_id="PM9"))
 
 
@@ -109,10 +142,17 @@ def test_lists_that_lay_in_rows_are_lists_in_the_same_order_and_debits_are_count
         assert state.contacts["c-1"].waiting_currencies == ("EUR", "GBP")
         assert {key: one.shown for key, one in state.debit_counts.items()} == {"i-1": 2}
         day = "2026-03-02:GBP"
-        assert dict(state.debit_days.items()) == {day: DebitDay(day, "2026-03-02", "GBP", 3, 1_300)}, "the withheld one was not made"
+        assert dict(state.debit_days.items()) == {day: DebitDay(day, "2026-03-02", "GBP", 3, 1_300)}, (
+            "the withheld one was not made"
+        )
         month = "2026-03:CU1:GBP"
         assert dict(state.payer_months.items()) == {month: PayerMonth(month, "CU1", "2026-03", "GBP", 1_300)}
-        assert {key: one.mandate for key, one in state.commands.items()} == {"cm-1": "MD1", "cm-2": "MD1", "cm-3": "MD2", "cm-4": "MD2"}
+        assert {key: one.mandate for key, one in state.commands.items()} == {
+            "cm-1": "MD1",
+            "cm-2": "MD1",
+            "cm-3": "MD2",
+            "cm-4": "MD2",
+        }
         payout = state.payouts["PO1"]
         assert (payout.walk, payout.cursor, payout.fees, payout.uneven) == ("counting", 0, {}, False)
 

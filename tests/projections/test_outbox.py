@@ -27,7 +27,12 @@ def test_decisions_come_in_event_order_and_whole(store: Store, make) -> None:
     assert outbox.backlog() == {0: 3, 1: 1}
     first = outbox.unpublished(0, 1)[0]
     decision = decode_decision(first.value)
-    assert (decision.event, decision.connection, first.event, first.connection) == ("EV000000", "acme", "EV000000", "acme")
+    assert (decision.event, decision.connection, first.event, first.connection) == (
+        "EV000000",
+        "acme",
+        "EV000000",
+        "acme",
+    )
     assert [command.id for command in decision.commands] == ["cm-0-0"]
 
 

@@ -1,4 +1,6 @@
-"""On PostgreSQL no statement of the hot path walks over a table: collected from the code itself, and explained over tables that are large."""
+"""On PostgreSQL no statement of the hot path walks over a table: collected from the code itself, and explained over
+tables that are large.
+"""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +14,16 @@ from projections.queries import Queries
 from projections.state.batch import processed, take
 from projections.state.mappings import RowSource
 from projections.store.store import Store, open_store
-from projections.store.tables import STATE, command_queue, event_ids, ledger_entries, ledger_lines, metadata, outbox, poll_rows
+from projections.store.tables import (
+    STATE,
+    command_queue,
+    event_ids,
+    ledger_entries,
+    ledger_lines,
+    metadata,
+    outbox,
+    poll_rows,
+)
 from projections.work.budgets import Budgets
 from projections.work.halts import Standstills
 from projections.work.leases import Lease, Leases
@@ -22,7 +33,8 @@ from projections.work.queue import Queue
 
 #: Rows of each large table. Fewer: a walk over one is as cheap as a look. More: filling them takes longer.
 ROWS: Final = 6_000
-#: Pages that one execution may touch besides those of its keys and rows. A look by key costs 3 to 5 in each index; a walk over the queue 150.
+#: Pages that one execution may touch besides those of its keys and rows. A look by key costs 3 to 5 in each index; a
+#: walk over the queue 150.
 PAGES: Final = 60
 #: Small by their nature: a few rows for each connection or partition.
 SMALL: Final = {
@@ -63,7 +75,11 @@ def _fill(store: Store) -> None:
             columns = [values.get(type(column.type), "'x'") for column in table.columns]
             if table in STATE.values():
                 columns[:2] = ["'acme'", "'old-' || n"]
-                for name, later in {"at": "'2099-01-01T00:00:00.000Z'", "about": "'payments:old-' || n", "number": "'INV-' || n"}.items():
+                for name, later in {
+                    "at": "'2099-01-01T00:00:00.000Z'",
+                    "about": "'payments:old-' || n",
+                    "number": "'INV-' || n",
+                }.items():
                     if name in table.columns and isinstance(table.columns[name].type, sa.Text):
                         columns[list(table.columns.keys()).index(name)] = later
             rows = special.get(table, f"SELECT {', '.join(columns)}")
@@ -167,7 +183,9 @@ def _walk(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _explained(store: Store, statement: Statement) -> dict[str, Any]:
-    """The plan under the settings of the store's own connections; executed, and rolled back, unless it would insert a row once more."""
+    """The plan under the settings of the store's own connections; executed, and rolled back, unless it would insert a
+    row once more.
+    """
     text, parameters = statement
     given = tuple(parameters) if isinstance(parameters, list) else parameters
     how = "FORMAT JSON" if text.startswith("INSERT") else "ANALYZE, BUFFERS, FORMAT JSON"

@@ -1,4 +1,6 @@
-"""PostgreSQL that is not there, goes away, comes back: each named, nothing told that must not be, and nothing written twice."""
+"""PostgreSQL that is not there, goes away, comes back: each named, nothing told that must not be, and nothing written
+twice.
+"""
 
 import contextlib
 import socket
@@ -70,7 +72,9 @@ def own_server() -> Iterator[postgres_servers.Server]:
         ({"username": "careful", "password": None}, StoreError, "wants a password"),
     ],
 )
-def test_a_server_that_cannot_be_used_is_named(own_server, change: dict[str, Any], kind: type[StoreError], what: str) -> None:
+def test_a_server_that_cannot_be_used_is_named(
+    own_server, change: dict[str, Any], kind: type[StoreError], what: str
+) -> None:
     address = sa.make_url(own_server.url("postgres")).set(password="hunter2")
     changed = URL.create(**{**address._asdict(), **change})
     with pytest.raises(StoreError) as caught:
@@ -85,7 +89,9 @@ def test_a_server_that_cannot_be_used_is_named(own_server, change: dict[str, Any
 
 
 def test_a_password_in_the_options_of_an_address_is_not_shown() -> None:
-    database = engine_of("postgresql:///books?host=a.example:5432&host=b.example:5433&user=finance&password=hunter2&sslpassword=hunter3")
+    database = engine_of(
+        "postgresql:///books?host=a.example:5432&host=b.example:5433&user=finance&password=hunter2&sslpassword=hunter3"
+    )
     database.engine.dispose()
     assert "hunter" not in database.where
     assert "a.example" in database.where
@@ -114,7 +120,9 @@ def test_the_next_call_after_every_connection_was_ended_works(stored_url: str, m
         assert take(store, "core", "events", 0).position == 2
 
 
-def test_a_connection_that_is_ended_within_a_batch_loses_the_batch_only(stored_url: str, make, rows_of: Callable[[Store], int]) -> None:
+def test_a_connection_that_is_ended_within_a_batch_loses_the_batch_only(
+    stored_url: str, make, rows_of: Callable[[Store], int]
+) -> None:
     with open_store(stored_url) as store:
         own = take(store, "core", "events", 0)
         _fold(own, make)
@@ -158,7 +166,9 @@ def test_a_server_that_is_killed_and_comes_back(own_server, make, rows_of) -> No
         assert (own.position, rows_of(store)) == (4, 4)
 
 
-def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(stored_url: str, make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(
+    stored_url: str, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("projections.store.databases._IDLE_MS", 300)
     with open_store(stored_url) as paused, open_store(stored_url) as successor:
         own = take(paused, "core", "events", 0)
@@ -167,7 +177,8 @@ def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(stor
             with paused.write() as writing:
                 paused.set_meta(writing, "fact", "half")
                 writing.exec_driver_sql("UPDATE positions SET next_offset = 9")
-                taken.append(take(successor, "core", "events", 0))  # waits for the row until the server gives up on the other
+                # The successor waits for the row until the server gives up on the other.
+                taken.append(take(successor, "core", "events", 0))
                 paused.set_meta(writing, "fact", "whole")
 
         taken: list[OwnedPartition] = []
@@ -179,7 +190,9 @@ def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(stor
 
 
 class CommitCut:
-    """Forwards to a server and cuts the connection at the next COMMIT, before or after the server has it; then it is transparent."""
+    """Forwards to a server and cuts the connection at the next COMMIT, before or after the server has it; then it is
+    transparent.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

@@ -26,13 +26,45 @@ def _rows() -> dict[str, list]:
         "connections": [ConnectionRow("acme", gate="open")],
         "invoices": [
             Invoice(
-                "inv-1", "INV-1", currency="GBP", status="paid", total_minor=1000, balance_minor=0, date="2026-02-10", stage="collected"
+                "inv-1",
+                "INV-1",
+                currency="GBP",
+                status="paid",
+                total_minor=1000,
+                balance_minor=0,
+                date="2026-02-10",
+                stage="collected",
             ),
             Invoice(
-                "inv-2", "INV-2", currency="GBP", status="sent", total_minor=500, balance_minor=200, date="2026-03-10", stage="scheduled"
+                "inv-2",
+                "INV-2",
+                currency="GBP",
+                status="sent",
+                total_minor=500,
+                balance_minor=200,
+                date="2026-03-10",
+                stage="scheduled",
             ),
-            Invoice("inv-3", "INV-2", currency="GBP", status="void", total_minor=500, balance_minor=0, date="2026-01-10", stage="none"),
-            Invoice("inv-4", "INV-4", currency="EUR", status="sent", total_minor=700, balance_minor=700, date="2026-03-11", stage="hold"),
+            Invoice(
+                "inv-3",
+                "INV-2",
+                currency="GBP",
+                status="void",
+                total_minor=500,
+                balance_minor=0,
+                date="2026-01-10",
+                stage="none",
+            ),
+            Invoice(
+                "inv-4",
+                "INV-4",
+                currency="EUR",
+                status="sent",
+                total_minor=700,
+                balance_minor=700,
+                date="2026-03-11",
+                stage="hold",
+            ),
         ],
         "payments": [
             Payment("PM1", invoice="inv-1", status="paid_out", payout="PO1", amount_minor=1000, currency="GBP"),
@@ -50,13 +82,27 @@ def _rows() -> dict[str, list]:
             DiscrepancyRow("d-2", "excess", "payments:PM1", opened_at="2026-03-02T00:00:00.000Z"),
             DiscrepancyRow("d-1", "debit_failed", "invoices:inv-2", opened_at="2026-03-01T00:00:00.000Z"),
             DiscrepancyRow(
-                "d-0", "debit_failed", "invoices:inv-2", opened_at="2026-02-01T00:00:00.000Z", closed_at="2026-02-02T00:00:00.000Z"
+                "d-0",
+                "debit_failed",
+                "invoices:inv-2",
+                opened_at="2026-02-01T00:00:00.000Z",
+                closed_at="2026-02-02T00:00:00.000Z",
             ),
         ],
-        "timers": [TimerRow("t-2", "2026-03-05T06:00:00.000Z"), TimerRow("t-1", "2026-03-03T06:00:00.000Z", "invoices:inv-2")],
+        "timers": [
+            TimerRow("t-2", "2026-03-05T06:00:00.000Z"),
+            TimerRow("t-1", "2026-03-03T06:00:00.000Z", "invoices:inv-2"),
+        ],
         "commands": [
             CommandRow("cm-1", "gocardless.create_payment", about="invoices:inv-1", status="succeeded", asked_at="1"),
-            CommandRow("cm-2", "zoho.create_customer_payment", about="bookings:PM1:1", status="parked", asked_at="2", ended_at="3"),
+            CommandRow(
+                "cm-2",
+                "zoho.create_customer_payment",
+                about="bookings:PM1:1",
+                status="parked",
+                asked_at="2",
+                ended_at="3",
+            ),
             CommandRow("cm-3", "zoho.create_expense", about="payouts:PO1", status="succeeded", asked_at="4"),
         ],
     }
@@ -69,7 +115,11 @@ def _entries() -> list[Entry]:
             "2026-02-20",
             "Confirmed",
             "payments:PM1",
-            [Line("clearing", "GBP", 1000, "PM1", "payment"), Line("receivables", "GBP", -900), Line("customer_credit", "GBP", -100)],
+            [
+                Line("clearing", "GBP", 1000, "PM1", "payment"),
+                Line("receivables", "GBP", -900),
+                Line("customer_credit", "GBP", -100),
+            ],
         ),
         Entry(
             "le-2",
@@ -125,8 +175,16 @@ def test_finding_an_invoice_by_id_or_number(queries: Queries) -> None:
 
 def test_the_history_of_an_invoice(queries: Queries) -> None:
     history = queries.invoice("acme", "inv-1")
-    assert (_ids(history.invoices), _ids(history.payments), _ids(history.bookings)) == (["inv-1"], ["PM1"], ["PM1:1", "PM1:2"])
-    assert (_ids(history.payouts), _ids(history.commands), _ids(history.discrepancies)) == (["PO1"], ["cm-1", "cm-2"], ["d-2"])
+    assert (_ids(history.invoices), _ids(history.payments), _ids(history.bookings)) == (
+        ["inv-1"],
+        ["PM1"],
+        ["PM1:1", "PM1:2"],
+    )
+    assert (_ids(history.payouts), _ids(history.commands), _ids(history.discrepancies)) == (
+        ["PO1"],
+        ["cm-1", "cm-2"],
+        ["d-2"],
+    )
     assert [(entry.id, entry.event, entry.event_offset) for entry in history.entries] == [("le-1", "EV000001", 0)]
     assert [(line.account, line.amount_minor) for line in history.entries[0].lines] == [
         ("clearing", 1000),
@@ -163,9 +221,10 @@ def test_rows_and_timers(queries: Queries) -> None:
     assert queries.next_timer("2026-03-03T06:00:00.000Z") == "2026-03-05T06:00:00.000Z"
     assert queries.next_timer("2026-03-05T06:00:00.000Z") is None
     assert queries.due_timers("2026-03-03T05:59:59.999Z", ["acme"]) == []
-    assert [(connection, timer.id, timer.about) for connection, timer in queries.due_timers("2026-03-03T06:00:00.000Z", ["acme"])] == [
-        ("acme", "t-1", "invoices:inv-2")
-    ]
+    assert [
+        (connection, timer.id, timer.about)
+        for connection, timer in queries.due_timers("2026-03-03T06:00:00.000Z", ["acme"])
+    ] == [("acme", "t-1", "invoices:inv-2")]
     assert queries.due_timers("2026-03-03T06:00:00.000Z", ["other"]) == []
 
 

@@ -134,7 +134,9 @@ def test_retry_unknown_answered(store: Store, make, ask, lease) -> None:
     assert queue.unknown("acme", "cm-1", two.calls, LATER, "timeout")
     [doubtful] = queue.claim(LATER, "acme", "zoho", 1)
     assert (doubtful.state, doubtful.calls, doubtful.attempts) == ("unknown", 2, 2)
-    [three] = queue.record_intents(msgspec.structs.replace(lease), SOON, LATER, [msgspec.structs.replace(doubtful)]) or [None]
+    [three] = queue.record_intents(
+        msgspec.structs.replace(lease), SOON, LATER, [msgspec.structs.replace(doubtful)]
+    ) or [None]
     assert three is None  # it was not due yet at that time
     lease = Leases(store, simulated=True).renew(lease, SOON, 7200)
     [three] = queue.record_intents(lease, LATER, LATER, [doubtful])
@@ -177,7 +179,10 @@ def test_a_successor_looks_up_what_the_former_owner_had_begun(store: Store, make
         queue.abandoned(lease, make.now, LATER)
     assert queue.abandoned(successor, lease.until, LATER) == 1
     assert _ids(queue.claim(lease.until, "acme", "zoho", 10)) == ["cm-2"], "what was not begun waits for nothing"
-    assert [(one.command.id, one.state) for one in queue.claim(LATER, "acme", "zoho", 10)] == [("cm-2", "ready"), ("cm-1", "unknown")]
+    assert [(one.command.id, one.state) for one in queue.claim(LATER, "acme", "zoho", 10)] == [
+        ("cm-2", "ready"),
+        ("cm-1", "unknown"),
+    ]
 
 
 def test_begun_calls_are_found_though_no_due_time_tells_of_them(store: Store, make, ask, lease) -> None:
@@ -241,8 +246,14 @@ def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
         queue.answered("acme", "cm", 1)
         sa.event.remove(store.engine, "before_cursor_execute", note)
         with store.read() as reader:
-            plans = {text: [row[3] for row in reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(values))] for text, values in seen}
+            plans = {
+                text: [row[3] for row in reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(values))]
+                for text, values in seen
+            }
     assert len(plans) == 7
     for text, plan in plans.items():
         assert not any("SCAN" in step and "USING" not in step for step in plan), text
-        assert all("ix_command_queue" in step or "PRIMARY KEY" in step or "TEMP B-TREE" in step for step in plan), (text, plan)
+        assert all("ix_command_queue" in step or "PRIMARY KEY" in step or "TEMP B-TREE" in step for step in plan), (
+            text,
+            plan,
+        )

@@ -5,7 +5,8 @@ from domain import routing
 from projections.state.batch import take
 from projections.state.mappings import RowSource
 
-#: Single reads for each event. On a server each is a round trip; without names for what is not there yet there was one for every second event.
+#: Single reads for each event. On a server each is a round trip; without names for what is not there yet there was one
+#: for every second event.
 MOST = 0.05
 _BATCH = 100
 

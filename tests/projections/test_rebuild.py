@@ -1,4 +1,6 @@
-"""A rebuild gives the same projections as the run it repeats, fences the past off, and lets nothing be sent before a look."""
+"""A rebuild gives the same projections as the run it repeats, fences the past off, and lets nothing be sent before a
+look.
+"""
 
 from pathlib import Path
 
@@ -37,7 +39,9 @@ def _log(make, count: int) -> Logged:
         event = make.event(number, connection)
         decision = None
         if number % 3 == 0:
-            decision = make.decision(event, commands=(make.command(f"cm-{number}"),), entries=(make.entry(f"le-{number}"),))
+            decision = make.decision(
+                event, commands=(make.command(f"cm-{number}"),), entries=(make.entry(f"le-{number}"),)
+            )
         elif number % 7 == 0:
             asked = next(offset for offset in range(number, -1, -1) if offset % 3 == 0 and offset % 2 == number % 2)
             event = make.outcome(number, f"cm-{asked}", "parked" if number % 14 else "succeeded", connection)
@@ -154,7 +158,11 @@ def test_a_connection_that_is_set_aside_stays_so(live, make) -> None:
     own = take(store, "core", "events", 0)
     assert own.frozen == {"acme": 50}
     with own.batch(own.position) as batch:
-        assert (batch.known(make.event(49, "acme")), batch.known(make.event(51, "acme")), batch.known(make.event(52, "other"))) == (
+        assert (
+            batch.known(make.event(49, "acme")),
+            batch.known(make.event(51, "acme")),
+            batch.known(make.event(52, "other")),
+        ) == (
             False,  # an outcome had this offset
             False,
             True,

@@ -21,7 +21,9 @@ def _condition(index: Any) -> str:
 
 
 def _shape(engine: sa.Engine | sa.Connection) -> dict[str, object]:
-    """Each table's columns, key and indexes, as the database itself tells them; the order of columns is nobody's business."""
+    """Each table's columns, key and indexes, as the database itself tells them; the order of columns is nobody's
+    business.
+    """
     inspector = sa.inspect(engine)
     return {
         name: (

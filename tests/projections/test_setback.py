@@ -1,4 +1,6 @@
-"""A store that is older than the log's decisions: found in whatever partition, dealt with once, and nothing is sent before a look."""
+"""A store that is older than the log's decisions: found in whatever partition, dealt with once, and nothing is sent
+before a look.
+"""
 
 from typing import Any
 
@@ -82,7 +84,9 @@ def test_who_finds_it_goes_on_and_all_others_are_fenced(url: str, make) -> None:
 
 
 def test_it_is_dealt_with_once(url: str, make) -> None:
-    """The same setback is found by another partition, by the same one after a crash in the midst of catching up; a new one is new."""
+    """The same setback is found by another partition, by the same one after a crash in the midst of catching up; a new
+    one is new.
+    """
     with open_store(url) as store:
         first, second = take(store, "core", "events", 0), take(store, "core", "events", 1)
         _decide(first, make, 2)

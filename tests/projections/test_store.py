@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from projections.state.batch import take
-from projections.store.errors import StoreCorrupt, StoreError, StoreFenced, StoreForeignLog, StoreIsBackup, StoreUnavailable
+from projections.store.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFenced,
+    StoreForeignLog,
+    StoreIsBackup,
+    StoreUnavailable,
+)
 from projections.store.store import Store, open_store
 from projections.store.tables import meta
 from projections.work.halts import Standstills
@@ -62,13 +69,19 @@ def test_a_reader_cannot_block_a_writer_nor_see_half_of_it(store: Store) -> None
 
 def test_sqlite_is_durable_and_private(sqlite_url: str, tmp_path: Path) -> None:
     with open_store(sqlite_url) as opened, opened.read() as reader:
-        pragmas = {name: reader.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "fullfsync")}
+        pragmas = {
+            name: reader.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "fullfsync")
+        }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
     assert (tmp_path / "store.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_locked_database_is_unavailable_for_now(sqlite_url: str, tmp_path: Path) -> None:
-    with open_store(sqlite_url) as opened, contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+    with (
+        open_store(sqlite_url) as opened,
+        contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other,
+    ):
         other.execute("BEGIN IMMEDIATE")
         with opened.engine.connect() as connection:
             connection.connection.cursor().execute("PRAGMA busy_timeout = 10")
@@ -155,7 +168,10 @@ def test_a_backup_must_be_adopted_and_then_catches_up_first(sqlite_url: str, tmp
         queue = Queue(restored)
         assert queue.counts() == {("acme", "zoho", "unknown"): 2, ("acme", "zoho", "waiting_publication"): 1}
         assert queue.claim(make.now, "acme", "zoho", 10) == []
-        assert [(one.api, one.reason) for one in Standstills(restored).catch_ups()] == [("gocardless", "restored"), ("zoho", "restored")]
+        assert [(one.api, one.reason) for one in Standstills(restored).catch_ups()] == [
+            ("gocardless", "restored"),
+            ("zoho", "restored"),
+        ]
         Standstills(restored).caught_up("acme", "zoho")
         assert {one.command.id for one in queue.claim(make.now, "acme", "zoho", 10)} == {"cm-0", "cm-1"}
         outbox = Outbox(restored)

@@ -1,4 +1,6 @@
-"""The schema on a shared server: made once by whoever comes first, upgraded when a person says so, and never under somebody's hands."""
+"""The schema on a shared server: made once by whoever comes first, upgraded when a person says so, and never under
+somebody's hands.
+"""
 
 import os
 import shutil
@@ -41,7 +43,9 @@ def newer_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     def begin(then: str = "") -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / f"{revision}_a_column_more.py").write_text(NEXT.format(then=then, head=head, revision=revision))
+        (folder / "versions" / f"{revision}_a_column_more.py").write_text(
+            NEXT.format(then=then, head=head, revision=revision)
+        )
         monkeypatch.setattr(migrate, "FOLDER", folder)
         monkeypatch.setattr(migrate, "HEAD", revision)
 

@@ -99,7 +99,10 @@ class Shop:
         self.creditor = ""
 
     async def open(self, currency: str = "GBP", count: int = 2, creditor: dict[str, Any] | None = None) -> None:
-        customers = [{"given_name": "Ada", "family_name": f"Nr {n}", "email": "a@example.com", "currency": currency} for n in range(count)]
+        customers = [
+            {"given_name": "Ada", "family_name": f"Nr {n}", "email": "a@example.com", "currency": currency}
+            for n in range(count)
+        ]
         document = {"quiet": True, "customers": customers, "creditor": creditor or {}}
         status, body = await self.server.post("/_sandbox/gocardless/populate", document)
         assert status == 200, body
@@ -177,10 +180,14 @@ class Shop:
                 ]
                 assert row["tenths"] == 10 * sum(Decimal(item["amount"]) for item in open_items)
             if row["balance_type"] == "pending_payouts":
-                pending = [p for p in resources["payouts"] if p["status"] == "pending" and p["currency"] == row["currency"]]
+                pending = [
+                    p for p in resources["payouts"] if p["status"] == "pending" and p["currency"] == row["currency"]
+                ]
                 assert row["tenths"] == 10 * sum(p["amount"] for p in pending)
             if row["balance_type"] == "pending_payments_submitted":
-                sent = [p for p in resources["payments"] if p["status"] == "submitted" and p["currency"] == row["currency"]]
+                sent = [
+                    p for p in resources["payments"] if p["status"] == "submitted" and p["currency"] == row["currency"]
+                ]
                 assert row["tenths"] == 10 * sum(p["amount"] for p in sent)
 
 

@@ -62,7 +62,9 @@ async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncCo
             payment = client.payments.create(params=params, headers=key)
             # The client turns the 409 into a read of the first payment.
             assert client.payments.create(params=params, headers=key).id == payment.id
-            strict = gocardless_pro.Client(access_token="token", base_url=server.url, raise_on_idempotency_conflict=True)
+            strict = gocardless_pro.Client(
+                access_token="token", base_url=server.url, raise_on_idempotency_conflict=True
+            )
             with pytest.raises(errors.IdempotentCreationConflictError) as caught:
                 strict.payments.create(params=params, headers=key)
             assert caught.value.conflicting_resource_id == payment.id
@@ -108,7 +110,9 @@ async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncCo
                 "pending_payouts",
                 "pending_payments_submitted",
             }
-            failing = client.payments.create(params={"amount": 500, "currency": "GBP", "links": {"mandate": payment.links.mandate}})
+            failing = client.payments.create(
+                params={"amount": 500, "currency": "GBP", "links": {"mandate": payment.links.mandate}}
+            )
             params = {"links": {"resource": failing.id}}
             assert client.scenario_simulators.run("payment_failed", params=params).id == "payment_failed"
             assert client.payments.retry(failing.id).status == "pending_submission"
@@ -122,7 +126,9 @@ async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncCo
         await asyncio.to_thread(reconcile)
 
 
-async def test_lost_answers_make_one_payment(world: World, served: Callable[..., AbstractAsyncContextManager[Any]]) -> None:
+async def test_lost_answers_make_one_payment(
+    world: World, served: Callable[..., AbstractAsyncContextManager[Any]]
+) -> None:
     async with served(world, "gocardless", gocardless_app(world)) as server:
         customers = [{"company_name": "Co", "email": "c@example.com"}]
         _, ids = await server.post("/_sandbox/gocardless/populate", {"customers": customers})

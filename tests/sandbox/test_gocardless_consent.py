@@ -1,4 +1,6 @@
-"""Consent: billing requests, hosted pages, and payers who complete, leave or never come. And webhooks as they are on the wire."""
+"""Consent: billing requests, hosted pages, and payers who complete, leave or never come. And webhooks as they are on
+the wire.
+"""
 
 import hashlib
 import hmac
@@ -143,7 +145,12 @@ async def test_the_actions_of_own_payment_pages(desk: Desk) -> None:
     assert (await desk.call("POST", f"{path}/confirm_payer_details"))[0] == 422
     details = {
         "customer": {"given_name": "Ada", "family_name": "Byron", "email": "a@example.com"},
-        "customer_billing_detail": {"address_line1": "1 Road", "city": "Ely", "postal_code": "CB7", "country_code": "GB"},
+        "customer_billing_detail": {
+            "address_line1": "1 Road",
+            "city": "Ely",
+            "postal_code": "CB7",
+            "country_code": "GB",
+        },
     }
     _, body = await desk.call("POST", f"{path}/collect_customer_details", {"data": {"customer": details["customer"]}})
     action = body["billing_requests"]["actions"][1]

@@ -273,7 +273,9 @@ async def test_refunds_are_off_by_default_and_not_too_soon(shop: Any) -> None:
 
 
 async def test_sepa_mandates_go_with_their_first_payment(shop: Any) -> None:
-    customers = [{"company_name": "Firma", "email": "f@example.com", "currency": "EUR", "mandate": "pending_submission"}]
+    customers = [
+        {"company_name": "Firma", "email": "f@example.com", "currency": "EUR", "mandate": "pending_submission"}
+    ]
     _, body = await shop.server.post("/_sandbox/gocardless/populate", {"customers": customers})
     mandate = body["customers"][0]["mandate"]
     shop.mandates = [mandate]

@@ -26,7 +26,9 @@ async def test_scenario_simulators_of_payments(shop: Any, name: str, actions: li
     # What the diary still holds for it comes to nothing.
     await shop.until("2026-01-19T12:00:00Z")
     await shop.check_books()
-    answer, _ = await shop.call("POST", f"/scenario_simulators/{name}/actions/run", {"data": {"links": {"resource": payment}}})
+    answer, _ = await shop.call(
+        "POST", f"/scenario_simulators/{name}/actions/run", {"data": {"links": {"resource": payment}}}
+    )
     assert answer == 400
 
 
@@ -90,7 +92,9 @@ async def test_a_replaced_mandate_points_to_its_heir(shop: Any) -> None:
 
 async def test_a_closed_account_fails_the_payment_and_ends_the_mandate(shop: Any) -> None:
     await shop.open()
-    await shop.config(payment_outcomes=[{"outcome": "failed", "cause": "bank_account_closed", "will_attempt_retry": True}])
+    await shop.config(
+        payment_outcomes=[{"outcome": "failed", "cause": "bank_account_closed", "will_attempt_retry": True}]
+    )
     payment = await shop.pay(1000)
     await shop.until("2026-01-09T12:00:00Z")
     assert (await shop.get(f"/payments/{payment}"))["status"] == "failed"

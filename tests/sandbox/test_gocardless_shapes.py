@@ -1,4 +1,6 @@
-"""Field by field: what the simulator answers has the names and types of the official client's bodies, and nothing invented."""
+"""Field by field: what the simulator answers has the names and types of the official client's bodies, and nothing
+invented.
+"""
 
 import re
 from collections.abc import Callable
@@ -12,8 +14,8 @@ from sandbox.world import World
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 
 TYPES = {"bool": bool, "dict": dict, "int": int, "list": list, "str": str}
-# resource -> type -> fields. Own table of the facts in the API's resource definitions (version 2015-07-06). A field in `may` can be
-# missing; any value can be null.
+# resource -> type -> fields. Own table of the facts in the API's resource definitions (version 2015-07-06). A field in
+# `may` can be missing; any value can be null.
 SHAPES: dict[str, dict[str, str]] = {
     "payments": {
         "bool": "faster_ach retry_if_possible",
@@ -210,7 +212,10 @@ async def test_every_resource_of_the_main_path_has_its_shape(
             check(name, doc)
             return dict(doc)
 
-        await server.post("/_sandbox/config", {"gocardless": {"endpoints": [{"url": receiver.url, "secret": "s"}], "refund_after_days": 0}})
+        await server.post(
+            "/_sandbox/config",
+            {"gocardless": {"endpoints": [{"url": receiver.url, "secret": "s"}], "refund_after_days": 0}},
+        )
         _, ids = await server.post(
             "/_sandbox/gocardless/populate",
             {
@@ -222,17 +227,23 @@ async def test_every_resource_of_the_main_path_has_its_shape(
         asked = await make("billing_requests", {"mandate_request": {"currency": "GBP"}})
         await make("billing_request_flows", {"links": {"billing_request": asked["id"]}})
         payments = [
-            (await make("payments", {"amount": 9000, "currency": "GBP", "links": {"mandate": customer["mandate"]}}))["id"]
+            (await make("payments", {"amount": 9000, "currency": "GBP", "links": {"mandate": customer["mandate"]}}))[
+                "id"
+            ]
             for customer in ids["customers"][:3]
         ]
-        gone = await make("payments", {"amount": 1, "currency": "GBP", "links": {"mandate": ids["customers"][0]["mandate"]}})
+        gone = await make(
+            "payments", {"amount": 1, "currency": "GBP", "links": {"mandate": ids["customers"][0]["mandate"]}}
+        )
         await call("POST", f"/payments/{gone['id']}/actions/cancel")
         await server.run_until("2026-01-12T12:00:00Z")
         act = "/_sandbox/gocardless/act"
         await server.post(act, {"do": "fail_payment", "payment": payments[0], "will_attempt_retry": True})
         await server.post(act, {"do": "charge_back", "payment": payments[1]})
         await server.post(act, {"do": "cancel_chargeback", "payment": payments[1]})
-        await make("payments", {"amount": 90000, "currency": "GBP", "links": {"mandate": ids["customers"][2]["mandate"]}})
+        await make(
+            "payments", {"amount": 90000, "currency": "GBP", "links": {"mandate": ids["customers"][2]["mandate"]}}
+        )
         await server.run_until("2026-01-16T12:00:00Z")
         links = {"payment": payments[2]}
         refund = await make("refunds", {"amount": 5, "total_amount_confirmation": 5, "links": links})

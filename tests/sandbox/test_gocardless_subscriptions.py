@@ -25,7 +25,9 @@ async def populate(shop: Any, *subscriptions: dict[str, Any]) -> SimpleNamespace
 
 
 async def test_a_live_one_collects_each_month_with_nothing_of_ours_on_it(shop: Any) -> None:
-    made = await populate(shop, {"customer": 0, "amount": 2500, "day_of_month": 14, "name": "Support", "metadata": {"plan": "gold"}})
+    made = await populate(
+        shop, {"customer": 0, "amount": 2500, "day_of_month": 14, "name": "Support", "metadata": {"plan": "gold"}}
+    )
     subscription = await shop.get(f"/subscriptions/{made.ids[0]}")
     dates = [row["charge_date"] for row in subscription["upcoming_payments"]]
     assert (len(dates), dates[:3]) == (10, ["2026-01-14", "2026-02-16", "2026-03-16"])
@@ -68,7 +70,9 @@ async def test_lists_are_filtered(shop: Any) -> None:
 
 
 async def test_payments_can_be_asked_for_by_customer(shop: Any) -> None:
-    made = await populate(shop, {"customer": 0, "amount": 100, "interval_unit": "weekly"}, {"customer": 1, "amount": 200})
+    made = await populate(
+        shop, {"customer": 0, "amount": 100, "interval_unit": "weekly"}, {"customer": 1, "amount": 200}
+    )
     await shop.until("2026-01-10T12:00:00Z")
     assert [row["amount"] for row in await shop.get(f"/payments?customer={made.customers[1]}")] == [200]
 
@@ -88,7 +92,9 @@ async def test_it_ends_by_count_by_hand_or_with_its_mandate(shop: Any) -> None:
     assert {len(row["upcoming_payments"]) for row in rows.values()} == {0}
     assert sorted(row["amount"] for row in await shop.get("/payments")) == [100, 100]
     assert await shop.happened(made.ids[0]) == ["created", "payment_created", "payment_created", "finished"]
-    status, _ = await shop.server.post("/_sandbox/gocardless/act", {"do": "end_subscription", "subscription": made.ids[1]})
+    status, _ = await shop.server.post(
+        "/_sandbox/gocardless/act", {"do": "end_subscription", "subscription": made.ids[1]}
+    )
     assert status == 400
 
 
@@ -101,7 +107,9 @@ async def test_days_of_rest_move_the_charge(shop: Any) -> None:
     )
 
     async def upcoming(place: int) -> list[str]:
-        return [row["charge_date"] for row in (await shop.get(f"/subscriptions/{made.ids[place]}"))["upcoming_payments"][:3]]
+        return [
+            row["charge_date"] for row in (await shop.get(f"/subscriptions/{made.ids[place]}"))["upcoming_payments"][:3]
+        ]
 
     assert await upcoming(0) == ["2026-01-30", "2026-02-27", "2026-03-31"]
     assert await upcoming(1) == ["2026-03-02", "2027-03-01", "2028-03-01"]

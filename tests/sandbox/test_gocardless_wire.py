@@ -109,7 +109,9 @@ async def test_tokens_may_be_listed_read_only_revoked_and_killed(wire: Wire) -> 
         ("POST", "/scenario_simulators/rain/actions/run", {}, 404, "resource_not_found"),
     ],
 )
-async def test_requests_that_are_refused(wire: Wire, method: str, path: str, kwargs: dict[str, Any], status: int, reason: str) -> None:
+async def test_requests_that_are_refused(
+    wire: Wire, method: str, path: str, kwargs: dict[str, Any], status: int, reason: str
+) -> None:
     headers = dict(HEADERS)
     content_type = kwargs.pop("ct", None) if "ct" in (kwargs := dict(kwargs)) else None
     if content_type is not None:
@@ -170,7 +172,9 @@ async def test_charge_dates_roll_over_days_without_banks_and_move_with_the_clock
         ("2024-03-22T20:31:28.319Z", "2024-04-02"),
     ],
 )
-async def test_charge_dates_as_recorded(served: Callable[..., AbstractAsyncContextManager[Any]], start: str, charge_date: str) -> None:
+async def test_charge_dates_as_recorded(
+    served: Callable[..., AbstractAsyncContextManager[Any]], start: str, charge_date: str
+) -> None:
     world = World(start=datetime.fromisoformat(start))
     async with served(world, "gocardless", gocardless_app(world)) as server:
         wire = Wire(server)
@@ -343,7 +347,11 @@ async def test_customers_bank_accounts_and_mandates_made_directly(wire: Wire) ->
     }
     status, body = await wire.call("POST", "/customer_bank_accounts", {"customer_bank_accounts": details})
     account = body["customer_bank_accounts"]
-    assert (status, account["account_number_ending"], account["account_holder_name"]) == (201, "11", "ADA BYRON OF LONDO")
+    assert (status, account["account_number_ending"], account["account_holder_name"]) == (
+        201,
+        "11",
+        "ADA BYRON OF LONDO",
+    )
     status, body = await wire.call("POST", "/customer_bank_accounts", {"customer_bank_accounts": details})
     assert (status, body["error"]["type"], reasons(body)) == (409, "validation_failed", ["bank_account_exists"])
     assert body["error"]["errors"][0]["links"] == {"customer_bank_account": account["id"]}

@@ -159,7 +159,9 @@ async def test_a_killed_program_leaves_no_token(toy: tuple[Counting, Any]) -> No
         ("/_sandbox/config", {"paypal": {}}),
     ],
 )
-async def test_control_requests_that_make_no_sense_are_refused(toy: tuple[Counting, Any], path: str, document: dict[str, Any]) -> None:
+async def test_control_requests_that_make_no_sense_are_refused(
+    toy: tuple[Counting, Any], path: str, document: dict[str, Any]
+) -> None:
     _, server = toy
     status, body = await server.post(path, document)
     assert status == 400, body
@@ -263,7 +265,9 @@ async def test_nobody_there_is_retried_to_the_end_of_the_ladder(toy: tuple[Count
 async def test_webhook_rules_drop_duplicate_delay_and_reorder(toy: tuple[Counting, Any], receiver: Any) -> None:
     api, server = toy
     kinds = ("drop", "duplicate", "delay", "reorder")
-    rules = [{"api": "toy", "match": f"^{kind}\\.", "kind": kind, "delay_s": 7 if kind != "reorder" else 0} for kind in kinds]
+    rules = [
+        {"api": "toy", "match": f"^{kind}\\.", "kind": kind, "delay_s": 7 if kind != "reorder" else 0} for kind in kinds
+    ]
     status, _ = await server.post("/_sandbox/webhooks", {"rules": rules})
     assert status == 200
     for label in ("drop.x", "duplicate.x", "delay.x", "reorder.x", "plain.x", "drop.y"):
@@ -368,7 +372,9 @@ async def test_tokens_from_before_the_run_are_compared_when_it_begins(several: P
     await several.claim("worker", "1")
     await several.claim("executor", "2")
     assert several.waiting() == ["executor", "worker"]
-    _, clock = await several.server.post("/_sandbox/clock/run", {"until": START, "participants": ["worker", "executor"]})
+    _, clock = await several.server.post(
+        "/_sandbox/clock/run", {"until": START, "participants": ["worker", "executor"]}
+    )
     assert not clock["idle"]
     await run(several.server, TEN, "worker", "executor")
     assert (await several.answer("worker"))["now"] == START
@@ -398,7 +404,9 @@ async def test_a_participant_that_starts_again_replaces_its_token(several: Parti
     assert several.waiting() == ["executor"]
     await several.claim("gateway", "2")
     await several.claim("worker", "2")
-    assert {(await several.answer(who))["now"] for who in ("gateway", "worker", "executor")} == {"2026-01-05T09:00:00.000000Z"}
+    assert {(await several.answer(who))["now"] for who in ("gateway", "worker", "executor")} == {
+        "2026-01-05T09:00:00.000000Z"
+    }
     old.cancel()
     await asyncio.gather(old, return_exceptions=True)
 
@@ -419,7 +427,9 @@ async def test_of_several_programs_a_killed_one_stops_time(several: Participants
     assert (await several.answer("worker"))["now"] == TEN
 
 
-async def test_programs_that_never_agree_stop_the_run_loudly(several: Participants, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_programs_that_never_agree_stop_the_run_loudly(
+    several: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(barrier, "_RELEASES_MAX", 5)
     await run(several.server, TEN, "one", "two")
     for _ in range(3):

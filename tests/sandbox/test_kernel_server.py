@@ -1,4 +1,6 @@
-"""The sandbox as it is started: both simulators on one clock, in this process and as a process of its own; and the same world twice."""
+"""The sandbox as it is started: both simulators on one clock, in this process and as a process of its own; and the same
+world twice.
+"""
 
 import asyncio
 import signal

@@ -12,7 +12,7 @@ from streams.stages.executor import Executor
 from streams.stages.relay import Relay
 from tests.stages.bad_input import CALLS, INVOICE, NOW, PAYMENT, case, gc_row, read_payment
 
-# --- at the gateway ------------------------------------------------------------------------------------------------------------------
+# --- at the gateway ---------------------------------------------------------------------------------------------------
 
 
 @case
@@ -22,7 +22,9 @@ async def wrong_signature(bench):
 
 @case
 async def no_signature(bench):
-    return await bench.refused("signature", await bench.company.post("/webhooks/gocardless/acme", b'{"events":[]}'), 401)
+    return await bench.refused(
+        "signature", await bench.company.post("/webhooks/gocardless/acme", b'{"events":[]}'), 401
+    )
 
 
 @case
@@ -101,7 +103,7 @@ async def same_webhook_twice(bench):
     return "ignored"
 
 
-# --- from GoCardless's bodies ---------------------------------------------------------------------------------------------------------
+# --- from GoCardless's bodies -----------------------------------------------------------------------------------------
 
 
 @case
@@ -155,13 +157,21 @@ async def wrong_types(bench):
         [],
     ]
     found = await bench.webhook({"events": broken})
-    assert [(event.type, event.data.where) for event in found] == [("delivery.parked", f"events[{place}]") for place in range(len(broken))]
+    assert [(event.type, event.data.where) for event in found] == [
+        ("delivery.parked", f"events[{place}]") for place in range(len(broken))
+    ]
     return "parked"
 
 
 @case
 async def hostile_id(bench):
-    body = {"events": [gc_row("EV1", payment="../../creditors"), gc_row("../EV2", payment="PM1"), gc_row("EV3", payment="PM3")]}
+    body = {
+        "events": [
+            gc_row("EV1", payment="../../creditors"),
+            gc_row("../EV2", payment="PM1"),
+            gc_row("EV3", payment="PM3"),
+        ]
+    }
     found = await bench.webhook(body)
     assert [event.type for event in found] == ["gocardless.payments.created", "delivery.parked", "delivery.parked"]
     assert list(bench.company.state("payments")) == ["PM3"]
@@ -170,20 +180,29 @@ async def hostile_id(bench):
 
 @case
 async def bad_instant(bench):
-    return bench.parked(await bench.webhook({"events": [{**gc_row("EV1", payment="PM1"), "created_at": "yesterday"}]}), where="events[0]")
+    return bench.parked(
+        await bench.webhook({"events": [{**gc_row("EV1", payment="PM1"), "created_at": "yesterday"}]}),
+        where="events[0]",
+    )
 
 
 @case
 async def impossible_instant(bench):
-    body = {"events": [{**gc_row("EV1", payment="PM1"), "created_at": "9999-12-31T23:59:59Z"}, gc_row("EV2", payment="PM2")]}
+    body = {
+        "events": [{**gc_row("EV1", payment="PM1"), "created_at": "9999-12-31T23:59:59Z"}, gc_row("EV2", payment="PM2")]
+    }
     return bench.parked(await bench.webhook(body), where="events[0]", others=["EV2"])
 
 
 @case
 async def nan_and_half_emoji(bench):
     good = orjson.dumps(gc_row("EV1", payment="PM1"))
-    spoilt = orjson.dumps({**gc_row("EV2"), "created_at": 1}).replace(b'"created_at":1', b'"created_at":NaN,"x":"\\ud83d"')
-    return bench.parked(await bench.webhook(b'{"events":[' + spoilt + b"," + good + b"]}"), where="events[0]", others=["EV1"])
+    spoilt = orjson.dumps({**gc_row("EV2"), "created_at": 1}).replace(
+        b'"created_at":1', b'"created_at":NaN,"x":"\\ud83d"'
+    )
+    return bench.parked(
+        await bench.webhook(b'{"events":[' + spoilt + b"," + good + b"]}"), where="events[0]", others=["EV1"]
+    )
 
 
 @case
@@ -265,7 +284,13 @@ async def foreign_payment(bench):
     company = bench.company
     await bench.webhook({"events": [gc_row("EV1", payment="PM-of-another")]})
     await Relay(company.shop).turn()
-    gone = {"error": {"type": "invalid_api_usage", "code": 404, "errors": [{"reason": "resource_not_found", "message": "not found"}]}}
+    gone = {
+        "error": {
+            "type": "invalid_api_usage",
+            "code": 404,
+            "errors": [{"reason": "resource_not_found", "message": "not found"}],
+        }
+    }
     send = company.script(company.answer(404, gone))
     executor = Executor(company.shop, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, CALLS)
     await executor.turn()
@@ -281,7 +306,10 @@ async def foreign_payment(bench):
 @case
 async def oversized_fact(bench):
     pairs = {f"k{number}": "x" * 500 for number in range(40)}
-    body = {"payments": [{**PAYMENT, "id": f"PM{n}", "metadata": pairs} for n in range(100)], "meta": {"cursors": {"after": None}}}
+    body = {
+        "payments": [{**PAYMENT, "id": f"PM{n}", "metadata": pairs} for n in range(100)],
+        "meta": {"cursors": {"after": None}},
+    }
     command = commands.Command("cm-view", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", NOW))
     call = CallInfo(command, 1, "send", "GET", "/payments", {}, 200, NOW)
     found = await bench.delivery(body, kind="answer", call=call)
@@ -290,7 +318,7 @@ async def oversized_fact(bench):
     return "parked"
 
 
-# --- from Zoho Books's bodies ---------------------------------------------------------------------------------------------------------
+# --- from Zoho Books's bodies -----------------------------------------------------------------------------------------
 
 
 @case
@@ -339,7 +367,12 @@ async def zoho_exponent(bench):
 
 @case
 async def zoho_wrong_types(bench):
-    for odd in ({"invoice_id": ["1", "2"]}, {"balance": {"amount": 1}}, {"status": []}, {"line_items": "none of them", "total": True}):
+    for odd in (
+        {"invoice_id": ["1", "2"]},
+        {"balance": {"amount": 1}},
+        {"status": []},
+        {"line_items": "none of them", "total": True},
+    ):
         found = await bench.webhook({"invoice": {**INVOICE, **odd}}, zoho=True)
         assert found[-1].type == "delivery.parked", odd
     assert bench.company.state("invoices") == {}
@@ -348,7 +381,9 @@ async def zoho_wrong_types(bench):
 
 @case
 async def zoho_form_without_json(bench):
-    found = await bench.delivery(b"invoice_id=1&status=paid", api="zoho", content_type="application/x-www-form-urlencoded")
+    found = await bench.delivery(
+        b"invoice_id=1&status=paid", api="zoho", content_type="application/x-www-form-urlencoded"
+    )
     return bench.parked(found, reason="JSONString")
 
 

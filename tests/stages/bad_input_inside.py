@@ -10,7 +10,7 @@ from streams.settings import Polling
 from streams.stages.poller import Poller
 from tests.stages.bad_input import CALLS, PAYMENT, case, read_payment
 
-# --- on the topics ----------------------------------------------------------------------------------------------------------------------
+# --- on the topics ----------------------------------------------------------------------------------------------------
 
 
 async def strange(bench, topic, key, value, *, partition=None):
@@ -115,7 +115,7 @@ async def translator_that_raises(bench):
     return bench.parked(await bench.webhook({"events": []}), reason="the translator failed: ArithmeticError")
 
 
-# --- in the APIs' answers ---------------------------------------------------------------------------------------------------------------
+# --- in the APIs' answers ---------------------------------------------------------------------------------------------
 
 
 async def doubtful_debit(bench, bad):
@@ -185,8 +185,12 @@ async def html_for_a_read(bench):
 @case
 async def page_that_is_none(bench):
     company = bench.company
-    send = company.script(*[company.answer(200, body) for body in (b"<html>", {"customers": []}, {"events": 7, "meta": {"cursors": {}}})])
-    poller = Poller(company.shop, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, Polling(), CALLS)
+    send = company.script(
+        *[company.answer(200, body) for body in (b"<html>", {"customers": []}, {"events": 7, "meta": {"cursors": {}}})]
+    )
+    poller = Poller(
+        company.shop, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, Polling(), CALLS
+    )
     due = await poller.turn()
     assert due == "2026-03-02T09:01:00.000Z"
     assert [call.path for call in send.calls] == ["/customers", "/mandates", "/events"]
@@ -198,7 +202,9 @@ async def page_that_is_none(bench):
 @case
 async def other_amount(bench):
     debit, rows = bench.company.debit()
-    result = await bench.stopped(debit, {"payments": {**PAYMENT, "amount": 120_000}}, status=201, rows=rows, code="debit_refused")
+    result = await bench.stopped(
+        debit, {"payments": {**PAYMENT, "amount": 120_000}}, status=201, rows=rows, code="debit_refused"
+    )
     assert (await bench.outcome()).reason == "amount_mismatch"
     assert bench.company.state("invoices")["inv-1"].stage in {"failed", "hold"}
     return result

@@ -46,11 +46,15 @@ min_insync = 1
 
 
 async def told(bench, name, what, *, role="gateway", log=NOWHERE, store="", prefix="", partitions=PARTITIONS, more=""):
-    """`run` ends before it does anything: with the code and exit code of the case's row, a place, something to do, and no secret."""
+    """`run` ends before it does anything: with the code and exit code of the case's row, a place, something to do, and
+    no secret.
+    """
     company = bench.company
     file = company.folder / "start.toml"
     store = store or bench.fixture("server_store")
-    file.write_text(SETTINGS.format(log=log, store=store, folder=company.folder, prefix=prefix, partitions=partitions, more=more))
+    file.write_text(
+        SETTINGS.format(log=log, store=store, folder=company.folder, prefix=prefix, partitions=partitions, more=more)
+    )
     # How long an address is tried: nobody waits for it here.
     bench.monkeypatch.setitem(KafkaLog.__init__.__kwdefaults__, "reach_limit_s", 1.0)
     fault = None
@@ -70,12 +74,14 @@ async def told(bench, name, what, *, role="gateway", log=NOWHERE, store="", pref
     return "told"
 
 
-# --- addresses and logins -------------------------------------------------------------------------------------------------------------
+# --- addresses and logins ---------------------------------------------------------------------------------------------
 
 
 @case
 async def kafka_url_that_is_none(bench):
-    return await told(bench, "kafka-url-that-is-none", "use kafka://host:port", log="kafka://a b:9092", store="postgresql://x/y")
+    return await told(
+        bench, "kafka-url-that-is-none", "use kafka://host:port", log="kafka://a b:9092", store="postgresql://x/y"
+    )
 
 
 @case
@@ -105,10 +111,16 @@ def secured(bench, door="SASL_SSL", *, ca="", password=SECRET, tls=True):
 
 
 async def told_over_tls(bench, name, what, **at):
-    """As `told`. aiokafka does not wait for the end of its TLS connections, and the loop of a test may not end before them."""
+    """As `told`. aiokafka does not wait for the end of its TLS connections, and the loop of a test may not end before
+    them.
+    """
     outcome = await told(bench, name, what, **at)
     port = int(at["log"].rpartition(":")[2])
-    transports = [one for one in asyncio.get_running_loop()._transports.values() if one.get_extra_info("peername", ("", 0))[1] == port]
+    transports = [
+        one
+        for one in asyncio.get_running_loop()._transports.values()
+        if one.get_extra_info("peername", ("", 0))[1] == port
+    ]
     async with asyncio.timeout(10):
         while any(one._sock is not None for one in transports):  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.01)
@@ -134,7 +146,9 @@ async def kafka_port_that_wants_tls(bench):
 async def _old(reader, writer):
     """A broker of Kafka 0.10: it says which requests it speaks, and no more is asked of it."""
     spoken = {0: (0, 2), 1: (0, 3), 2: (0, 1), 3: (0, 2), 8: (0, 2), 9: (0, 1), 10: (0, 0), 18: (0, 0)}
-    body = struct.pack(">hi", 0, len(spoken)) + b"".join(struct.pack(">hhh", key, *versions) for key, versions in spoken.items())
+    body = struct.pack(">hi", 0, len(spoken)) + b"".join(
+        struct.pack(">hhh", key, *versions) for key, versions in spoken.items()
+    )
     while head := await reader.read(4):
         request = await reader.readexactly(struct.unpack(">i", head)[0])
         writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
@@ -148,7 +162,7 @@ async def kafka_old_broker(bench):
         return await told(bench, "kafka-old-broker", "the broker is too old", log=f"kafka://127.0.0.1:{port}")
 
 
-# --- topics ---------------------------------------------------------------------------------------------------------------------------
+# --- topics -----------------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -180,7 +194,9 @@ async def topics_that_nobody_made(bench):
 @case
 async def topics_with_another_partition_count(bench):
     async with topics(bench) as (_, at):
-        return await told(bench, "topics-with-another-partition-count", "has 2 partitions and the settings say 3", partitions=3, **at)
+        return await told(
+            bench, "topics-with-another-partition-count", "has 2 partitions and the settings say 3", partitions=3, **at
+        )
 
 
 @case
@@ -189,10 +205,15 @@ async def topics_that_take_small_records_only(bench):
     url, prefix = bench.fixture("kafka_url"), bench.fixture("kafka_prefix")
     access = Access.from_url(url, ONE)
     async with admin(access) as client:
-        await client.create_topics([NewTopic(f"{prefix}deliveries.zoho", PARTITIONS, 1, topic_configs={"max.message.bytes": "1048588"})])
+        await client.create_topics(
+            [NewTopic(f"{prefix}deliveries.zoho", PARTITIONS, 1, topic_configs={"max.message.bytes": "1048588"})]
+        )
         made = [one for one in Topics(prefix, PARTITIONS) if not one.name.endswith("deliveries.zoho")]
         await client.create_topics(
-            [NewTopic(one.name, PARTITIONS, 1, topic_configs={"max.message.bytes": "8388608", "retention.ms": "-1"}) for one in made]
+            [
+                NewTopic(one.name, PARTITIONS, 1, topic_configs={"max.message.bytes": "8388608", "retention.ms": "-1"})
+                for one in made
+            ]
         )
     at = {"log": url, "prefix": prefix}
     return await told(bench, "topics-that-take-small-records-only", "max.message.bytes is 1048588", **at)
@@ -220,7 +241,7 @@ async def log_of_something_else(bench):
         return await told(bench, "log-of-something-else", "the last control record cannot be read", **at)
 
 
-# --- what does not go together --------------------------------------------------------------------------------------------------------
+# --- what does not go together ----------------------------------------------------------------------------------------
 
 
 @case
@@ -235,7 +256,7 @@ async def sqlite_store_on_a_cluster(bench):
     return await told(bench, "sqlite-store-on-a-cluster", "cannot be shared", store=bench.company.settings.store)
 
 
-# --- the database ---------------------------------------------------------------------------------------------------------------------
+# --- the database -----------------------------------------------------------------------------------------------------
 
 
 @case
@@ -247,7 +268,9 @@ async def postgres_nobody_listens(bench):
 
 @case
 async def postgres_name_unknown(bench):
-    return await told(bench, "postgres-name-unknown", "name of the server", store=f"postgresql://app:{SECRET}@nowhere.invalid/app")
+    return await told(
+        bench, "postgres-name-unknown", "name of the server", store=f"postgresql://app:{SECRET}@nowhere.invalid/app"
+    )
 
 
 @case
@@ -278,12 +301,17 @@ async def changed_schema(bench, name, what, *statements):
 
 
 def schema_of(version):
-    return ("CREATE TABLE alembic_version (version_num text NOT NULL)", f"INSERT INTO alembic_version VALUES ('{version}')")
+    return (
+        "CREATE TABLE alembic_version (version_num text NOT NULL)",
+        f"INSERT INTO alembic_version VALUES ('{version}')",
+    )
 
 
 @case
 async def store_with_an_older_schema(bench):
-    return await changed_schema(bench, "store-with-an-older-schema", "has version 0000 of the schema", *schema_of("0000"))
+    return await changed_schema(
+        bench, "store-with-an-older-schema", "has version 0000 of the schema", *schema_of("0000")
+    )
 
 
 @case
@@ -293,7 +321,9 @@ async def store_with_a_newer_schema(bench):
 
 @case
 async def store_with_foreign_tables(bench):
-    return await changed_schema(bench, "store-with-foreign-tables", "tables of something else", "CREATE TABLE customers (name text)")
+    return await changed_schema(
+        bench, "store-with-foreign-tables", "tables of something else", "CREATE TABLE customers (name text)"
+    )
 
 
 @case

@@ -83,7 +83,9 @@ def office(company):
     calls = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 
     def make(api, *answers, over=None):
-        scripted = installation.Script(*(installation.answer(*one) if isinstance(one, tuple) else one for one in answers))
+        scripted = installation.Script(
+            *(installation.answer(*one) if isinstance(one, tuple) else one for one in answers)
+        )
         return installation.Office(over or company, api, scripted, calls)
 
     return make

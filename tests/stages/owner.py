@@ -1,6 +1,7 @@
 """One executor of GoCardless in a process of its own: `owner.py JSON`. It says what becomes of its calls, a line each.
 
-`stops`: before its first call it stops itself as `kill -STOP` does, "at the call", or "at the connection" that it just got for it.
+`stops`: before its first call it stops itself as `kill -STOP` does, "at the call", or "at the connection" that it just
+got for it.
 """
 
 import asyncio

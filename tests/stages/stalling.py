@@ -1,5 +1,6 @@
-"""A worker under watch, in a process of its own: `stalling.py FOLDER running|stopping`. From the third record on its consumer has its
-partition and fetches nothing. It ends as `run` ends; with `stopping`, what hung hangs at the stop as well.
+"""A worker under watch, in a process of its own: `stalling.py FOLDER running|stopping`. From the third record on its
+consumer has its partition and fetches nothing. It ends as `run` ends; with `stopping`, what hung hangs at the stop as
+well.
 """
 
 import asyncio

@@ -54,7 +54,9 @@ class Server:
 
     async def __call__(self, reader, writer):
         while head := await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b"":
-            length = next((int(line[16:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length: ")), 0)
+            length = next(
+                (int(line[16:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length: ")), 0
+            )
             await reader.readexactly(length)
             path = head.split(b" ")[1].split(b"?")[0].decode()
             self.paths.append(path)
@@ -70,7 +72,9 @@ async def rig(company):
     server = Server()
     async with serving(server) as url, open_session() as session:
         company.credentials.put("acme", GOCARDLESS_TOKEN, b"token")
-        company.credentials.put("acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"}))
+        company.credentials.put(
+            "acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"})
+        )
         company.credentials.put("acme", ZOHO_TOKEN, msgspec.json.encode(TokenState("refresh", url)))
         connection = msgspec.convert(
             {
@@ -106,7 +110,9 @@ class Rig:
         self.company, self.server, self.desks = company, server, desks
 
     async def round(self, api):
-        """A minute later, one turn of the poller and of the executor, each list and one read due; the paths that were asked for."""
+        """A minute later, one turn of the poller and of the executor, each list and one read due; the paths that were
+        asked for.
+        """
         self.company.clock.move(60)
         self.server.paths.clear()
         polls = Polls(self.company.store)
@@ -157,7 +163,11 @@ async def test_no_limit_that_zoho_names_ends_a_loop_or_closes_it_for_years(rig, 
     assert desk._spent.day_limit == budgets.ZOHO.day, "our own count goes on"
     rig.server.headers = DIGITS
     assert await rig.round("zoho") == EXPECTED["zoho"]
-    assert (desk._spent.day_limit, desk._spent.day_left, desk._spent.day_ends) == (5000, 4000, "2026-03-02T10:03:00.000Z")
+    assert (desk._spent.day_limit, desk._spent.day_left, desk._spent.day_ends) == (
+        5000,
+        4000,
+        "2026-03-02T10:03:00.000Z",
+    )
 
 
 async def test_a_legal_leap_second_is_a_date_like_any_other(rig):

@@ -41,10 +41,14 @@ def test_every_row_has_a_case_and_every_case_a_row():
     assert {outcome for *_, outcome in ROWS} == OUTCOMES.keys(), "an outcome that no row has"
 
 
-@pytest.mark.parametrize(("name", "outcome"), [(name, outcome) for name, _, outcome in ROWS], ids=[name for name, *_ in ROWS])
+@pytest.mark.parametrize(
+    ("name", "outcome"), [(name, outcome) for name, _, outcome in ROWS], ids=[name for name, *_ in ROWS]
+)
 async def test_row(name, outcome, gateway_program, again, monkeypatch, request):
     """The case says what came of it; the document must say the same."""
-    bench = Bench(gateway_program, again, monkeypatch, request.getfixturevalue, {name: happens for name, happens, _ in ROWS}.get)
+    bench = Bench(
+        gateway_program, again, monkeypatch, request.getfixturevalue, {name: happens for name, happens, _ in ROWS}.get
+    )
     with capture_logs():
         assert await CASES[name](bench) == outcome
     await bench.still_works()

@@ -133,7 +133,7 @@ async def test_a_connection_that_is_not_in_the_settings_any_more_is_left_alone(c
     assert [event.connection for event in await company.events() if event.source == "clock"] == ["acme"]
 
 
-# --- a connection whose state cannot be worked with ---------------------------------------------------------------------------------------
+# --- a connection whose state cannot be worked with -------------------------------------------------------------------
 
 
 async def refused_beside_a_good_one(company, stage):
@@ -193,7 +193,9 @@ async def test_once_repaired_a_connection_is_told_its_due_times_again(company):
     assert await told(company) == [("clock.due_reached", "debit:inv-1")]
 
 
-@given(today=st.text(max_size=12) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", fullmatch=True), zone=st.text(max_size=30))
+@given(
+    today=st.text(max_size=12) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", fullmatch=True), zone=st.text(max_size=30)
+)
 def test_whatever_stands_in_a_row_is_a_refusal_or_none_and_never_an_error(today, zone):
     """The stage's own judgement of a row, without a store."""
     from types import SimpleNamespace

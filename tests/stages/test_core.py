@@ -1,4 +1,6 @@
-"""The core over a real store and log: each event once, whatever the batches; a rule that raises; an owner that was overtaken."""
+"""The core over a real store and log: each event once, whatever the batches; a rule that raises; an owner that was
+overtaken.
+"""
 
 import pytest
 from msgspec.structs import replace
@@ -61,7 +63,8 @@ async def test_where_a_batch_ends_changes_nothing(company, size):
         told.append(company.seen(payment))
         told.append(
             company.event(
-                events.PaymentRead(payment, "confirmed", 1000 + number, "GBP", "MD1", company.clock.now()), "gocardless.payment_read"
+                events.PaymentRead(payment, "confirmed", 1000 + number, "GBP", "MD1", company.clock.now()),
+                "gocardless.payment_read",
             )
         )
         told.append(company.event(events.GcEvent("mandates", "created", {"mandate": f"MD{number % 2}"})))
@@ -136,7 +139,9 @@ async def test_a_rule_that_raises_sets_its_connection_aside_and_the_partition_go
     assert [line["event"] for line in journal] == ["core.set_aside"]
 
 
-async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connection_aside_and_the_partition_goes_on(company, monkeypatch):
+async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connection_aside_and_the_partition_goes_on(
+    company, monkeypatch
+):
     def boundless(state, event):
         decision = STEP(state, event)
         return replace(decision, closed=["x" * 1_000] * 3_000) if event.connection == "acme" else decision
@@ -156,8 +161,13 @@ async def test_while_set_aside_no_money_moves_and_reads_go_on(company, monkeypat
     debit, rows = company.debit()
     await company.ask(debit, company.transfer(), company.read_invoice("inv-2"), rows=rows)
     now = company.clock.now()
-    assert [one.command.type for one in company.queue.claim(now, "acme", "gocardless", 9)] == ["gocardless.create_payment"]
-    assert [one.command.type for one in company.queue.claim(now, "acme", "zoho", 9)] == ["zoho.create_transfer", "zoho.read_invoice"]
+    assert [one.command.type for one in company.queue.claim(now, "acme", "gocardless", 9)] == [
+        "gocardless.create_payment"
+    ]
+    assert [one.command.type for one in company.queue.claim(now, "acme", "zoho", 9)] == [
+        "zoho.create_transfer",
+        "zoho.read_invoice",
+    ]
     break_rule(monkeypatch, "EV-bad")
     await company.shop.tell(company.seen("PM2", id_="EV-bad"))
     with capture_logs():
@@ -168,7 +178,9 @@ async def test_while_set_aside_no_money_moves_and_reads_go_on(company, monkeypat
 
 async def test_a_repaired_rule_catches_up_at_the_next_start_in_order_and_once(company, again, monkeypatch):
     break_rule(monkeypatch, "EV-bad")
-    await company.shop.tell(company.seen("PM2", id_="EV-bad"), company.seen("PM4", id_="EV-after"), company.seen("PM5", "birch"))
+    await company.shop.tell(
+        company.seen("PM2", id_="EV-bad"), company.seen("PM4", id_="EV-after"), company.seen("PM5", "birch")
+    )
     with capture_logs():
         core = await company.decide()
         await company.shop.tell(company.seen("PM6", id_="EV-later"))

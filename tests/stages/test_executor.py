@@ -1,4 +1,6 @@
-"""The executor over a real store and log, with scripted answers: what is sent, what is looked up first, what is never sent."""
+"""The executor over a real store and log, with scripted answers: what is sent, what is looked up first, what is never
+sent.
+"""
 
 import asyncio
 
@@ -22,7 +24,12 @@ PAYMENT = {
     "metadata": {"zoho_invoice_id": "inv-1"},
 }
 TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
-NOTHING_FOUND = {"code": 0, "message": "success", "banktransactions": [], "page_context": {"page": 1, "has_more_page": False}}
+NOTHING_FOUND = {
+    "code": 0,
+    "message": "success",
+    "banktransactions": [],
+    "page_context": {"page": 1, "has_more_page": False},
+}
 INVOICE = {
     "invoice_id": "inv-2",
     "invoice_number": "INV-2",
@@ -38,7 +45,7 @@ INVOICE = {
 }
 
 
-# --- intent, call, answer --------------------------------------------------------------------------------------------------------
+# --- intent, call, answer ---------------------------------------------------------------------------------------------
 
 
 async def test_an_intent_is_committed_before_the_call_and_the_answer_enters_the_log(company, office, answer, again):
@@ -83,7 +90,9 @@ async def test_debits_go_before_money_before_reads_before_sweeps(company, office
 
 
 async def test_a_list_is_followed_to_its_end_and_each_page_is_a_delivery(company, office):
-    view = commands.Command("v", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", "2026-01-01T00:00:00.000Z"))
+    view = commands.Command(
+        "v", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", "2026-01-01T00:00:00.000Z")
+    )
     await company.ask(view)
 
     def page(after):
@@ -96,12 +105,16 @@ async def test_a_list_is_followed_to_its_end_and_each_page_is_a_delivery(company
     assert await company.outcomes() == [("succeeded", "")]
 
 
-# --- unknown outcomes ---------------------------------------------------------------------------------------------------------------
+# --- unknown outcomes -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "doubtful",
-    [(500, {"error": {"type": "gocardless", "code": 500}}), (502, b"<html>Bad Gateway</html>"), TransportError("deadline", sent=True)],
+    [
+        (500, {"error": {"type": "gocardless", "code": 500}}),
+        (502, b"<html>Bad Gateway</html>"),
+        TransportError("deadline", sent=True),
+    ],
 )
 async def test_at_gocardless_a_debit_in_doubt_is_looked_up_among_its_mandates_payments(company, office, doubtful):
     debit, rows = company.debit()
@@ -133,7 +146,12 @@ async def test_at_gocardless_what_is_not_found_is_sent_again_under_the_same_key(
     desk = office("gocardless", (500, b""), (200, nothing), (409, conflict), (200, {"payments": PAYMENT}))
     await desk.turn()
     await desk.later(1)
-    assert desk.methods == [("POST", "/payments"), ("GET", "/payments"), ("POST", "/payments"), ("GET", "/payments/PM1")]
+    assert desk.methods == [
+        ("POST", "/payments"),
+        ("GET", "/payments"),
+        ("POST", "/payments"),
+        ("GET", "/payments/PM1"),
+    ]
     assert {call.headers["Idempotency-Key"] for call in desk.send.calls if call.method == "POST"} == {debit.key}
     assert await company.outcomes() == [("succeeded", "")]
 
@@ -156,7 +174,13 @@ async def test_a_debit_in_doubt_is_searched_for_twice_before_it_is_given_up(comp
 
 async def test_at_zoho_two_searches_apart_find_nothing_before_a_second_write(company, office):
     await company.ask(company.transfer())
-    desk = office("zoho", (500, b"oops"), (200, NOTHING_FOUND), (200, NOTHING_FOUND), (201, {"code": 0, "banktransaction": TRANSFER}))
+    desk = office(
+        "zoho",
+        (500, b"oops"),
+        (200, NOTHING_FOUND),
+        (200, NOTHING_FOUND),
+        (201, {"code": 0, "banktransaction": TRANSFER}),
+    )
     await desk.turn()
     assert desk.row("cm-transfer").state == "unknown"
     await desk.later(1)
@@ -205,7 +229,9 @@ async def test_what_never_left_is_simply_sent_again(company, office):
 
 async def test_a_read_is_asked_again_without_a_look_up(company, office):
     await company.ask(company.read_invoice("inv-2"))
-    desk = office("zoho", TransportError("deadline", sent=True), (502, b"<html>"), (200, {"code": 0, "invoice": INVOICE}))
+    desk = office(
+        "zoho", TransportError("deadline", sent=True), (502, b"<html>"), (200, {"code": 0, "invoice": INVOICE})
+    )
     await desk.turn()
     await desk.later(1)
     await desk.later(1)
@@ -213,7 +239,9 @@ async def test_a_read_is_asked_again_without_a_look_up(company, office):
     assert await company.outcomes() == [("succeeded", "")]
 
 
-async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_settled(company, office, again, script, answer):
+async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_settled(
+    company, office, again, script, answer
+):
     await company.ask(company.transfer())
     started = asyncio.Event()
 
@@ -244,7 +272,7 @@ async def test_a_command_that_says_so_is_looked_up_before_its_first_write(compan
     assert [method for method, _ in desk.methods] == ["GET", "POST"]
 
 
-# --- what is not sent ---------------------------------------------------------------------------------------------------------------
+# --- what is not sent -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -292,7 +320,9 @@ async def test_what_never_succeeds_is_parked_for_a_person(company, office):
 
 async def test_an_endless_list_is_parked(company, office, monkeypatch):
     monkeypatch.setattr("streams.stages.executor._MAX_FOLLOWS", 3)
-    view = commands.Command("v", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", "2026-01-01T00:00:00.000Z"))
+    view = commands.Command(
+        "v", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", "2026-01-01T00:00:00.000Z")
+    )
     await company.ask(view)
     pages = [(200, {"payments": [], "meta": {"cursors": {"after": f"PM{number}"}}}) for number in range(9)]
     desk = office("gocardless", *pages)

@@ -27,7 +27,12 @@ PAYMENT = {
     "metadata": {"zoho_invoice_id": "inv-1"},
 }
 TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
-NOTHING_FOUND = {"code": 0, "message": "success", "banktransactions": [], "page_context": {"page": 1, "has_more_page": False}}
+NOTHING_FOUND = {
+    "code": 0,
+    "message": "success",
+    "banktransactions": [],
+    "page_context": {"page": 1, "has_more_page": False},
+}
 INVOICE = {
     "invoice_id": "inv-2",
     "invoice_number": "INV-2",
@@ -43,10 +48,12 @@ INVOICE = {
 }
 
 
-# --- the whole API waits --------------------------------------------------------------------------------------------------------------
+# --- the whole API waits ----------------------------------------------------------------------------------------------
 
 
-async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart(company, office, answer, script, again):
+async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart(
+    company, office, answer, script, again
+):
     debit, rows = company.debit()
     await company.ask(debit, rows=rows)
     throttled = answer(
@@ -64,7 +71,9 @@ async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart
     assert await desk.turn() == "2026-03-02T09:00:40.000Z"
     desk.desk.release()
     async with again() as restarted:
-        restart = office("gocardless", answer(201, {"payments": PAYMENT}), TransportError("refused", sent=False), over=restarted)
+        restart = office(
+            "gocardless", answer(201, {"payments": PAYMENT}), TransportError("refused", sent=False), over=restarted
+        )
         restarted.clock.move(39)
         assert await restart.turn() == "2026-03-02T09:00:40.000Z"
         assert restart.send.calls == []
@@ -80,7 +89,9 @@ async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart
         ((401, {"code": 14, "message": "invalid token"}), 60),
     ],
 )
-async def test_zohos_limits_and_tokens_close_the_api_and_the_write_is_simply_sent_later(company, office, refusal, until):
+async def test_zohos_limits_and_tokens_close_the_api_and_the_write_is_simply_sent_later(
+    company, office, refusal, until
+):
     await company.ask(company.transfer())
     desk = office("zoho", refusal, (201, {"code": 0, "banktransaction": TRANSFER}))
     await desk.turn()
@@ -150,7 +161,10 @@ async def test_a_connection_that_waits_holds_up_no_other(company, office, script
     await company.ask(company.read_invoice("inv-1"))
     await company.ask(company.read_invoice("inv-2"), connection="birch")
     sent = script(answer(200, {"code": 0, "invoice": INVOICE}))
-    closed, open_ = company.desk("zoho", script(), calls=CALLS), company.desk("zoho", sent, connection="birch", calls=CALLS)
+    closed, open_ = (
+        company.desk("zoho", script(), calls=CALLS),
+        company.desk("zoho", sent, connection="birch", calls=CALLS),
+    )
     closed.close(600, "closed")
     executor = Executor(company.shop, "zoho", {"acme": closed, "birch": open_}, CALLS)
     assert await executor.turn() == "2026-03-02T09:10:00.000Z"
@@ -181,7 +195,7 @@ async def test_no_more_calls_at_once_than_the_api_allows(company, script):
     assert most == under_way + limits.at_once - limits.at_once_kept[commands.PRIORITY_READ]
 
 
-# --- ownership ------------------------------------------------------------------------------------------------------------------------
+# --- ownership --------------------------------------------------------------------------------------------------------
 
 
 async def test_without_the_lease_nothing_is_sent_until_it_lapses(company, office):
@@ -211,7 +225,9 @@ async def test_an_owner_that_lost_its_lease_gives_back_what_it_claimed_and_stand
     assert desk.desk.hold()
     before = desk.row("cm-transfer")
     with company.store.write() as writer:
-        writer.exec_driver_sql("UPDATE leases SET owner = 'another', epoch = epoch + 1, until = '2026-03-02T09:00:20.000Z'")
+        writer.exec_driver_sql(
+            "UPDATE leases SET owner = 'another', epoch = epoch + 1, until = '2026-03-02T09:00:20.000Z'"
+        )
     assert await desk.turn() == "2026-03-02T09:00:20.000Z"
     assert desk.send.calls == []
     assert desk.row("cm-transfer") == before
@@ -230,7 +246,9 @@ async def test_a_store_of_another_generation_ends_the_process(company, office):
     assert desk.send.calls == []
 
 
-async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_again(company, office, again, script, answer):
+async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_again(
+    company, office, again, script, answer
+):
     await company.ask(company.transfer())
     desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
     await company.log.stop()

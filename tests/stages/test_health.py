@@ -73,7 +73,9 @@ async def test_every_role_is_ready_when_all_is_well(made, role):
 )
 async def test_what_stands_still_is_told_by_the_role_whose_it_is(made, monkeypatch, role, told):
     monkeypatch.setattr(Standstills, "set_aside", lambda _: [SimpleNamespace(connection="acme")])
-    monkeypatch.setattr(Standstills, "catch_ups", lambda _: [SimpleNamespace(connection="acme", api="zoho", reason="restored")])
+    monkeypatch.setattr(
+        Standstills, "catch_ups", lambda _: [SimpleNamespace(connection="acme", api="zoho", reason="restored")]
+    )
     assert set(await made(role).troubles()) == told
 
 
@@ -139,7 +141,9 @@ async def test_a_failed_stage_is_neither_alive_nor_ready(made):
 
 async def test_a_stalled_worker_is_neither_alive_nor_ready(made):
     one = made("worker")
-    one.watch = SimpleNamespace(stalled=None, troubles=lambda: ["events[0] has records waiting and has stood still for 70 s"])
+    one.watch = SimpleNamespace(
+        stalled=None, troubles=lambda: ["events[0] has records waiting and has stood still for 70 s"]
+    )
     assert await answers(one, "/health") == (200, "ok\n")
     assert await one.troubles() == ["events[0] has records waiting and has stood still for 70 s"]
     one.watch = SimpleNamespace(stalled=Stalled("it stands", "events[0]", "look"), troubles=list)
@@ -160,7 +164,9 @@ async def test_the_depths_of_the_store_are_read_on_a_scrape_and_served_for_a_whi
     assert 'zoho_gocardless_queue_commands{api="zoho",state="ready"} 2.0' in (await answers(one, "/metrics"))[1]
 
 
-async def test_a_scrape_answers_in_time_though_the_store_hangs_and_says_how_old_its_figures_are(made, company, stuck, monkeypatch):
+async def test_a_scrape_answers_in_time_though_the_store_hangs_and_says_how_old_its_figures_are(
+    made, company, stuck, monkeypatch
+):
     monkeypatch.setattr(health, "ANSWER_S", 0.1)
     one = made("executor")
     began_s = time.monotonic()
@@ -170,7 +176,10 @@ async def test_a_scrape_answers_in_time_though_the_store_hangs_and_says_how_old_
 
 
 async def test_leases_are_counted_and_a_gateway_asks_the_store_for_nothing(made, company, stuck):
-    desks = {"gocardless": {}, "zoho": {"acme": SimpleNamespace(holds=lambda: True), "birch": SimpleNamespace(holds=lambda: False)}}
+    desks = {
+        "gocardless": {},
+        "zoho": {"acme": SimpleNamespace(holds=lambda: True), "birch": SimpleNamespace(holds=lambda: False)},
+    }
     one = Health(company.shop, desks, role="gateway")
     _, shown = await answers(one, "/metrics")
     assert 'zoho_gocardless_leases_held{api="zoho"} 1.0' in shown
@@ -211,7 +220,9 @@ async def test_labels_are_names_of_ours_and_none_is_an_id(made, company):
         company.metrics.append_failed(error)
         company.metrics.store_failed(error)
     company.metrics.lag.labels("events", 0).set(1)
-    found = {label for family in company.metrics.registry.collect() for sample in family.samples for label in sample.labels}
+    found = {
+        label for family in company.metrics.registry.collect() for sample in family.samples for label in sample.labels
+    }
     assert found <= {"api", "reason", "result", "kind", "topic", "partition", "state", "role", "version"}
     assert b"payer" not in company.metrics.text()
 

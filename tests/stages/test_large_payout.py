@@ -1,4 +1,6 @@
-"""A large payout over a real store: what one booking reads and writes there does not grow with the payments of its payout."""
+"""A large payout over a real store: what one booking reads and writes there does not grow with the payments of its
+payout.
+"""
 
 import pytest
 from msgspec.structs import replace
@@ -70,7 +72,9 @@ async def costs(company, books, tally, bookings):
 
 @pytest.mark.parametrize("bookings", MEASURED)
 @pytest.mark.parametrize("number", NUMBERS)
-async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments(new_books, make_company, tally, bookings, number):
+async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments(
+    new_books, make_company, tally, bookings, number
+):
     largest = []
     for payments in (FEW, number):
         books = new_books()

@@ -1,4 +1,6 @@
-"""Several processes over one store: one of them calls, the others stand by, and a take-over neither doubles nor loses anything."""
+"""Several processes over one store: one of them calls, the others stand by, and a take-over neither doubles nor loses
+anything.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -19,7 +21,12 @@ from streams.stages.poller import KINDS, Poller
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
-NOTHING_FOUND = {"code": 0, "message": "success", "banktransactions": [], "page_context": {"page": 1, "has_more_page": False}}
+NOTHING_FOUND = {
+    "code": 0,
+    "message": "success",
+    "banktransactions": [],
+    "page_context": {"page": 1, "has_more_page": False},
+}
 TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
 MADE = (201, {"code": 0, "banktransaction": TRANSFER})
 
@@ -52,7 +59,9 @@ def process(company, script, answer):
     """Makes a process with scripted answers."""
 
     def make(owner, *answers, over=None):
-        return Process(over or company, owner, script(*(answer(*one) if isinstance(one, tuple) else one for one in answers)))
+        return Process(
+            over or company, owner, script(*(answer(*one) if isinstance(one, tuple) else one for one in answers))
+        )
 
     return make
 
@@ -72,10 +81,12 @@ def asked_of_leases(company):
 
 def lease_row(company):
     with company.store.read() as reader:
-        return reader.exec_driver_sql("SELECT owner, epoch, until FROM leases WHERE connection = 'acme' AND api = 'zoho'").first()
+        return reader.exec_driver_sql(
+            "SELECT owner, epoch, until FROM leases WHERE connection = 'acme' AND api = 'zoho'"
+        ).first()
 
 
-# --- standing by ------------------------------------------------------------------------------------------------------------------------
+# --- standing by ------------------------------------------------------------------------------------------------------
 
 
 async def test_without_work_nobody_asks_for_a_lease(company, process, asked_of_leases):
@@ -88,7 +99,9 @@ async def test_without_work_nobody_asks_for_a_lease(company, process, asked_of_l
     assert asked_of_leases == []
 
 
-async def test_who_has_work_first_takes_it_and_the_other_asks_again_when_it_lapses(company, process, beside, asked_of_leases):
+async def test_who_has_work_first_takes_it_and_the_other_asks_again_when_it_lapses(
+    company, process, beside, asked_of_leases
+):
     one, two = process("one", MADE), process("two", over=await beside())
     await company.ask(company.transfer())
     await one.turn()
@@ -156,7 +169,7 @@ async def test_what_is_given_back_at_a_clean_stop_may_be_taken_at_once(company, 
     assert two.methods == ["POST"]
 
 
-# --- taking over ------------------------------------------------------------------------------------------------------------------------
+# --- taking over ------------------------------------------------------------------------------------------------------
 
 
 async def begin_and_die(process):
@@ -302,7 +315,7 @@ async def test_a_lease_lost_between_the_acquisition_and_the_first_act_is_asked_f
     assert lease_row(company)[:2] == ("one", 2)
 
 
-# --- the budget -------------------------------------------------------------------------------------------------------------------------
+# --- the budget -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_new_owner_goes_on_from_what_the_former_spent(company, process, beside):
@@ -344,7 +357,7 @@ async def test_who_has_lost_the_lease_does_not_overwrite_the_budget(company, pro
     assert three.desk.may_go(commands.PRIORITY_DEBIT) == until
 
 
-# --- clocks apart -----------------------------------------------------------------------------------------------------------------------
+# --- clocks apart -----------------------------------------------------------------------------------------------------
 
 
 async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again, postgres_url, script, answer):
@@ -362,7 +375,9 @@ async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again
         assert right.methods == ["POST"]
         await right.company.ask(right.company.transfer("cm-2"))
         due = await ahead.turn()
-        assert times.add_seconds(NOW, 600) < due <= times.add_seconds(NOW, 660), "by its own clock, what is left of the other's lease"
+        assert times.add_seconds(NOW, 600) < due <= times.add_seconds(NOW, 660), (
+            "by its own clock, what is left of the other's lease"
+        )
         await right.turn()
         assert (right.methods, ahead.methods) == (["POST", "POST"], [])
         right.desk.release()

@@ -1,4 +1,5 @@
-"""A process that is stopped between its intent and its write, and goes on when another has taken its work over: nothing late goes out.
+"""A process that is stopped between its intent and its write, and goes on when another has taken its work over: nothing
+late goes out.
 
 Two real processes over one store, and a real server that keeps what it was asked.
 """
@@ -101,7 +102,9 @@ async def line(process):
 
 async def stopped(process):
     """Wait until it has stopped itself."""
-    found = await asyncio.wait_for(asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT), PATIENCE_S)
+    found = await asyncio.wait_for(
+        asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT), PATIENCE_S
+    )
     assert found.si_status == signal.SIGSTOP, "it ended"
 
 
@@ -139,7 +142,9 @@ async def test_what_an_owner_was_stopped_in_does_not_go_out_when_it_goes_on(agai
         assert api.got == [], "while the successor waits"
         await asyncio.wait_for(api.made.wait(), PATIENCE_S)
         assert [await line(new), await line(new)] == ["GET 200", "POST 201"]
-        assert [(who, method) for _, who, method in api.got] == [("new", "GET"), ("new", "POST")], "it looked first, and then wrote"
+        assert [(who, method) for _, who, method in api.got] == [("new", "GET"), ("new", "POST")], (
+            "it looked first, and then wrote"
+        )
         assert api.got[0][0] >= add_seconds(lapses_at, WAIT_S), "lease, deadline and settle time"
         await until_state(company, debit.id, "answered")
         assert (old.poll(), new.poll()) == (None, None), "to lose a lease ends no process"

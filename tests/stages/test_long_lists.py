@@ -1,4 +1,6 @@
-"""A list longer than the budget of a minute is read to its end, each page once, within the budget; also where it waits for it."""
+"""A list longer than the budget of a minute is read to its end, each page once, within the budget; also where it waits
+for it.
+"""
 
 from collections import Counter
 
@@ -48,7 +50,12 @@ class Books:
             return self.answer(200, {"code": 0, name: [], "page_context": {"page": 1, "has_more_page": False}})
         number = int(page)
         return self.answer(
-            200, {"code": 0, "invoices": [invoice(number)], "page_context": {"page": number, "has_more_page": number < PAGES}}
+            200,
+            {
+                "code": 0,
+                "invoices": [invoice(number)],
+                "page_context": {"page": number, "has_more_page": number < PAGES},
+            },
         )
 
     def pages(self) -> Counter:
@@ -93,7 +100,9 @@ async def test_a_poll_that_had_to_wait_for_too_long_begins_anew(company, books):
 
 
 async def test_a_sweep_of_a_long_list_keeps_to_the_budget_spends_no_attempt_and_reads_no_page_twice(company, books):
-    sweep = commands.Command("cm-sweep", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_DEBIT)
+    sweep = commands.Command(
+        "cm-sweep", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_DEBIT
+    )
     await company.ask(sweep)
     executor = Executor(company.shop, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, CALLS)
     for _ in range(200):
@@ -109,11 +118,15 @@ async def test_a_sweep_of_a_long_list_keeps_to_the_budget_spends_no_attempt_and_
     assert books.most_in_a_minute() <= 60 + budgets.ZOHO.burst
     await company.translate()
     listed = [event.data for event in await company.events() if event.type == "zoho.invoices_listed"]
-    assert [(one.page, one.as_of, one.complete) for one in listed] == [(page, NOW, page == PAGES) for page in range(1, PAGES + 1)]
+    assert [(one.page, one.as_of, one.complete) for one in listed] == [
+        (page, NOW, page == PAGES) for page in range(1, PAGES + 1)
+    ]
 
 
 async def test_a_sweep_that_another_process_had_begun_is_read_from_the_first_page(company, books):
-    sweep = commands.Command("cm-sweep", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_DEBIT)
+    sweep = commands.Command(
+        "cm-sweep", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_DEBIT
+    )
     await company.ask(sweep)
     for _ in range(2):
         executor = Executor(company.shop, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, CALLS)

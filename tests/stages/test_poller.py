@@ -21,7 +21,13 @@ def customer(number, email="a@example.test"):
 
 
 def gc_event(number):
-    return {"id": f"EV{number}", "created_at": NOW, "resource_type": "payments", "action": "created", "links": {"payment": f"PM{number}"}}
+    return {
+        "id": f"EV{number}",
+        "created_at": NOW,
+        "resource_type": "payments",
+        "action": "created",
+        "links": {"payment": f"PM{number}"},
+    }
 
 
 def page(name, *rows, after=None):
@@ -68,7 +74,10 @@ class Round:
         return Polls(self.company.store).get("acme", f"{self.api}.{kind}")
 
     async def metas(self):
-        return [(orjson.loads(dict(record.headers)["meta"]), record.value) for record in await self.company.deliveries(self.api)]
+        return [
+            (orjson.loads(dict(record.headers)["meta"]), record.value)
+            for record in await self.company.deliveries(self.api)
+        ]
 
 
 @pytest.fixture
@@ -126,7 +135,9 @@ async def test_before_it_is_due_nothing_is_asked_and_then_since_the_last_walk(co
     company.clock.move(Polling().gocardless_events_s)
     await walks.turn()
     assert walks.send.calls[-1].path == "/events"
-    assert walks.send.calls[-1].query["created_at[gte]"] == "2026-03-02T08:30:00.000Z", "the last walk, less the overlap"
+    assert walks.send.calls[-1].query["created_at[gte]"] == "2026-03-02T08:30:00.000Z", (
+        "the last walk, less the overlap"
+    )
 
 
 async def test_rows_that_look_as_before_are_left_out_and_changed_ones_are_not(company, walk):
@@ -134,14 +145,21 @@ async def test_rows_that_look_as_before_are_left_out_and_changed_ones_are_not(co
     await walks.turn()
     company.clock.move(86_400)
     walks.send.answers = []
-    changed = walk("gocardless", page("customers", customer(1), customer(2, "new@example.test"), customer(3)), *EMPTY[1:])
+    changed = walk(
+        "gocardless", page("customers", customer(1), customer(2, "new@example.test"), customer(3)), *EMPTY[1:]
+    )
     changed.hurry()
     await changed.turn()
     meta, body = [found for found in await changed.metas() if found[0]["page"]["kind"] == "gocardless.customers"][-1]
     assert meta["page"]["fresh"] == [1, 2]
     assert len(orjson.loads(body)["customers"]) == 3, "a page is kept whole"
     await company.translate()
-    assert [event.data.id for event in await company.events() if event.type == "gocardless.payer_read"] == ["CU1", "CU2", "CU2", "CU3"]
+    assert [event.data.id for event in await company.events() if event.type == "gocardless.payer_read"] == [
+        "CU1",
+        "CU2",
+        "CU2",
+        "CU3",
+    ]
 
 
 async def test_a_page_with_nothing_new_is_kept_as_its_digest(company, walk):
@@ -151,7 +169,9 @@ async def test_a_page_with_nothing_new_is_kept_as_its_digest(company, walk):
     second = walk("gocardless", page("customers", {**customer(1), "a_new_field": "that we do not read"}), *EMPTY[1:])
     second.hurry()
     await second.turn()
-    (before, _), (after, body) = [found for found in await second.metas() if found[0]["page"]["kind"] == "gocardless.customers"]
+    (before, _), (after, body) = [
+        found for found in await second.metas() if found[0]["page"]["kind"] == "gocardless.customers"
+    ]
     assert "same_as" not in before
     assert after["same_as"]
     assert body == b""
@@ -159,8 +179,15 @@ async def test_a_page_with_nothing_new_is_kept_as_its_digest(company, walk):
 
 
 async def test_that_a_list_was_read_to_its_end_is_told_until_the_rules_know_it(company, walk):
-    """Also by a page that is kept as its digest, since it is equal to the last one; and of the lists on which "unique" rests only."""
-    pages = (page("customers", customer(1), after="CU1"), page("customers", customer(2)), page("mandates"), page("events"))
+    """Also by a page that is kept as its digest, since it is equal to the last one; and of the lists on which "unique"
+    rests only.
+    """
+    pages = (
+        page("customers", customer(1), after="CU1"),
+        page("customers", customer(2)),
+        page("mandates"),
+        page("events"),
+    )
     for turn in range(3):
         walks = walk("gocardless", *pages)
         walks.hurry()
@@ -177,11 +204,17 @@ async def test_that_a_list_was_read_to_its_end_is_told_until_the_rules_know_it(c
 
 async def test_a_walk_that_does_not_come_to_its_end_tells_of_none(company, walk):
     walks = walk(
-        "gocardless", page("customers", customer(1), after="CU1"), TransportError("reset", sent=True), page("mandates"), page("events")
+        "gocardless",
+        page("customers", customer(1), after="CU1"),
+        TransportError("reset", sent=True),
+        page("mandates"),
+        page("events"),
     )
     await walks.turn()
     await company.translate()
-    assert [event.data.kind for event in await company.events() if event.type == "poll.head_reached"] == ["gocardless.mandates"]
+    assert [event.data.kind for event in await company.events() if event.type == "poll.head_reached"] == [
+        "gocardless.mandates"
+    ]
 
 
 async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(company, walk):
@@ -216,7 +249,9 @@ async def test_a_walk_that_is_cut_short_comes_again_soon_from_the_same_cursor(co
     await again.turn()
     assert again.poll("customers").cursor == "2026-03-02T09:01:00.000Z"
     await company.translate()
-    assert [event.data.id for event in await shown(company)] == ["CU1", "CU2"], "what was delivered before the cut is not new again"
+    assert [event.data.id for event in await shown(company)] == ["CU1", "CU2"], (
+        "what was delivered before the cut is not new again"
+    )
 
 
 async def test_refused_credentials_end_the_round_and_the_lists_stay_due(company, walk):

@@ -21,6 +21,8 @@ from streams.log.topics import Topics
 )
 def test_a_zero_character_never_reaches_a_database_that_cannot_hold_it(text, kept):
     data = events.DeliveryParked("wh-1", "deliveries.zoho", 0, 1, text, "")
-    event = Event("e1", "delivery.parked", "acme", "2026-03-02T09:00:00.000Z", "2026-03-02T09:00:00.000Z", "translate", data)
+    event = Event(
+        "e1", "delivery.parked", "acme", "2026-03-02T09:00:00.000Z", "2026-03-02T09:00:00.000Z", "translate", data
+    )
     value = event_record(Topics(), event).value
     assert codec.decode_event(value).data.reason == kept

@@ -1,4 +1,6 @@
-"""An access token that GoCardless refuses: few calls, nothing given up, everybody is told; with a good one everything goes on by itself."""
+"""An access token that GoCardless refuses: few calls, nothing given up, everybody is told; with a good one everything
+goes on by itself.
+"""
 
 import asyncio
 import json
@@ -27,7 +29,14 @@ from streams.stages.refusals import refusals
 
 CALLS = Calls(deadline_s=5.0)
 READS = 66
-NO_TOKEN = {"error": {"type": "invalid_api_usage", "code": 401, "message": "The access token you've used is not a valid", "errors": []}}
+NO_TOKEN = {
+    "error": {
+        "type": "invalid_api_usage",
+        "code": 401,
+        "message": "The access token you've used is not a valid",
+        "errors": [],
+    }
+}
 SETTINGS = """\
 log = "{log}"
 store = "{store}"
@@ -61,7 +70,9 @@ class GoCardless:
             return web.json_response(NO_TOKEN, status=401)
         name = request.path.split("/")[1]
         if name == "payments":
-            return web.json_response({"error": {"type": "invalid_api_usage", "errors": [{"reason": "resource_not_found"}]}}, status=404)
+            return web.json_response(
+                {"error": {"type": "invalid_api_usage", "errors": [{"reason": "resource_not_found"}]}}, status=404
+            )
         return web.json_response({name: [], "meta": {"cursors": {}}})
 
 
@@ -74,7 +85,11 @@ class Office:
             {**msgspec.to_builtins(company.settings.connections["acme"]), "gocardless": {"url": url}},
             type(company.settings.connections["acme"]),
         )
-        desks = {"acme": company.desk("gocardless", gocardless_send(session, company.credentials, "acme", connection), calls=CALLS)}
+        desks = {
+            "acme": company.desk(
+                "gocardless", gocardless_send(session, company.credentials, "acme", connection), calls=CALLS
+            )
+        }
         self.desk = desks["acme"]
         self.executor = Executor(company.shop, "gocardless", desks, CALLS, draw=lambda: 0.5)
         self.poller = Poller(company.shop, "gocardless", desks, Polling(), CALLS)
@@ -105,7 +120,10 @@ class Office:
         return response.status, json.loads(response.body)["troubles"]
 
     def attempts(self):
-        return {(row.state, row.attempts) for row in (self.company.queue.get("acme", f"r-{number}") for number in range(READS))}
+        return {
+            (row.state, row.attempts)
+            for row in (self.company.queue.get("acme", f"r-{number}") for number in range(READS))
+        }
 
 
 @pytest.fixture
@@ -138,8 +156,15 @@ async def status(company, *words):
     return process.returncode, out.decode()
 
 
-async def test_a_day_of_a_refused_token_costs_few_calls_gives_nothing_up_and_is_told_and_a_good_one_goes_on(company, rig):
-    await company.ask(*(commands.Command(f"r-{n}", f"payments:PM{n}", f"read:{n}", commands.ReadPayment(f"PM{n}")) for n in range(READS)))
+async def test_a_day_of_a_refused_token_costs_few_calls_gives_nothing_up_and_is_told_and_a_good_one_goes_on(
+    company, rig
+):
+    await company.ask(
+        *(
+            commands.Command(f"r-{n}", f"payments:PM{n}", f"read:{n}", commands.ReadPayment(f"PM{n}"))
+            for n in range(READS)
+        )
+    )
     office = rig.office()
     began = company.clock.now()
     await office.until("2026-03-03T09:00:00.000Z")
@@ -151,7 +176,9 @@ async def test_a_day_of_a_refused_token_costs_few_calls_gives_nothing_up_and_is_
     code, troubles = await office.ready()
     assert code == 503
     (trouble,) = troubles
-    assert trouble.startswith(f"acme/gocardless: GoCardless has refused acme since {began}: it does not accept the access token;")
+    assert trouble.startswith(
+        f"acme/gocardless: GoCardless has refused acme since {began}: it does not accept the access token;"
+    )
 
     code, text = await status(company)
     assert code == 1
@@ -227,10 +254,15 @@ async def test_a_server_that_is_away_after_a_refusal_is_not_asked_in_a_circle(co
     assert (await office.ready())[0] == 503
 
 
-async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken_up_by_the_running_program(company, rig):
+async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken_up_by_the_running_program(
+    company, rig
+):
     url = rig.url
     connection = msgspec.convert(
-        {**msgspec.to_builtins(company.settings.connections["acme"]), "zoho": {"organization_id": "20077001", "url": url}},
+        {
+            **msgspec.to_builtins(company.settings.connections["acme"]),
+            "zoho": {"organization_id": "20077001", "url": url},
+        },
         type(company.settings.connections["acme"]),
     )
     company.credentials.put("acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"}))
@@ -254,7 +286,9 @@ async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken
 
 
 async def test_a_row_of_a_budget_of_an_earlier_version_is_still_read(company, rig):
-    company.desk("gocardless", company.script())._budgets.put("acme", "gocardless", '{"arrival_ms":1,"closed_until":"","day_limit":7}')
+    company.desk("gocardless", company.script())._budgets.put(
+        "acme", "gocardless", '{"arrival_ms":1,"closed_until":"","day_limit":7}'
+    )
     office = rig.office()
     await office.until("2026-03-02T09:00:30.000Z")
     assert office.desk._spent.day_limit == 7

@@ -185,7 +185,10 @@ def failing(company, pulse, *, log=None, store=None):
 
 @pytest.mark.parametrize(
     "error",
-    [{"log": LogUnavailable("no leader", "events/0", "wait")}, {"store": StoreUnavailable("gone", "the store", "try again")}],
+    [
+        {"log": LogUnavailable("no leader", "events/0", "wait")},
+        {"store": StoreUnavailable("gone", "the store", "try again")},
+    ],
     ids=["log", "store"],
 )
 async def test_what_cannot_be_read_just_now_is_not_settled(company, other, error):
@@ -195,7 +198,8 @@ async def test_what_cannot_be_read_just_now_is_not_settled(company, other, error
 
 
 @pytest.mark.parametrize(
-    "error", [{"log": LogCorrupt("torn", "events/0", "restore")}, {"store": StoreFenced("rebuilt", "the store", "restart")}]
+    "error",
+    [{"log": LogCorrupt("torn", "events/0", "restore")}, {"store": StoreFenced("rebuilt", "the store", "restart")}],
 )
 async def test_what_can_never_be_read_is_raised(company, other, error):
     with pytest.raises(type(*error.values())):

@@ -17,13 +17,16 @@ def tree(*connections):
         "log": "sqlite:////tmp/log.db",
         "store": "sqlite:////tmp/store.db",
         "connections": {
-            name: {"environment": environment, "zoho": {"organization_id": organization}} for name, environment, organization in connections
+            name: {"environment": environment, "zoho": {"organization_id": organization}}
+            for name, environment, organization in connections
         },
     }
 
 
 def test_settings_with_one_organisation_in_two_connections_are_refused_and_both_are_named():
-    with pytest.raises(SettingsError, match=r"connections\.b\.zoho\.organization_id: 700 is that of connections\.a as well"):
+    with pytest.raises(
+        SettingsError, match=r"connections\.b\.zoho\.organization_id: 700 is that of connections\.a as well"
+    ):
         decode(tree(("a", "live", "700"), ("b", "live", " 700 ")), "settings.toml")
 
 
@@ -70,7 +73,11 @@ async def test_nothing_is_sent_for_either_until_one_of_them_leaves_the_settings_
     await executor.drain()
     assert sent == []
     troubles = await Health(company.shop, {"zoho": desks}).troubles()
-    assert [one for one in troubles if one.startswith("acme: creditor CR1 is also that of connection birch: nothing is sent for either")]
+    assert [
+        one
+        for one in troubles
+        if one.startswith("acme: creditor CR1 is also that of connection birch: nothing is sent for either")
+    ]
     assert [one for one in troubles if one.startswith("birch: creditor CR1 is also that of connection acme")]
     alone = Executor(company.shop, "zoho", {"acme": desks["acme"]}, CALLS)
     await alone.turn()

@@ -1,4 +1,6 @@
-"""A connection that waits for Zoho's limit: the commands of others go on over the same executor, in order, as if it were not there."""
+"""A connection that waits for Zoho's limit: the commands of others go on over the same executor, in order, as if it
+were not there.
+"""
 
 import pytest
 
@@ -44,7 +46,9 @@ class Zoho:
 
 @pytest.fixture
 def fleet(company, answer):
-    """Makes an executor of three connections, acme refused by Zoho; with what each connection was called for. `run` tells its commands."""
+    """Makes an executor of three connections, acme refused by Zoho; with what each connection was called for. `run`
+    tells its commands.
+    """
 
     async def make(*busy, run="first"):
         for name in busy:
@@ -75,7 +79,9 @@ async def test_others_take_as_many_turns_beside_one_that_waits_as_without_it(com
     executor, beside = await fleet("acme", *OTHERS, run="second")
     assert await turns_until_done(executor, beside) == alone
     for name in OTHERS:
-        assert [path.removesuffix("second") for path in beside[name]] == [path.removesuffix("first") for path in calls[name]]
+        assert [path.removesuffix("second") for path in beside[name]] == [
+            path.removesuffix("first") for path in calls[name]
+        ]
     assert 0 < len(beside["acme"]) < COMMANDS, "what was under way when Zoho refused, and nothing after it"
 
 

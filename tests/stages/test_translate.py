@@ -24,7 +24,13 @@ def hook(*numbers: int) -> bytes:
     return orjson.dumps(
         {
             "events": [
-                {"id": f"EV{n}", "created_at": NOW, "resource_type": "payments", "action": "created", "links": {"payment": f"PM{n}"}}
+                {
+                    "id": f"EV{n}",
+                    "created_at": NOW,
+                    "resource_type": "payments",
+                    "action": "created",
+                    "links": {"payment": f"PM{n}"},
+                }
                 for n in numbers
             ]
         }
@@ -60,7 +66,9 @@ async def test_events_and_position_are_one_append(company, monkeypatch):
     assert ([event.id for event in await company.events()], await company.log.committed("test", tp)) == (["EV1"], 1)
 
 
-@pytest.mark.parametrize(("failpoint", "left"), [("translate.before_append", ([], None)), ("translate.after_append", (["EV1", "EV2"], 2))])
+@pytest.mark.parametrize(
+    ("failpoint", "left"), [("translate.before_append", ([], None)), ("translate.after_append", (["EV1", "EV2"], 2))]
+)
 async def test_a_kill_between_leaves_all_or_nothing(company, again, tmp_path, failpoint, left):
     await company.shop.append([company.webhook(hook(1)), company.webhook(hook(2))])
     environment = {**os.environ, "ZOHO_GOCARDLESS_FAILPOINT": failpoint}
@@ -93,7 +101,9 @@ async def test_a_delivery_larger_than_an_append_comes_through_and_its_position_w
         placed.append((len(records), positions["test"][company.tp("deliveries.gocardless")]))
         return await append(records, positions=positions)
 
-    await company.shop.append([company.webhook(hook(0)), company.webhook(hook(*range(1, 26))), company.webhook(hook(26))])
+    await company.shop.append(
+        [company.webhook(hook(0)), company.webhook(hook(*range(1, 26))), company.webhook(hook(26))]
+    )
     monkeypatch.setattr(company.log, "append", noted)
     await company.translate()
     assert placed == [(10, 1), (10, 1), (7, 3)], "a position never passes a delivery of which a part is still to come"
@@ -127,8 +137,17 @@ async def test_more_events_than_the_log_takes_at_once_do_not_stop_it(company):
 
 async def test_an_event_larger_than_a_reader_accepts_is_parked_and_the_rest_goes_on(company):
     pairs = {f"k{number}": "x" * 500 for number in range(40)}
-    row = {"status": "confirmed", "amount": 1000, "currency": "GBP", "created_at": NOW, "links": {"mandate": "MD1"}, "metadata": pairs}
-    body = orjson.dumps({"payments": [{"id": f"PM{n}", **row} for n in range(100)], "meta": {"cursors": {"after": None}}})
+    row = {
+        "status": "confirmed",
+        "amount": 1000,
+        "currency": "GBP",
+        "created_at": NOW,
+        "links": {"mandate": "MD1"},
+        "metadata": pairs,
+    }
+    body = orjson.dumps(
+        {"payments": [{"id": f"PM{n}", **row} for n in range(100)], "meta": {"cursors": {"after": None}}}
+    )
     command = commands.Command("cm-1", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", NOW))
     call = CallInfo(command, 1, "send", "GET", "/payments", {}, 200, NOW)
     await company.shop.append([company.webhook(body, kind="answer", call=call), company.webhook(hook(1))])
@@ -141,7 +160,9 @@ async def test_an_event_larger_than_a_reader_accepts_is_parked_and_the_rest_goes
 
 
 async def test_a_page_of_bad_rows_is_not_answered_with_as_many_events(company):
-    body = orjson.dumps({"code": 0, "message": "success", "invoices": [1] * 5_000, "page_context": {"page": 1, "has_more_page": False}})
+    body = orjson.dumps(
+        {"code": 0, "message": "success", "invoices": [1] * 5_000, "page_context": {"page": 1, "has_more_page": False}}
+    )
     page = PageInfo("zoho.invoices", 1, NOW, complete=True)
     await company.shop.append([company.webhook(body, api="zoho", kind="page", page=page)])
     await company.translate()
@@ -157,7 +178,9 @@ async def test_a_translator_that_raises_parks_its_delivery_whole(company, monkey
     def raising(meta, body):
         raise ZeroDivisionError("a fault of ours, with Ada Lovelace in it")
 
-    await company.shop.append([company.webhook(hook(1), id="wh-bad"), company.webhook(b'{"invoice":{"invoice_id":"910"}}', api="zoho")])
+    await company.shop.append(
+        [company.webhook(hook(1), id="wh-bad"), company.webhook(b'{"invoice":{"invoice_id":"910"}}', api="zoho")]
+    )
     monkeypatch.setattr(gocardless, "translate", raising)
     with capture_logs() as journal:
         await company.translate()
@@ -180,7 +203,14 @@ async def test_a_translator_that_raises_parks_its_delivery_whole(company, monkey
         (("meta", b"\xff\xfe"),),
         (("meta", b'{"id":1}'),),
         (("meta", b'{"x":' * 100_000),),
-        (("meta", msgspec.json.encode({"id": "a", "connection": "acme", "api": "stripe", "kind": "webhook", "received_at": NOW})),),
+        (
+            (
+                "meta",
+                msgspec.json.encode(
+                    {"id": "a", "connection": "acme", "api": "stripe", "kind": "webhook", "received_at": NOW}
+                ),
+            ),
+        ),
     ],
 )
 async def test_a_record_that_is_no_delivery_of_ours_is_parked_under_its_key(company, headers):
@@ -209,7 +239,9 @@ def test_what_is_parked_says_where_the_whole_is(company):
     record = msgspec.structs.replace(_record(), offset=7)
     meta = company.webhook(b"")
     event = translate.parked(
-        msgspec.json.decode(dict(meta.headers)["meta"], type=translate.DeliveryMeta), record, translate.Parked("events[3]", "no id")
+        msgspec.json.decode(dict(meta.headers)["meta"], type=translate.DeliveryMeta),
+        record,
+        translate.Parked("events[3]", "no id"),
     )
     assert isinstance(event.data, events.DeliveryParked)
     assert (event.data.offset, event.data.where, event.data.reason) == (7, "events[3]", "no id")

@@ -1,4 +1,6 @@
-"""The watch: a worker that stands still with records waiting is told and ended, one that has nothing to do or cannot help it is not."""
+"""The watch: a worker that stands still with records waiting is told and ended, one that has nothing to do or cannot
+help it is not.
+"""
 
 import asyncio
 import secrets
@@ -40,7 +42,9 @@ class World:
         self.group = "g"
         self.handlers = (SimpleNamespace(topic="events"),)
         self.metrics = Metrics()
-        self.watch = Watch(self, self, self.metrics, STALLED_AFTER_S, silent_s=lambda: self.silent_s, now=lambda: self.now_s)
+        self.watch = Watch(
+            self, self, self.metrics, STALLED_AFTER_S, silent_s=lambda: self.silent_s, now=lambda: self.now_s
+        )
 
     # what the watch asks of the log
 
@@ -86,7 +90,9 @@ async def test_records_that_wait_and_are_not_fetched_are_a_stall(world):
     world.ends[A] = 10
     await world.pass_time(STALLED_AFTER_S - 5)
     assert world.watch.stalled is None
-    with pytest.raises(Stalled, match=r"records wait at 3, the end is 10, and nothing was fetched for 120 s; at events\[0\]") as told:
+    with pytest.raises(
+        Stalled, match=r"records wait at 3, the end is 10, and nothing was fetched for 120 s; at events\[0\]"
+    ) as told:
         await world.pass_time(5)
     assert world.watch.stalled is told.value
     failure, exit_code = explain(told.value)
@@ -262,7 +268,10 @@ async def test_a_consumer_on_kafka_that_is_assigned_and_does_not_fetch_is_found(
             thread.thread_loop.call_soon_threadsafe(thread._consumer.pause, paused)
             await log.append([NewRecord(spec.name, b"k", b"v", partition=partition) for partition in (0, 1)])
             async with asyncio.timeout(30):
-                with pytest.raises(Stalled, match=rf"records wait at 1, the end is 2, and nothing was fetched for .* at {spec.name}\[0\]"):
+                with pytest.raises(
+                    Stalled,
+                    match=rf"records wait at 1, the end is 2, and nothing was fetched for .* at {spec.name}\[0\]",
+                ):
                     await running
             assert worker.position(TopicPartition(spec.name, 1)) == 2, "the other partition went on"
 
@@ -276,7 +285,9 @@ async def test_a_consumer_on_kafka_that_is_assigned_and_does_not_fetch_is_found(
 )
 async def test_a_process_that_stalls_ends_with_70_even_if_what_hung_hangs_at_the_stop(tmp_path, how, said):
     words = [sys.executable, str(Path(__file__).with_name("stalling.py")), str(tmp_path), how]
-    program = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    program = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     async with asyncio.timeout(60):
         handled, told = await program.communicate()
     assert program.returncode == 70, told.decode()

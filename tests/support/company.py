@@ -44,8 +44,8 @@ READS = {
 class Company:
     """Feeds events to the rules, keeps every decision, and answers commands on request as the two APIs would.
 
-    `world` is what a read finds: "<command type>:<id>" → the facts of its answer. What is not there is answered with 404. `refuse`
-    answers a type of command with (reason, message) instead.
+    `world` is what a read finds: "<command type>:<id>" → the facts of its answer. What is not there is answered with
+    404. `refuse` answers a type of command with (reason, message) instead.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,14 @@ class Company:
         return decision
 
     def gc(
-        self, resource: str, action: str, *, at: str = "", id_: str = "", metadata: dict[str, str] | None = None, **details: Any
+        self,
+        resource: str,
+        action: str,
+        *,
+        at: str = "",
+        id_: str = "",
+        metadata: dict[str, str] | None = None,
+        **details: Any,
     ) -> Decision:
         """One of GoCardless's own events."""
         links = details.pop("links")
@@ -91,7 +98,9 @@ class Company:
         """Every command of a type ever decided, in order."""
         return [command for _, decision in self.log for command in decision.commands if command.type == type_]
 
-    def outcome(self, command: Command, kind: str = "succeeded", resource: str = "", *, call: int = 1, **more: Any) -> Decision:
+    def outcome(
+        self, command: Command, kind: str = "succeeded", resource: str = "", *, call: int = 1, **more: Any
+    ) -> Decision:
         """A command ended."""
         data = events.Outcome(command.id, call, kind, resource, **more)
         return self.tell("command.outcome", data, id_=ids.outcome_id(command.id, call, kind + resource))
@@ -132,7 +141,9 @@ class Company:
 
     def go_on(self) -> None:
         """The further events that rules asked for, which the clock tells at once."""
-        while more := sorted((row.id, row.at) for row in self.state.timers.values() if row.id.startswith("more:") and row.at <= self.now):
+        while more := sorted(
+            (row.id, row.at) for row in self.state.timers.values() if row.id.startswith("more:") and row.at <= self.now
+        ):
             timer, at = more[0]
             self.tell("clock.due_reached", events.DueReached(timer, at), id_=ids.clock_id("c1", timer, at))
 
@@ -168,7 +179,9 @@ class Company:
     def _make_billing_request(self, data: commands.CreateBillingRequest) -> str:
         key = f"BRQ-{data.contact}"
         metadata = {"zoho_contact_id": data.contact}
-        read = events.BillingRequestRead(key, "pending", self.now, data.payer or f"CU-{data.contact}", metadata=metadata)
+        read = events.BillingRequestRead(
+            key, "pending", self.now, data.payer or f"CU-{data.contact}", metadata=metadata
+        )
         self.tell("gocardless.billing_request_read", read)
         return key
 
@@ -198,7 +211,9 @@ class Company:
         return events.PaymentRead(payment, **{**facts, **changes})
 
     def _no_payments(self, data: commands.ReadMandatePayments) -> str:
-        self.tell("gocardless.mandate_payments_read", events.MandatePaymentsRead(data.mandate, self.now, [], complete=True))
+        self.tell(
+            "gocardless.mandate_payments_read", events.MandatePaymentsRead(data.mandate, self.now, [], complete=True)
+        )
         return ""
 
     def _list_open(self) -> str:
@@ -209,7 +224,9 @@ class Company:
     def _make_customer_payment(self, data: commands.CreateCustomerPayment) -> str:
         key = f"zp-{data.unique_value}"
         applied = [
-            events.AppliedInvoice(one.invoice, one.amount_minor, self.state.invoices[one.invoice].balance_minor - one.amount_minor)
+            events.AppliedInvoice(
+                one.invoice, one.amount_minor, self.state.invoices[one.invoice].balance_minor - one.amount_minor
+            )
             for one in data.applied
         ]
         used = sum(one.amount_minor for one in data.applied)
@@ -255,9 +272,16 @@ class Company:
         }
         return self.tell("connection.checked", events.ConnectionChecked(list(findings), **{**facts, **changes}))
 
-    def contact(self, key: str = "c-1", email: str = "a1@example.test", type_: str = "zoho.contact_seen", **changes: Any) -> Decision:
+    def contact(
+        self, key: str = "c-1", email: str = "a1@example.test", type_: str = "zoho.contact_seen", **changes: Any
+    ) -> Decision:
         """A contact as Zoho shows it."""
-        facts: dict[str, Any] = {"name": f"Name {key}", "status": "active", "contact_type": "customer", "last_modified": START}
+        facts: dict[str, Any] = {
+            "name": f"Name {key}",
+            "status": "active",
+            "contact_type": "customer",
+            "last_modified": START,
+        }
         return self.tell(type_, events.ContactFacts(key, email=email, **{**facts, **changes}))
 
     def payer(self, key: str = "CU1", email: str = "A1@example.test", link: str = "") -> Decision:
@@ -265,7 +289,9 @@ class Company:
         metadata = {"zoho_contact_id": link} if link else {}
         return self.tell("gocardless.payer_read", events.PayerRead(key, START, email, f"Name {key}", metadata=metadata))
 
-    def mandate(self, key: str = "MD1", payer: str = "CU1", status: str = "active", scheme: str = "bacs", **changes: Any) -> Decision:
+    def mandate(
+        self, key: str = "MD1", payer: str = "CU1", status: str = "active", scheme: str = "bacs", **changes: Any
+    ) -> Decision:
         """A mandate as GoCardless shows it."""
         return self.tell("gocardless.mandate_read", events.MandateRead(key, status, scheme, payer, START, **changes))
 
@@ -279,7 +305,13 @@ class Company:
         return contact
 
     def invoice(
-        self, key: str, contact: str = "c-1", amount_minor: int = 12_000, *, type_: str = "zoho.invoice_seen", **more: Any
+        self,
+        key: str,
+        contact: str = "c-1",
+        amount_minor: int = 12_000,
+        *,
+        type_: str = "zoho.invoice_seen",
+        **more: Any,
     ) -> Decision:
         """An invoice as Zoho shows it."""
         facts: dict[str, Any] = {
@@ -371,7 +403,11 @@ class Company:
         """No command id twice; no idempotency key of GoCardless for two purposes, nor for two attempts at one."""
         sent = [command for _, decision in self.log for command in decision.commands]
         assert len({command.id for command in sent}) == len(sent)
-        keyed = [command for command in sent if command.type in {"gocardless.create_payment", "gocardless.create_billing_request"}]
+        keyed = [
+            command
+            for command in sent
+            if command.type in {"gocardless.create_payment", "gocardless.create_billing_request"}
+        ]
         assert len({command.key for command in keyed}) == len({(command.purpose, command.attempt) for command in keyed})
 
     def check_replay(self) -> None:

@@ -23,21 +23,40 @@ DUE = "2026-03-02"
 #: A minute before the send hour, and when every debit has either been made or will not be.
 BEFORE_DUE, AFTER_DUE = f"{DUE}T05:59:00.000000Z", f"{DUE}T11:59:00.000000Z"
 
-#: What is refused for a while on the due day, so that one of the two reads that a debit hangs on is answered after the other.
+#: What is refused for a while on the due day, so that one of the two reads that a debit hangs on is answered after the
+#: other.
 LATE = {
-    "the view of the mandate comes last": {"api": "gocardless", "method": "GET", "path": "^/payments$", "kind": "500_before", "times": 10},
-    "the open invoices come last": {"api": "zoho", "method": "GET", "path": "/invoices$", "kind": "500_before", "times": 6},
+    "the view of the mandate comes last": {
+        "api": "gocardless",
+        "method": "GET",
+        "path": "^/payments$",
+        "kind": "500_before",
+        "times": 10,
+    },
+    "the open invoices come last": {
+        "api": "zoho",
+        "method": "GET",
+        "path": "/invoices$",
+        "kind": "500_before",
+        "times": 6,
+    },
 }
 
 #: Which event ends the read that came last.
-LAST = {"the view of the mandate comes last": "gocardless.mandate_payments_read", "the open invoices come last": "zoho.invoices_listed"}
+LAST = {
+    "the view of the mandate comes last": "gocardless.mandate_payments_read",
+    "the open invoices come last": "zoho.invoices_listed",
+}
 
-#: Invoices put into the books by one request. Lower: more requests. Higher: a request that the simulator takes long over.
+#: Invoices put into the books by one request. Lower: more requests. Higher: a request that the simulator takes long
+#: over.
 _AT_ONCE = 2_000
 
 
 async def owe(world: World, number: int) -> None:
-    """The customer owes so many invoices, all sent already and due on one day. Nobody is told by webhook: they are found by the walk."""
+    """The customer owes so many invoices, all sent already and due on one day. Nobody is told by webhook: they are
+    found by the walk.
+    """
     zoho = (await world.state())["zoho"]
     contact = next(one["contact_id"] for one in zoho["contacts"] if one["contact_type"] == "customer")
     await world.post(world.gocardless, "/_sandbox/config", {"zoho": {"webhooks": []}})

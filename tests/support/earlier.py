@@ -1,7 +1,8 @@
-"""An earlier version of the program, unpacked from the wheel its users installed, and run beside the checkout without mixing the two.
+"""An earlier version of the program, unpacked from the wheel its users installed, and run beside the checkout without
+mixing the two.
 
-Everything that its user did with it is done by its own code: settings written, credentials entered, the check approved, operator's acts.
-The simulators are the checkout's.
+Everything that its user did with it is done by its own code: settings written, credentials entered, the check approved,
+operator's acts. The simulators are the checkout's.
 """
 
 import asyncio
@@ -53,12 +54,16 @@ class Earlier:
     def says(self, *code: str) -> str:
         """What a Python of this version prints."""
         words = [sys.executable, *code]
-        ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=self.environment, cwd=self.code)
+        ran = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=120, env=self.environment, cwd=self.code
+        )
         assert ran.returncode == 0, (words, ran.stdout, ran.stderr)
         return ran.stdout
 
     def command(self, folder: Path, *words: str) -> Any:
-        """Run its command line on an installation; the answer's data. What waits for a person makes some of them end with 1."""
+        """Run its command line on an installation; the answer's data. What waits for a person makes some of them end
+        with 1.
+        """
         config = ("--config", str(folder / "settings.toml"), "--json")
         ran = subprocess.run(
             [sys.executable, "-m", "streams.cli", *words, *config],
@@ -75,7 +80,12 @@ class Earlier:
 
     async def act(self, name: str, world: World, folder: Path, plan: Month) -> None:
         """Do one of `earlier_acts` with its code."""
-        given = {"gocardless": world.gocardless, "zoho": world.zoho, "folder": str(folder), "plan": msgspec.to_builtins(plan)}
+        given = {
+            "gocardless": world.gocardless,
+            "zoho": world.zoho,
+            "folder": str(folder),
+            "plan": msgspec.to_builtins(plan),
+        }
         await asyncio.to_thread(self.says, str(_ACTS), name, json.dumps(given))
 
 
@@ -92,7 +102,11 @@ class EarlierProgram(Program):
         words = ("run", "--role", "all", "--name", self.name, "--config", str(self.folder / "settings.toml"))
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RUN, *words), stdout=output, stderr=output, env=environment, cwd=self.earlier.code
+                *(sys.executable, "-c", _RUN, *words),
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd=self.earlier.code,
             )
 
     def whose_code(self) -> set[Path]:

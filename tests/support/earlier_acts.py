@@ -1,4 +1,5 @@
-"""What a user did with an earlier version before its program ran: done by that version's own code, in a process of its own.
+"""What a user did with an earlier version before its program ran: done by that version's own code, in a process of its
+own.
 
 `python earlier_acts.py prepare|open_gate '{"gocardless": url, "zoho": url, "folder": path, "plan": {...}}'`
 """

@@ -34,11 +34,13 @@ ROLES = {"gateway": "gateway", "worker-1": "worker", "executor": "executor"}
 #: Two of each.
 PAIRS = {f"{role}-{number}": role for role in ("gateway", "worker", "executor") for number in (1, 2)}
 
-#: Real seconds for which simulated time may stand still: a new worker waits for the session of the killed one to end, the brokers elect
-#: leaders, and the machine is shared. Lower: slowness fails a test. Higher: a fleet that hangs is told later.
+#: Real seconds for which simulated time may stand still: a new worker waits for the session of the killed one to end,
+#: the brokers elect leaders, and the machine is shared. Lower: slowness fails a test. Higher: a fleet that hangs is
+#: told later.
 PATIENCE_S = 240.0
 
-#: Real seconds for which a killed broker stays away. Lower than its session of 4 s: its partitions wait for it rather than for a leader.
+#: Real seconds for which a killed broker stays away. Lower than its session of 4 s: its partitions wait for it rather
+#: than for a leader.
 _BROKER_DOWN_S = 6.0
 
 #: When debits are made, invitations sent, and payments confirmed and payouts paid.
@@ -112,7 +114,9 @@ def on_cluster(kafka_url: str, postgres_url: str, *, brokers: int = 1, more: str
 
 
 @contextlib.asynccontextmanager
-async def open_fleet(plan: Month, folder: Path, engines: Engines, roles: Mapping[str, str]) -> AsyncIterator[tuple[World, Fleet]]:
+async def open_fleet(
+    plan: Month, folder: Path, engines: Engines, roles: Mapping[str, str]
+) -> AsyncIterator[tuple[World, Fleet]]:
     """Both sides filled, the topics made, the processes running, the gate open, the faults planted. `folder` exists."""
     async with demo.sandbox(plan, folder) as world:
         settings = await demo.prepare(plan, world, folder, engines)
@@ -133,7 +137,9 @@ async def open_fleet(plan: Month, folder: Path, engines: Engines, roles: Mapping
 
 
 class Moment(NamedTuple):
-    """When to kill whom: at an instant of simulated time, and so many real seconds later, in the midst of what it brings."""
+    """When to kill whom: at an instant of simulated time, and so many real seconds later, in the midst of what it
+    brings.
+    """
 
     at: str
     name: str
@@ -141,8 +147,8 @@ class Moment(NamedTuple):
 
 
 def seeded_moments(plan: Month, names: Iterable[str], each: int, seed: int, *, longest_s: float = 0.8) -> list[Moment]:
-    """Every name `each` times, in a seeded order, on seeded days at the hours at which the most happens. The same seed gives the same
-    moments.
+    """Every name `each` times, in a seeded order, on seeded days at the hours at which the most happens. The same seed
+    gives the same moments.
     """
     draw = random.Random(seed)
     victims = [name for name in names for _ in range(each)]
@@ -153,14 +159,16 @@ def seeded_moments(plan: Month, names: Iterable[str], each: int, seed: int, *, l
 
 
 class Deaths:
-    """Kills processes of a fleet, and starts each again under its name: `revive` is for whoever lets time pass. A process that ends
-    otherwise than killed is a failure, unless it `stops` because of what is done to its surroundings.
+    """Kills processes of a fleet, and starts each again under its name: `revive` is for whoever lets time pass. A
+    process that ends otherwise than killed is a failure, unless it `stops` because of what is done to its surroundings.
 
-    `failpoints`: by name of the process, those at which its next lives end, one after the other ("name:passage"). One that was killed
-    before it came to its own meets the same one in its next life.
+    `failpoints`: by name of the process, those at which its next lives end, one after the other ("name:passage"). One
+    that was killed before it came to its own meets the same one in its next life.
     """
 
-    def __init__(self, fleet: Fleet, failpoints: Mapping[str, Sequence[str]] | None = None, *, stops: bool = False) -> None:
+    def __init__(
+        self, fleet: Fleet, failpoints: Mapping[str, Sequence[str]] | None = None, *, stops: bool = False
+    ) -> None:
         self.reached: list[str] = []
         self.killed: list[str] = []
         self.ended: list[str] = []
@@ -229,7 +237,9 @@ async def live_through(
     failpoints: Mapping[str, Sequence[str]] | None = None,
     moments: Sequence[Moment] = (),
 ) -> tuple[Any, Deaths]:
-    """The month on a fleet whose processes die at failpoints and at moments. `harness`: the fixture `month_harness`. How it ended."""
+    """The month on a fleet whose processes die at failpoints and at moments. `harness`: the fixture `month_harness`.
+    How it ended.
+    """
     async with open_fleet(plan, folder, engines, roles) as (world, fleet):
         await spread(plan, world, fleet)
         deaths = Deaths(fleet, failpoints)
@@ -276,18 +286,24 @@ async def brokers_die(cluster: Cluster, world: World, moments: Iterable[Moment])
 async def live_through_failover(
     harness: Any, folder: Path, engines: Engines, server: Databases, *, kill: Iterable[str] = (), nameless: bool = False
 ) -> tuple[Any, Deaths]:
-    """The short month, in which the database goes back by a day: to before the first posting, from after the first debits of a later
-    morning, the first payout, and the first payment that failed after all. `kill`: who is dead meanwhile. `nameless`: nothing in the
-    database tells that it is another copy. How it ended.
+    """The short month, in which the database goes back by a day: to before the first posting, from after the first
+    debits of a later morning, the first payout, and the first payment that failed after all. `kill`: who is dead
+    meanwhile. `nameless`: nothing in the database tells that it is another copy. How it ended.
     """
     plan = harness.SHORT
     async with open_fleet(plan, folder, engines, ROLES) as (world, fleet):
         deaths = Deaths(fleet, stops=True)
-        await harness.live(plan, world, fleet, deaths.revive, until="2026-03-10T10:00:00.000000Z", patience_s=PATIENCE_S)
+        await harness.live(
+            plan, world, fleet, deaths.revive, until="2026-03-10T10:00:00.000000Z", patience_s=PATIENCE_S
+        )
         before = _made(await world.state())
         older = await asyncio.to_thread(server.copy, engines.store)
-        await harness.live(plan, world, fleet, deaths.revive, until="2026-03-11T13:00:00.000000Z", patience_s=PATIENCE_S)
-        assert all(more > less for less, more in zip(before, _made(await world.state()), strict=True)), "too little was at stake"
+        await harness.live(
+            plan, world, fleet, deaths.revive, until="2026-03-11T13:00:00.000000Z", patience_s=PATIENCE_S
+        )
+        assert all(more > less for less, more in zip(before, _made(await world.state()), strict=True)), (
+            "too little was at stake"
+        )
         assert not deaths.ended, "a copy of the database ended a process"
         for name in kill:
             await deaths.kill(name)
@@ -310,11 +326,18 @@ def _pretend_same(url: str) -> None:
 def _made(state: dict[str, Any]) -> tuple[int, ...]:
     """How many debits, postings, refunds, transfers there are."""
     books = state["zoho"]
-    return len(state["gocardless"]["resources"]["payments"]), len(books["payments"]), len(books["refunds"]), len(books["banktransactions"])
+    return (
+        len(state["gocardless"]["resources"]["payments"]),
+        len(books["payments"]),
+        len(books["refunds"]),
+        len(books["banktransactions"]),
+    )
 
 
 async def take_over_s(plan: Month, folder: Path, engines: Engines, roles: Mapping[str, str]) -> float:
-    """Real seconds from `kill -9` of `worker-1` until `worker-2` has handled a record of every partition of every topic that workers read."""
+    """Real seconds from `kill -9` of `worker-1` until `worker-2` has handled a record of every partition of every topic
+    that workers read.
+    """
     async with open_fleet(plan, folder, engines, roles) as (_, fleet):
         settings = load(folder / "settings.toml", {})
         topics = Topics(settings.topic_prefix, settings.partitions)
@@ -324,7 +347,11 @@ async def take_over_s(plan: Month, folder: Path, engines: Engines, roles: Mappin
                 await fleet["worker-1"].kill()
                 began = time.monotonic()
                 # Nothing that anybody understands: it is counted or parked, and the position moves.
-                strange = [NewRecord(spec.name, b"nobody", b"?", partition=number) for spec in read for number in range(spec.partitions)]
+                strange = [
+                    NewRecord(spec.name, b"nobody", b"?", partition=number)
+                    for spec in read
+                    for number in range(spec.partitions)
+                ]
                 wanted = {place.tp: place.offset + 1 for place in await log.append(strange)}
                 while any(_position(store, tp) < offset for tp, offset in wanted.items()):
                     fleet["worker-2"].watch()

@@ -1,7 +1,7 @@
 """Due days and payouts of many, walked by the rules over a state that counts the rows they touch.
 
-A rule that has much to do goes on in a further event: it decides a due time that has come already, and the clock answers at once. The
-walk does the same.
+A rule that has much to do goes on in a further event: it decides a due time that has come already, and the clock
+answers at once. The walk does the same.
 """
 
 from collections import deque
@@ -147,7 +147,7 @@ def owing(company: Any, number: int, customers: int) -> None:
     answer_all(company)
 
 
-# --- many invoices of one customer, due on one day ------------------------------------------------------------------------------------
+# --- many invoices of one customer, due on one day --------------------------------------------------------------------
 
 READS = ("zoho.list_open_invoices", "gocardless.read_mandate_payments")
 
@@ -167,12 +167,12 @@ def due_day(company: Any, number: int, reads: tuple[str, ...]) -> Tally:
     return tally
 
 
-# --- a payout of many payments ----------------------------------------------------------------------------------------------------------
+# --- a payout of many payments ----------------------------------------------------------------------------------------
 
 
 def paid_out(company: Any, number: int, bookings: str) -> Tally:
-    """A payout of so many payments is posted and reconciled. Its payments are booked in Zoho "before" it, "after" its own postings, or
-    "by" it: nothing else has said that they were confirmed.
+    """A payout of so many payments is posted and reconciled. Its payments are booked in Zoho "before" it, "after" its
+    own postings, or "by" it: nothing else has said that they were confirmed.
     """
     tally = counted(company)
     owing(company, number, CUSTOMERS)
@@ -212,12 +212,22 @@ def payout(company: Any, items: list[events.PayoutItem], amount_minor: int) -> N
     company.gc("payouts", "paid", links={"payout": "PO1"}, id_="EV-PO1")
     command = company.take("gocardless.read_payout")
     read = events.PayoutRead(
-        "PO1", "paid", amount_minor, "GBP", company.now, arrival_date="2026-03-09", reference="ACME", creditor_bank_account="BA1"
+        "PO1",
+        "paid",
+        amount_minor,
+        "GBP",
+        company.now,
+        arrival_date="2026-03-09",
+        reference="ACME",
+        creditor_bank_account="BA1",
     )
     company.tell("gocardless.payout_read", read)
     company.outcome(command, resource="PO1")
     command = company.take("gocardless.read_payout_items")
     for start in range(0, len(items), ITEMS_A_PAGE):
         page = items[start : start + ITEMS_A_PAGE]
-        company.tell("gocardless.payout_items_read", events.PayoutItemsRead("PO1", start, page, complete=start + len(page) == len(items)))
+        company.tell(
+            "gocardless.payout_items_read",
+            events.PayoutItemsRead("PO1", start, page, complete=start + len(page) == len(items)),
+        )
     company.outcome(command, resource="PO1")

@@ -1,4 +1,5 @@
-"""One process's log, store, clock and counters over real files, without Faust and without APIs: what the tests of stages stand on.
+"""One process's log, store, clock and counters over real files, without Faust and without APIs: what the tests of
+stages stand on.
 
 `conftest.py` loads it by path, here and in `tests/gateway`.
 """
@@ -57,7 +58,11 @@ ORGANISATIONS = {"acme": "20077001", "birch": "20077002", "cedar": "20077003"}
 POLICY = Policy(
     version=1,
     accounts=Accounts(
-        clearing={"GBP": "acc-clearing"}, suspense={"GBP": "acc-suspense"}, bank={"BA1": "acc-bank"}, fees="acc-fees", vendor="vendor"
+        clearing={"GBP": "acc-clearing"},
+        suspense={"GBP": "acc-suspense"},
+        bank={"BA1": "acc-bank"},
+        fees="acc-fees",
+        vendor="vendor",
     ),
 )
 
@@ -130,7 +135,11 @@ class Script:
 def answer(status, body=b"", **headers) -> Answer:
     """An HTTP answer; `body` may be any JSON-able value."""
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Answer(status, {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}, raw)
+    return Answer(
+        status,
+        {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}},
+        raw,
+    )
 
 
 class Installation:
@@ -140,9 +149,16 @@ class Installation:
         self.folder = folder
         if not (folder / "store.db").exists():
             shutil.copy(empty, folder / "store.db")
-        tree = {name: {"environment": "sandbox", "zoho": {"organization_id": ORGANISATIONS[name]}} for name in CONNECTIONS}
+        tree = {
+            name: {"environment": "sandbox", "zoho": {"organization_id": ORGANISATIONS[name]}} for name in CONNECTIONS
+        }
         self.settings = decode(
-            {"log": f"sqlite://{folder}/log.db", "store": f"sqlite:///{folder}/store.db", "partitions": PARTITIONS, "connections": tree},
+            {
+                "log": f"sqlite://{folder}/log.db",
+                "store": f"sqlite:///{folder}/store.db",
+                "partitions": PARTITIONS,
+                "connections": tree,
+            },
             "test",
         )
         self.clock = HandClock()
@@ -252,7 +268,9 @@ class Installation:
     async def outcomes(self):
         """(kind, reason) of every outcome in the log, once what was answered is translated."""
         await self.translate()
-        return [(event.data.kind, event.data.reason) for event in await self.events() if event.type == "command.outcome"]
+        return [
+            (event.data.kind, event.data.reason) for event in await self.events() if event.type == "command.outcome"
+        ]
 
     async def _drain(self, topic: str, stage, batch: int):
         for partition in range(PARTITIONS):
@@ -272,7 +290,9 @@ class Installation:
         """GoCardless says that a payment was made: one we do not know, so the rules ask for a read of it."""
         return self.event(events.GcEvent("payments", "created", {"payment": payment}), connection=connection, id_=id_)
 
-    async def ask(self, *asked: commands.Command, connection: str = "acme", publish: bool = True, rows=(), **decided) -> Event:
+    async def ask(
+        self, *asked: commands.Command, connection: str = "acme", publish: bool = True, rows=(), **decided
+    ) -> Event:
         """Put a decision into store and log that asks for these commands, as if the rules had made it."""
         event = self.event(events.DayBegan(f"day-{next(self._numbers)}"), "clock.day_began", connection)
         (position,) = await self.shop.tell(event)
@@ -283,9 +303,18 @@ class Installation:
             for kind, row in rows:
                 state.mapping(kind)[row.id] = row
             for command in asked:
-                money = {name: getattr(command.data, name) for name in ("amount_minor", "currency") if hasattr(command.data, name)}
+                money = {
+                    name: getattr(command.data, name)
+                    for name in ("amount_minor", "currency")
+                    if hasattr(command.data, name)
+                }
                 state.commands[command.id] = CommandRow(
-                    command.id, type=command.type, purpose=command.purpose, about=command.about, asked_at=self.clock.now(), **money
+                    command.id,
+                    type=command.type,
+                    purpose=command.purpose,
+                    about=command.about,
+                    asked_at=self.clock.now(),
+                    **money,
                 )
             writing.record(position.offset, event, decision)
             writing.commit(position.offset + 1)
@@ -295,7 +324,9 @@ class Installation:
 
     async def due(self, timer: str, at: str, connection: str = "acme", **row) -> None:
         """Decide a due time."""
-        own = ConnectionRow(connection, **{"time_zone": "Europe/London", "checked_at": NOW, "today": self.clock.now()[:10], **row})
+        own = ConnectionRow(
+            connection, **{"time_zone": "Europe/London", "checked_at": NOW, "today": self.clock.now()[:10], **row}
+        )
         rows = [("connections", own)]
         from domain.state import TimerRow
 
@@ -333,7 +364,10 @@ class Installation:
             command=name,
         )
         rows = [
-            ("connections", ConnectionRow("acme", gate="open", policy=POLICY, checked_at=NOW, time_zone="Europe/London")),
+            (
+                "connections",
+                ConnectionRow("acme", gate="open", policy=POLICY, checked_at=NOW, time_zone="Europe/London"),
+            ),
             ("contacts", Contact("c-1", status="active", payer="CU1", match="linked")),
             ("payers", Payer("CU1", email="a@example.test", contact="c-1")),
             ("lists", ListRow("mandates:CU1", first="MD1", last="MD1")),
@@ -345,14 +379,20 @@ class Installation:
 
     def transfer(self, name: str = "cm-transfer", **more) -> commands.Command:
         """A write that Zoho has no upsert for."""
-        data = commands.CreateTransfer("acc-clearing", "acc-bank", 5000, "GBP", "2026-03-02", "ACME-REF", f"sandbox:{name}")
-        return commands.Command(name, "payouts:PO1", f"transfer:{name}", data, commands.PRIORITY_MONEY, key=f"sandbox:{name}", **more)
+        data = commands.CreateTransfer(
+            "acc-clearing", "acc-bank", 5000, "GBP", "2026-03-02", "ACME-REF", f"sandbox:{name}"
+        )
+        return commands.Command(
+            name, "payouts:PO1", f"transfer:{name}", data, commands.PRIORITY_MONEY, key=f"sandbox:{name}", **more
+        )
 
     script = Script
     answer = staticmethod(answer)
     sign = staticmethod(sign)
 
-    def desk(self, api, send, *, connection: str = "acme", owner: str = EMBEDDED_OWNER, calls: Calls | None = None) -> Desk:
+    def desk(
+        self, api, send, *, connection: str = "acme", owner: str = EMBEDDED_OWNER, calls: Calls | None = None
+    ) -> Desk:
         return Desk(self.shop, connection, api, send, owner, calls or Calls())
 
     def publication(self, topic: str, key: str, **value) -> Publication:
@@ -388,7 +428,9 @@ class GatewayProgram(Installation):
         signed = {"Webhook-Signature": sign(secret, body), "Content-Type": "application/json", **headers}
         return await self.post(f"/webhooks/gocardless/{connection}", body, signed)
 
-    async def zoho_hook(self, body: bytes, secret: str = "secret-of-acme", connection: str = "acme", module: str = "") -> int:
+    async def zoho_hook(
+        self, body: bytes, secret: str = "secret-of-acme", connection: str = "acme", module: str = ""
+    ) -> int:
         """Send a webhook as Zoho signs it, without a query."""
         signed = {"X-Zoho-Webhook-Signature": sign(secret, body), "Content-Type": "application/json"}
         return await self.post(f"/webhooks/zoho/{connection}{module and '/' + module}", body, signed)
@@ -397,7 +439,9 @@ class GatewayProgram(Installation):
         """The stages behind the gateway, under Faust."""
         translate, deciding = Translate(self.shop, GROUP), Core(self.shop)
         handlers = [
-            HandlerSpec("translate_gocardless", self.topics.deliveries_gocardless.name, translate.handle, translate.resume_at),
+            HandlerSpec(
+                "translate_gocardless", self.topics.deliveries_gocardless.name, translate.handle, translate.resume_at
+            ),
             HandlerSpec("translate_zoho", self.topics.deliveries_zoho.name, translate.handle, translate.resume_at),
         ]
         if core:

@@ -5,7 +5,8 @@
 3. Java 17 and Maven: brokers of our own on the loopback, from their jars;
 4. none: `Missing`, naming what was looked for.
 
-`brokers` climbs that ladder. A `Cluster` (the third step) can also be killed, paused, cut off and secured: tests of faults ask for it.
+`brokers` climbs that ladder. A `Cluster` (the third step) can also be killed, paused, cut off and secured: tests of
+faults ask for it.
 """
 
 import asyncio
@@ -35,7 +36,8 @@ from tests.support.tcp_gate import Gate
 _T = TypeVar("_T")
 
 _IMAGE: Final = "apache/kafka:4.1.1"
-# A broker answers in 3 to 10 s. Lower: a loaded machine of two cores counts as broken; higher: a broken one is seen later.
+# A broker answers in 3 to 10 s. Lower: a loaded machine of two cores counts as broken; higher: a broken one is seen
+# later.
 _ANSWERS_WITHIN_S: Final = 90.0
 _ASK_TIMEOUT_MS: Final = 5_000
 
@@ -47,8 +49,8 @@ _COMMON: Final = {
     "unclean.leader.election.enable": "false",
     "offsets.topic.num.partitions": "4",  # 50 by default: seconds of every start
     "transaction.state.log.num.partitions": "4",
-    # 9 s and 2 s by default. A killed broker is missed, and may come back, only after the first: lower, a loaded machine loses its
-    # brokers for nothing; higher, every test of a broker's death waits for it.
+    # 9 s and 2 s by default. A killed broker is missed, and may come back, only after the first: lower, a loaded
+    # machine loses its brokers for nothing; higher, every test of a broker's death waits for it.
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "0",  # 3 s by default: of every group that a test starts
@@ -85,12 +87,14 @@ class Cluster:
 
     Attributes:
         servers: where each broker answers without TLS or login; with ACLs whoever comes here may do everything.
-        gates: with `gates=True` one for each broker, in front of a listener of its own: who comes by `gated_url` is always behind them.
-        doors: the secured listeners' users, files and addresses, with `secured`.
+        gates: with `gates=True` one for each broker, in front of a listener of its own: who comes by `gated_url` is
+        always behind them. doors: the secured listeners' users, files and addresses, with `secured`.
 
     """
 
-    def __init__(self, folder: Path, ports: list[int], gates: tuple[Gate, ...], doors: Doors | None, java: list[str]) -> None:
+    def __init__(
+        self, folder: Path, ports: list[int], gates: tuple[Gate, ...], doors: Doors | None, java: list[str]
+    ) -> None:
         """Use `start`."""
         self.folder = folder
         self.servers = tuple(f"127.0.0.1:{port}" for port in ports)
@@ -110,7 +114,8 @@ class Cluster:
         secured: Secured | None = None,
         extra_properties: Mapping[str, str] | None = None,
     ) -> Self:
-        """Brokers with their data in `folder`, answering. Topics get three copies (two in sync) from three brokers on, else one.
+        """Brokers with their data in `folder`, answering. Topics get three copies (two in sync) from three brokers on,
+        else one.
 
         Raises:
             Missing: no Java, no Maven, or no jars.
@@ -198,7 +203,9 @@ class Cluster:
 
     def _write(self, behind: list[int], controllers: list[int], extra: Mapping[str, str]) -> None:
         copies, in_sync = (3, 2) if len(self._ports) >= 3 else (1, 1)
-        shared = _COMMON | {"controller.quorum.voters": ",".join(f"{index}@127.0.0.1:{port}" for index, port in enumerate(controllers))}
+        shared = _COMMON | {
+            "controller.quorum.voters": ",".join(f"{index}@127.0.0.1:{port}" for index, port in enumerate(controllers))
+        }
         shared |= {"default.replication.factor": str(copies), "min.insync.replicas": str(in_sync)}
         for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
             shared[f"{topic}.replication.factor"] = str(copies)
@@ -219,7 +226,9 @@ class Cluster:
                 advertised["GATED"] = self.gates[index].port
             own["listeners"] = _listeners(listening)
             own["advertised.listeners"] = _listeners(advertised)
-            own["listener.security.protocol.map"] = ",".join(f"{name}:{protocol}" for name, protocol in protocols.items())
+            own["listener.security.protocol.map"] = ",".join(
+                f"{name}:{protocol}" for name, protocol in protocols.items()
+            )
             lines = [f"{name}={value}\n" for name, value in {**shared, **own, **extra}.items()]
             self._properties_path(index).write_text("".join(lines))
 
@@ -228,7 +237,16 @@ class Cluster:
         scram = self._doors.scram() if self._doors else []
         started = []
         for index in range(len(self._ports)):
-            command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties_path(index)), *scram]
+            command = [
+                *self._java,
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                cluster_id,
+                "-c",
+                str(self._properties_path(index)),
+                *scram,
+            ]
             with self._log_path(index).open("ab") as log:
                 started.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         for index, code in enumerate([process.wait(_ANSWERS_WITHIN_S) for process in started]):
@@ -236,7 +254,9 @@ class Cluster:
                 raise RuntimeError(f"broker {index}'s data cannot be formatted:\n{self.log_of(index)}")
 
     def _launch(self, index: int) -> None:
-        self._running[index] = KeptProcess([*self._java, "kafka.Kafka", self._properties_path(index)], self._log_path(index))
+        self._running[index] = KeptProcess(
+            [*self._java, "kafka.Kafka", self._properties_path(index)], self._log_path(index)
+        )
 
     def _wait(self, index: int, members: set[int]) -> None:
         wait_until(
@@ -265,7 +285,9 @@ def brokers(folder: Path) -> Iterator[Brokers]:
         try:
             cluster = Cluster.start(folder)
         except Missing as missing:
-            raise Missing(and_also(["KAFKA_BOOTSTRAP_SERVERS is not set", "no Docker engine answers", str(missing)])) from None
+            raise Missing(
+                and_also(["KAFKA_BOOTSTRAP_SERVERS is not set", "no Docker engine answers", str(missing)])
+            ) from None
         with cluster:
             yield cluster
 

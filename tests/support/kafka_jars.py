@@ -17,7 +17,8 @@ _POM: Final = _HERE / "pom.xml"
 _JAVA: Final = 17  # the oldest that Kafka 4's server runs on
 # 54 MB; 15 s on a fast line. Lower: a slow line never gets them; higher: a dead repository holds up the run.
 _FETCH_TIMEOUT_S: Final = 600
-# The smallest heap that carries a month of a test's topics without a long collection; three brokers are still under 1 GB.
+# The smallest heap that carries a month of a test's topics without a long collection; three brokers are still under 1
+# GB.
 _HEAP: Final = "-Xmx384m"
 # The second compiler and the parallel collector pay after minutes; a test's broker lives seconds, on few cores.
 _QUICK_START: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
@@ -31,7 +32,14 @@ def java_command() -> list[str]:
 
     """
     java = _java()
-    return [java, f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}", _HEAP, *_QUICK_START, "-cp", f"{_jars()}/*"]
+    return [
+        java,
+        f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}",
+        _HEAP,
+        *_QUICK_START,
+        "-cp",
+        f"{_jars()}/*",
+    ]
 
 
 @cache
@@ -77,7 +85,16 @@ def _jars() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    copy = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+    copy = [
+        "mvn",
+        "-q",
+        "-B",
+        "-f",
+        str(_POM),
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={folder}",
+        "-DincludeScope=runtime",
+    ]
     try:
         subprocess.run(copy, capture_output=True, text=True, check=True, timeout=_FETCH_TIMEOUT_S)
     except subprocess.CalledProcessError as error:

@@ -1,7 +1,7 @@
 """Listeners with TLS and logins for a test cluster: who may come in, by which door, with which files.
 
-Give a `Secured` to `Cluster.start`; afterwards `cluster.doors` has the doors' addresses and the files. Every listener besides these
-belongs to the cluster itself: it is open on the loopback, and whoever uses it may do everything.
+Give a `Secured` to `Cluster.start`; afterwards `cluster.doors` has the doors' addresses and the files. Every listener
+besides these belongs to the cluster itself: it is open on the loopback, and whoever uses it may do everything.
 """
 
 import datetime as dt
@@ -32,10 +32,10 @@ class Secured:
 
     Attributes:
         users: name to password, for PLAIN and both SCRAM mechanisms alike. No quotes in them.
-        acls: refuse what no ACL allows (`StandardAuthorizer`), but to `super_user`. The principal is `User:name`, or for a client
-            with a certificate `User:CN=client`.
-        client_certificates: whether the door `SSL` asks for one. With `acls` it does: who has none there would be nobody, and the
-            cluster's own listeners have to let nobody do everything.
+        acls: refuse what no ACL allows (`StandardAuthorizer`), but to `super_user`. The principal is `User:name`, or
+            for a client with a certificate `User:CN=client`.
+        client_certificates: whether the door `SSL` asks for one. With `acls` it does: who has none there would be
+            nobody, and the cluster's own listeners have to let nobody do everything.
 
     """
 
@@ -87,7 +87,9 @@ class Doors:
             "ssl.keystore.location": str(self._broker),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.ca),
-            "listener.name.ssl.ssl.client.auth": "required" if self._asked.client_certificates or self._asked.acls else "none",
+            "listener.name.ssl.ssl.client.auth": "required"
+            if self._asked.client_certificates or self._asked.acls
+            else "none",
             "sasl.enabled.mechanisms": ",".join(_MECHANISMS),
         }
         known = " ".join(f'user_{name}="{password}"' for name, password in self.users.items())
@@ -99,7 +101,9 @@ class Doors:
                 found[f"listener.name.{door}.{mechanism.lower()}.sasl.jaas.config"] = f"{module};"
         if self._asked.acls:
             found["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
-            found["super.users"] = f"User:{self._asked.super_user};User:ANONYMOUS"  # the cluster's own listeners have no login
+            found["super.users"] = (
+                f"User:{self._asked.super_user};User:ANONYMOUS"  # the cluster's own listeners have no login
+            )
         return found
 
     def scram(self) -> list[str]:
@@ -124,25 +128,35 @@ class _Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         # Python's strict verification (3.13 on) wants the use of the key and whose key it is.
         builder = builder.add_extension(_key_usage(signs_others=True), critical=True)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+        )
         path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def sign(self, name: str) -> tuple[bytes, bytes]:
         """A new certificate for the loopback and its key, as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        names = x509.SubjectAlternativeName(
+            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        )
         builder = self._builder(_named(name), key.public_key())
         builder = builder.add_extension(names, critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(signs_others=False), critical=True)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+        )
         certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        return certificate, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return certificate, key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
-        return builder.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)
+        return (
+            builder.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)
+        )
 
 
 def _named(name: str) -> x509.Name:

@@ -1,8 +1,8 @@
 """Processes that never outlive the one that started them, however it ends.
 
-A keeper, one small process for all of them, holds the other end of a pipe: the system closes the pipe when this process ends, killed
-or not, and the keeper then ends whatever is left. It asks nothing of a thread or of the platform (Linux's parent-death signal comes
-already when the starting thread ends).
+A keeper, one small process for all of them, holds the other end of a pipe: the system closes the pipe when this process
+ends, killed or not, and the keeper then ends whatever is left. It asks nothing of a thread or of the platform (Linux's
+parent-death signal comes already when the starting thread ends).
 """
 
 import atexit
@@ -15,14 +15,22 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final, Self
 
-# SIGKILL takes effect at once; a server under load may need a moment to be gone. Lower: a false alarm; higher: a hang is seen later.
+# SIGKILL takes effect at once; a server under load may need a moment to be gone. Lower: a false alarm; higher: a hang
+# is seen later.
 _GONE_WITHIN_S: Final = 30.0
 
 
 class KeptProcess:
     """One server process, its output in a file. `last`: the signal that ends it at once with all its children."""
 
-    def __init__(self, command: Sequence[str | Path], log: Path, *, user: str | None = None, last: signal.Signals = signal.SIGKILL) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        user: str | None = None,
+        last: signal.Signals = signal.SIGKILL,
+    ) -> None:
         self._last = last
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is for the tests, which then stop their servers.

@@ -1,4 +1,6 @@
-"""A month lived by the real program in its own process, killed as often as a test wants, against live simulators in another."""
+"""A month lived by the real program in its own process, killed as often as a test wants, against live simulators in
+another.
+"""
 
 import asyncio
 import json
@@ -26,7 +28,9 @@ _PUBLIC = ("reconciled-payments", "reconciled-payouts", "discrepancies")
 
 
 class Ended(dict[str, Any]):
-    """How a month ended, without what names positions or learning times. `planted`: how often each planted fault struck."""
+    """How a month ended, without what names positions or learning times. `planted`: how often each planted fault
+    struck.
+    """
 
     planted: dict[str, int]
 
@@ -39,16 +43,24 @@ async def ending(folder: Path, world: World) -> Ended:
     settings = demo.load(folder / "settings.toml", {})
     found = Ended(gocardless=_gocardless(state["gocardless"]["resources"]), zoho=_zoho(state["zoho"]))
     rules = [*state["faults"], *state["webhooks"]["rules"]]
-    found.planted = {f"{rule['api']} {rule.get('path') or rule.get('match')} {rule['kind']}": rule["hits"] for rule in rules}
+    found.planted = {
+        f"{rule['api']} {rule.get('path') or rule.get('match')} {rule['kind']}": rule["hits"] for rule in rules
+    }
     with open_store(settings.store) as store:
         queries = Queries(store)
         found["balances"] = {row.id: row.amount_minor for row in queries.balances(CONNECTION)}
         found["entries"] = sorted(
-            (one.date, one.text, sorted((line.account, line.currency, line.amount_minor, line.item) for line in one.lines))
+            (
+                one.date,
+                one.text,
+                sorted((line.account, line.currency, line.amount_minor, line.item) for line in one.lines),
+            )
             for one in queries.entries(CONNECTION, 10_000)
         )
         found["invoices"] = queries.status(CONNECTION).invoices
-        found["open_commands"] = {key: count for key, count in queries.status(CONNECTION).commands.items() if key[1] != "done"}
+        found["open_commands"] = {
+            key: count for key, count in queries.status(CONNECTION).commands.items() if key[1] != "done"
+        }
     topics = Topics(settings.topic_prefix, settings.partitions)
     last: dict[str, Any] = {}
     async with opened_log(settings) as log:
@@ -60,7 +72,10 @@ async def ending(folder: Path, world: World) -> Ended:
                     key = f"{topic}/{(record.key or b'').decode()}"
                     if value["version"] >= last.get(key, {"version": -1})["version"]:
                         last[key] = value
-    found["public"] = {key: {name: part for name, part in value.items() if name not in {"version", "event"}} for key, value in last.items()}
+    found["public"] = {
+        key: {name: part for name, part in value.items() if name not in {"version", "event"}}
+        for key, value in last.items()
+    }
     return found
 
 
@@ -69,7 +84,9 @@ def _gocardless(resources: dict[str, Any]) -> dict[str, Any]:
         one["id"]: (one["status"], one["amount"], one["currency"], one["links"], one["metadata"]["zoho_invoice_number"])
         for one in resources["payments"]
     }
-    payouts = {one["id"]: (one["status"], one["amount"], one["currency"], one["arrival_date"]) for one in resources["payouts"]}
+    payouts = {
+        one["id"]: (one["status"], one["amount"], one["currency"], one["arrival_date"]) for one in resources["payouts"]
+    }
     requests = sorted((one["status"], str(one["metadata"])) for one in resources["billing_requests"])
     return {"payments": payments, "payouts": payouts, "billing_requests": requests}
 
@@ -78,10 +95,16 @@ def _zoho(books: dict[str, Any]) -> dict[str, Any]:
     return {
         "accounts": {one["account_id"]: one["balance_minor"] for one in books["accounts"]},
         "invoices": {one["invoice_number"]: (one["status"], one["balance_minor"]) for one in books["invoices"]},
-        "payments": sorted((one["description"], one["amount_minor"], one["date"], one["unused_minor"]) for one in books["payments"]),
+        "payments": sorted(
+            (one["description"], one["amount_minor"], one["date"], one["unused_minor"]) for one in books["payments"]
+        ),
         "refunds": sorted((one["reference_number"], one["amount_minor"], one["date"]) for one in books["refunds"]),
-        "expenses": sorted((one["description"], one["total_minor"], one["tax_minor"], one["date"]) for one in books["expenses"]),
-        "transfers": sorted((one["description"], one["amount_minor"], one["date"]) for one in books["banktransactions"]),
+        "expenses": sorted(
+            (one["description"], one["total_minor"], one["tax_minor"], one["date"]) for one in books["expenses"]
+        ),
+        "transfers": sorted(
+            (one["description"], one["amount_minor"], one["date"]) for one in books["banktransactions"]
+        ),
     }
 
 
@@ -105,12 +128,16 @@ async def open_month(plan: Month, folder: Path) -> AsyncIterator[tuple[World, Pr
             await program.stop()
 
 
-async def live(plan: Month, world: World, program: Any, revive: Reviver, *, until: str = "", patience_s: float = 60) -> None:
-    """Let the month pass, or the part `until` an instant; whenever the program (or one of a fleet's) has died, `revive` starts it again.
-    `patience_s`: real seconds for which time may stand still.
+async def live(
+    plan: Month, world: World, program: Any, revive: Reviver, *, until: str = "", patience_s: float = 60
+) -> None:
+    """Let the month pass, or the part `until` an instant; whenever the program (or one of a fleet's) has died, `revive`
+    starts it again. `patience_s`: real seconds for which time may stand still.
     """
     participants = list(program.participants)
-    await world.post(world.gocardless, "/_sandbox/clock/run", {"until": until or plan.drained_at, "participants": participants})
+    await world.post(
+        world.gocardless, "/_sandbox/clock/run", {"until": until or plan.drained_at, "participants": participants}
+    )
     seen, still = "", 0
     while True:
         async with world.session.get(f"{world.gocardless}/_sandbox/clock/wait?timeout_s=0.2") as answer:
@@ -151,7 +178,9 @@ async def failing_month(plan: Month, folder: Path, failpoints: list[str]) -> tup
 
     async def revive(program: Program) -> None:
         assert program.process is not None
-        assert program.process.returncode == -9, f"the program ended by itself with {program.process.returncode}: {program.folder}"
+        assert program.process.returncode == -9, (
+            f"the program ended by itself with {program.process.returncode}: {program.folder}"
+        )
         reached.extend(reached_now)
         reached_now.clear()
         following = waiting.pop(0) if waiting else ""
@@ -173,7 +202,9 @@ async def harried_month(plan: Month, folder: Path, kills: int, seed: int, longes
 
     async def revive(program: Program) -> None:
         assert program.process is not None
-        assert program.process.returncode == -9, f"the program ended by itself with {program.process.returncode}: {program.folder}"
+        assert program.process.returncode == -9, (
+            f"the program ended by itself with {program.process.returncode}: {program.folder}"
+        )
         await program.start()
         revived.set()
 

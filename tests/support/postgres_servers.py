@@ -6,7 +6,8 @@
 4. the `pgserver` package: a server of its own, from a wheel;
 5. none: `Missing`, naming what was looked for.
 
-`databases` climbs that ladder. A `Server` (the third step) can also be killed and started again: tests of faults ask for it.
+`databases` climbs that ladder. A `Server` (the third step) can also be killed and started again: tests of faults ask
+for it.
 """
 
 import contextlib
@@ -33,11 +34,11 @@ from tests.support.servers_found import Missing, and_also, docker_answers, free_
 _IMAGE: Final = "postgres:17-alpine"
 _USER: Final = "postgres"
 _DEBIAN: Final = Path("/usr/lib/postgresql")
-# A start takes under a second, the recovery of a small database little more, an image's first start 5 s. Lower: a loaded machine
-# counts as broken; higher: a broken one is seen later.
+# A start takes under a second, the recovery of a small database little more, an image's first start 5 s. Lower: a
+# loaded machine counts as broken; higher: a broken one is seen later.
 _ANSWERS_WITHIN_S: Final = 60.0
-# Durability as installed. The shared memory is small because several servers share a test machine; connections are many because
-# a test of a whole installation opens a pool in each of its processes.
+# Durability as installed. The shared memory is small because several servers share a test machine; connections are many
+# because a test of a whole installation opens a pool in each of its processes.
 _SETTINGS: Final = {"shared_buffers": "64MB", "max_connections": "200", "log_min_messages": "warning"}
 
 
@@ -62,11 +63,15 @@ class Databases:
         self._execute(f'DROP DATABASE IF EXISTS "{sa.make_url(url).database}" WITH (FORCE)')
 
     def copy(self, url: str) -> str:
-        """The URL of a new database equal to that one now: a backup, to be gone back to. Ends the connections to `url` first."""
+        """The URL of a new database equal to that one now: a backup, to be gone back to. Ends the connections to `url`
+        first.
+        """
         database, name = sa.make_url(url).database, _name()
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
         with self._connect() as connection:
-            connection.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')  # or they are back before the copy begins
+            connection.execute(
+                f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false'
+            )  # or they are back before the copy begins
             try:
                 connection.execute(end, (database,))
                 connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database}"')
@@ -75,7 +80,9 @@ class Databases:
         return self.url(name)
 
     def restore(self, url: str, copy: str) -> None:
-        """Put `copy` in the place of the database at `url`, under its name: a failover to a standby that lagged. Ends the connections."""
+        """Put `copy` in the place of the database at `url`, under its name: a failover to a standby that lagged. Ends
+        the connections.
+        """
         self.drop(url)
         self._execute(f'ALTER DATABASE "{sa.make_url(copy).database}" RENAME TO "{sa.make_url(url).database}"')
 
@@ -87,7 +94,9 @@ class Databases:
         return True
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
-        return psycopg.connect(self._admin.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True)
+        return psycopg.connect(
+            self._admin.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
+        )
 
     def _execute(self, statement: str) -> None:
         with self._connect() as connection:
@@ -140,11 +149,18 @@ class Server(Databases):
         """
         if self._running is not None:
             raise ValueError("the server is running")
-        settings = _SETTINGS | {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = _SETTINGS | {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # SIGQUIT is PostgreSQL's own kill -9: its children die too, so that it can start again at once.
         self._running = KeptProcess(
-            [self._programs / "postgres", "-D", self.folder / "data", *options], self._log_path, user=self._user, last=signal.SIGQUIT
+            [self._programs / "postgres", "-D", self.folder / "data", *options],
+            self._log_path,
+            user=self._user,
+            last=signal.SIGQUIT,
         )
         wait_until(self.answers, self._running.alive, self.log, what="PostgreSQL", timeout_s=_ANSWERS_WITHIN_S)
 
@@ -171,7 +187,19 @@ class Server(Databases):
         if self._user:
             shutil.chown(self.folder, self._user)
         subprocess.run(
-            [self._programs / "initdb", "-D", self.folder / "data", "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+            [
+                self._programs / "initdb",
+                "-D",
+                self.folder / "data",
+                "-U",
+                _USER,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "--no-sync",
+            ],
             check=True,
             capture_output=True,
             cwd=self.folder,
@@ -204,7 +232,12 @@ def _own() -> Iterator[Databases]:
         server = Server.start()
     except Missing as missing:
         if find_spec("pgserver") is None:
-            reasons = ["POSTGRES_URL is not set", "no Docker engine answers", str(missing), "the package pgserver is not there"]
+            reasons = [
+                "POSTGRES_URL is not set",
+                "no Docker engine answers",
+                str(missing),
+                "the package pgserver is not there",
+            ]
             raise Missing(and_also(reasons)) from None
         with tempfile.TemporaryDirectory(prefix="postgres-") as folder, _from_wheel(Path(folder)) as found:
             yield found
@@ -229,7 +262,9 @@ def _container() -> Iterator[Databases]:
     from testcontainers.core.container import DockerContainer
 
     port = free_ports(1)[0]
-    with DockerContainer(_IMAGE).with_bind_ports(5432, port).with_env("POSTGRES_HOST_AUTH_METHOD", "trust") as container:
+    with (
+        DockerContainer(_IMAGE).with_bind_ports(5432, port).with_env("POSTGRES_HOST_AUTH_METHOD", "trust") as container
+    ):
         found = Databases(f"postgresql://{_USER}@127.0.0.1:{port}/postgres")
         logged = lambda: "\n".join(part.decode(errors="replace") for part in container.get_logs())  # noqa: E731 - read only if it fails
         wait_until(found.answers, lambda: True, logged, what=_IMAGE, timeout_s=_ANSWERS_WITHIN_S)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Final
 
-# Ports are known before a server starts (it tells them to its clients), so nobody else may take them meanwhile. Below Linux's
-# range for outgoing connections (32768 and up) nothing takes one by chance; lower than 20000 is where other services live.
+# Ports are known before a server starts (it tells them to its clients), so nobody else may take them meanwhile. Below
+# Linux's range for outgoing connections (32768 and up) nothing takes one by chance; lower than 20000 is where other
+# services live.
 _PORTS: Final = range(20_000, 32_000)
-# A Docker engine on this machine answers in milliseconds. Lower: a loaded one counts as absent; higher: a dead remote one delays every run.
+# A Docker engine on this machine answers in milliseconds. Lower: a loaded one counts as absent; higher: a dead remote
+# one delays every run.
 _ENGINE_TIMEOUT_S: Final = 5
 # Lower: the loop burns the processor that the server starts on; higher: every start waits for nothing.
 _PAUSE_S: Final = 0.05
@@ -75,7 +77,9 @@ def _ask_docker() -> bool:
     return True
 
 
-def wait_until(answers: Callable[[], bool], alive: Callable[[], bool], log: Callable[[], str], *, what: str, timeout_s: float) -> None:
+def wait_until(
+    answers: Callable[[], bool], alive: Callable[[], bool], log: Callable[[], str], *, what: str, timeout_s: float
+) -> None:
     """Ask again and again.
 
     Raises:

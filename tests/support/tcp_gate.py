@@ -16,7 +16,9 @@ _ANSWER_WITHIN_S: Final = 10.0
 
 
 class Gate:
-    """Listens on the loopback and forwards to a server's port, from a thread of its own: for synchronous and asynchronous tests alike."""
+    """Listens on the loopback and forwards to a server's port, from a thread of its own: for synchronous and
+    asynchronous tests alike.
+    """
 
     def __init__(self, server_port: int, port: int = 0) -> None:
         """Forward from `port` (0: any free one) to `server_port`; nobody has to listen there yet."""
@@ -34,7 +36,8 @@ class Gate:
     def cut(self) -> None:
         """Nothing passes any more, in either direction, and nobody is told: no end, no reset.
 
-        As with packets that are lost: what was sent meanwhile arrives after `mend`, if both sides still hold the connection.
+        As with packets that are lost: what was sent meanwhile arrives after `mend`, if both sides still hold the
+        connection.
         """
         self._call(self._open.clear)
 

@@ -1,4 +1,6 @@
-"""Where Alembic enters: on the connection that `projections.store.migrate` hands in, or (for printing SQL) on a dialect alone."""
+"""Where Alembic enters: on the connection that `projections.store.migrate` hands in, or (for printing SQL) on a dialect
+alone.
+"""
 
 from typing import Any, Literal
 

@@ -1,4 +1,6 @@
-"""How the brokers are reached: addresses, TLS, login. One place, for producers, readers, admin calls and the group's consumer."""
+"""How the brokers are reached: addresses, TLS, login. One place, for producers, readers, admin calls and the group's
+consumer.
+"""
 
 import logging
 import os
@@ -15,7 +17,8 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/?#@]+)(?::(
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "[::1]"}
 _CLIENT: Final = "zoho-gocardless"
 _FORM: Final = "use kafka://host:port,host:port; how to log in is said in [kafka]"
-#: Addresses to start from. Lower: a large cluster's list is refused. Higher: a start tries dead ones one after the other.
+#: Addresses to start from. Lower: a large cluster's list is refused. Higher: a start tries dead ones one after the
+#: other.
 _MOST_SERVERS: Final = 32
 
 # At DEBUG this logger writes out every request, the one with the password among them.
@@ -39,7 +42,9 @@ class Access:
         """
         scheme, found, rest = url.partition("://")
         if scheme == "kafka" and "@" in rest:
-            raise ValueError("log URL: a user or password has no place in it; set sasl, username and password in [kafka]")
+            raise ValueError(
+                "log URL: a user or password has no place in it; set sasl, username and password in [kafka]"
+            )
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -60,7 +65,8 @@ class Access:
         """What every aiokafka client is given. Reads files and the environment.
 
         Raises:
-            SettingsError: a file or variable that the settings name is not there, or the settings contradict each other.
+            SettingsError: a file or variable that the settings name is not there, or the settings contradict each
+            other.
 
         """
         kafka = self.kafka
@@ -78,7 +84,8 @@ class Access:
             found |= {f"sasl_{name}": value for name, value in login.items()}
         elif kafka.username or kafka.password:
             raise SettingsError(
-                'kafka.sasl: is not set, but username or password is; set sasl = "SCRAM-SHA-512", or as the brokers have it'
+                'kafka.sasl: is not set, but username or password is; set sasl = "SCRAM-SHA-512", or as the brokers '
+                "have it"
             )
         return found
 
@@ -97,8 +104,14 @@ class Access:
                 # Without a password given, OpenSSL would ask for one at the terminal; none of ours is encrypted.
                 context.load_cert_chain(kafka.certificate, kafka.key or None, password="")
         except (OSError, ssl.SSLError) as error:
-            reason = error.strerror if not isinstance(error, ssl.SSLError) else "no PEM of that kind, or key and certificate do not match"
-            raise SettingsError(f"kafka.{at}: cannot be used ({reason}); name a PEM file that this user may read") from None
+            reason = (
+                error.strerror
+                if not isinstance(error, ssl.SSLError)
+                else "no PEM of that kind, or key and certificate do not match"
+            )
+            raise SettingsError(
+                f"kafka.{at}: cannot be used ({reason}); name a PEM file that this user may read"
+            ) from None
         return context
 
     def _password(self) -> str:
@@ -111,7 +124,9 @@ class Access:
             try:
                 found = Path(name).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                raise SettingsError(f"kafka.password: {name} cannot be read; name a file that this user may read") from None
+                raise SettingsError(
+                    f"kafka.password: {name} cannot be read; name a file that this user may read"
+                ) from None
         else:
             # What stands there may be the password itself.
             raise SettingsError('kafka.password: is not said where it is; use "env:NAME" or "file:/path"')

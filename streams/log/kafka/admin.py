@@ -1,7 +1,8 @@
-"""Questions and orders to a cluster about its topics, in few words and bounded time. What topics should be like is `provision`'s matter.
+"""Questions and orders to a cluster about its topics, in few words and bounded time. What topics should be like is
+`provision`'s matter.
 
-Any broker is asked: it passes orders on to the controller itself. Settings are changed one by one (KIP-339), so that those that somebody
-else set stay; aiokafka has no request for that, so it is spelt out here.
+Any broker is asked: it passes orders on to the controller itself. Settings are changed one by one (KIP-339), so that
+those that somebody else set stay; aiokafka has no request for that, so it is spelt out here.
 """
 
 import asyncio
@@ -22,9 +23,11 @@ from streams.log.kafka.access import Access
 from streams.log.kafka.brokers import reach
 from streams.log.kafka.faults import FAULTS, telling, told
 
-#: One request. Lower: a controller under load counts as away. Higher: a broker that hangs holds the command up that long.
+#: One request. Lower: a controller under load counts as away. Higher: a broker that hangs holds the command up that
+#: long.
 _REQUEST_S: Final = 15.0
-#: Until every broker knows of a change. Lower: a busy cluster is given up on. Higher: a partition without leader is told of later.
+#: Until every broker knows of a change. Lower: a busy cluster is given up on. Higher: a partition without leader is
+#: told of later.
 _KNOWN_S: Final = 30.0
 _LOOK_AGAIN_S: Final = 0.05
 
@@ -99,7 +102,8 @@ class Admin:
         return len(self._client.cluster.brokers())
 
     async def topics(self, names: Iterable[str], settings: Iterable[str]) -> dict[str, Present]:
-        """Those of the topics that exist, with those of their settings. Makes none, whatever the brokers do by themselves.
+        """Those of the topics that exist, with those of their settings. Makes none, whatever the brokers do by
+        themselves.
 
         Raises:
             LogDenied: the ACL Describe or DescribeConfigs is missing on one.
@@ -118,7 +122,9 @@ class Admin:
             self._check(one["error_code"], name, "DescribeConfigs")
             values = {entry["config_names"]: entry["config_value"] or "" for entry in one["config_entries"]}
             partitions = found[name]["partitions"]
-            present[name] = Present(len(partitions), min((len(each["replicas"]) for each in partitions), default=0), values)
+            present[name] = Present(
+                len(partitions), min((len(each["replicas"]) for each in partitions), default=0), values
+            )
         return present
 
     async def create(
@@ -128,17 +134,30 @@ class Admin:
         if not topics:
             return {}
         no_places: list[Any] = []
-        asked = [(name, partitions, copies, no_places, list(settings.items())) for name, (partitions, copies, settings) in topics.items()]
+        asked = [
+            (name, partitions, copies, no_places, list(settings.items()))
+            for name, (partitions, copies, settings) in topics.items()
+        ]
         answer = await self._ask(CreateTopicsRequest(asked, int(_REQUEST_S * 1_000), validate_only))
-        return {one["topic"]: _refusal(one["error_code"], one.get("error_message")) for one in answer.to_object()["topic_errors"]}
+        return {
+            one["topic"]: _refusal(one["error_code"], one.get("error_message"))
+            for one in answer.to_object()["topic_errors"]
+        }
 
-    async def alter(self, topics: Mapping[str, Mapping[str, str]], *, validate_only: bool = False) -> dict[str, Refusal | None]:
+    async def alter(
+        self, topics: Mapping[str, Mapping[str, str]], *, validate_only: bool = False
+    ) -> dict[str, Refusal | None]:
         """Set settings of topics, and leave all others as they are. `validate_only` as in `create`."""
         if not topics:
             return {}
-        asked = [(_TOPIC, name, [(key, _SET, value) for key, value in settings.items()]) for name, settings in topics.items()]
+        asked = [
+            (_TOPIC, name, [(key, _SET, value) for key, value in settings.items()]) for name, settings in topics.items()
+        ]
         answer = await self._ask(_ChangeSettings(asked, validate_only))
-        return {one["resource_name"]: _refusal(one["error_code"], one["error_message"]) for one in answer.to_object()["responses"]}
+        return {
+            one["resource_name"]: _refusal(one["error_code"], one["error_message"])
+            for one in answer.to_object()["responses"]
+        }
 
     async def known(self, topics: Mapping[str, Mapping[str, str]]) -> None:
         """Wait until the topics are there, each partition with a leader, with these settings.
@@ -154,7 +173,9 @@ class Admin:
                     await asyncio.sleep(_LOOK_AGAIN_S)
         except TimeoutError:
             what = "topics were ordered, but the brokers do not show them yet"
-            raise LogUnavailable(what, self._access.where, "run it again; if it stays so, look at the brokers' logs") from None
+            raise LogUnavailable(
+                what, self._access.where, "run it again; if it stays so, look at the brokers' logs"
+            ) from None
 
     async def _are_known(self, topics: Mapping[str, Mapping[str, str]], names: set[str]) -> bool:
         for node in self._nodes():
@@ -162,7 +183,11 @@ class Admin:
             if any(one["error_code"] or any(each["leader"] < 0 for each in one["partitions"]) for one in led.values()):
                 return False
         present = await self.topics(topics, names) if names else {}
-        return all(present[name].settings.get(key, value) == value for name, wanted in topics.items() for key, value in wanted.items())
+        return all(
+            present[name].settings.get(key, value) == value
+            for name, wanted in topics.items()
+            for key, value in wanted.items()
+        )
 
     async def _metadata(self, names: Iterable[str], nodes: list[int] | None = None) -> dict[str, Any]:
         answer = await self._ask(MetadataRequest(list(names), allow_auto_topic_creation=False), nodes)
@@ -192,7 +217,11 @@ class Admin:
                 fault = error
         if isinstance(fault, errors.NodeNotReadyError):
             what = "a broker answers at this address, but none where they say that they are"
-            raise LogUnavailable(what, self._access.where, "check that what they announce (advertised.listeners) can be reached from here")
+            raise LogUnavailable(
+                what,
+                self._access.where,
+                "check that what they announce (advertised.listeners) can be reached from here",
+            )
         raise told(fault, self._access.where, "asking about topics") from fault
 
 
@@ -216,7 +245,12 @@ class _SettingsChanged(Response):  # type: ignore[misc]  # aiokafka ships no typ
         ("throttle_time_ms", Int32),
         (
             "responses",
-            Array(("error_code", Int16), ("error_message", String("utf-8")), ("resource_type", Int8), ("resource_name", String("utf-8"))),
+            Array(
+                ("error_code", Int16),
+                ("error_message", String("utf-8")),
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+            ),
         ),
     )
 

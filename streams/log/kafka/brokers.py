@@ -1,7 +1,8 @@
-"""One client of the cluster: finding it, its topics and leaders, and questions that are asked again after "not I" or "not now".
+"""One client of the cluster: finding it, its topics and leaders, and questions that are asked again after "not I" or
+"not now".
 
-Requests are sent one by one through aiokafka's client, without its producer and consumer: those keep tasks, buffers and retries of their
-own that cannot be bounded or ended from outside, and this needs to do both.
+Requests are sent one by one through aiokafka's client, without its producer and consumer: those keep tasks, buffers and
+retries of their own that cannot be bounded or ended from outside, and this needs to do both.
 """
 
 import asyncio
@@ -21,10 +22,11 @@ from streams.log.interface import LogClosed, LogDenied, LogError, LogUnavailable
 from streams.log.kafka.access import Access
 from streams.log.kafka.faults import FAULTS, is_final, told
 
-#: How long a start tries to find a broker that answers. Lower: a cluster that is just starting is not waited for. Higher: a wrong address
-#: is told late.
+#: How long a start tries to find a broker that answers. Lower: a cluster that is just starting is not waited for.
+#: Higher: a wrong address is told late.
 REACH_S: Final = 15.0
-#: One address, one try. Lower: a far or busy broker counts as away. Higher: one dead address hides the next one for that long.
+#: One address, one try. Lower: a far or busy broker counts as away. Higher: one dead address hides the next one for
+#: that long.
 _TRY_S: Final = 5.0
 _PAUSE_S: Final = 0.3
 #: Between two tries of a question. Lower: a leader election is hammered. Higher: it is noticed late that it has ended.
@@ -32,11 +34,11 @@ RETRY_S: Final = 0.05
 RETRY_MAX_S: Final = 1.0
 #: A question with all its tries. Lower: an election (seconds) fails readers. Higher: a reader hangs on a dead cluster.
 ASK_S: Final = 20.0
-#: A topic that was there and is said not to be: a broker that has just started may not know it yet. Lower: that fails. Higher: a deleted
-#: topic is told late.
+#: A topic that was there and is said not to be: a broker that has just started may not know it yet. Lower: that fails.
+#: Higher: a deleted topic is told late.
 _UNKNOWN_S: Final = 5.0
-#: One request that only reads. Lower: a large page on a slow line fails. Higher: a paused broker holds a reader up for that long before the
-#: new leader is asked.
+#: One request that only reads. Lower: a large page on a slow line fails. Higher: a paused broker holds a reader up for
+#: that long before the new leader is asked.
 REQUEST_S: Final = 8.0
 #: How old what is known of leaders may get by itself; a refusal or a lost connection renews it at once.
 _METADATA_AGE_MS: Final = 60_000
@@ -47,8 +49,8 @@ LATEST: Final = -1
 EARLIEST: Final = -2
 _READ_UNCOMMITTED: Final = 0
 
-# Of what is needed, the versions that came with Kafka 2.1 (headers, idempotent producers, leader epochs); and what this program speaks
-# at most: (key of the request, its name, least, most). A broker has to take something in between.
+# Of what is needed, the versions that came with Kafka 2.1 (headers, idempotent producers, leader epochs); and what this
+# program speaks at most: (key of the request, its name, least, most). A broker has to take something in between.
 _NEEDED: Final = (
     (0, "Produce", 7, 7),
     (1, "Fetch", 10, 11),
@@ -107,7 +109,9 @@ def _unreached(fault: BaseException | None, access: Access, limit_s: float) -> L
         )
     reason = (fault.strerror if isinstance(fault, OSError) else None) or type(fault).__name__
     return LogUnavailable(
-        f"no broker answered within {limit_s:g} s ({reason})", access.where, "check the addresses, the network and the brokers"
+        f"no broker answered within {limit_s:g} s ({reason})",
+        access.where,
+        "check the addresses, the network and the brokers",
     )
 
 
@@ -133,14 +137,20 @@ def check_versions(spoken: Mapping[int, tuple[int, int]], where: str) -> None:
         low, high = spoken.get(key, (0, -1))
         if high < least:
             has = f"at most version {high}" if high >= 0 else "none"
-            raise LogVersion(f"the broker is too old: of {name} it speaks {has}, {least} is needed", where, "use Apache Kafka 2.1 or newer")
+            raise LogVersion(
+                f"the broker is too old: of {name} it speaks {has}, {least} is needed",
+                where,
+                "use Apache Kafka 2.1 or newer",
+            )
         if low > most:
             what = f"the broker is too new: of {name} it speaks version {low} at least, this program {most} at most"
             raise LogVersion(what, where, "use a newer version of this program")
 
 
 class Brokers:
-    """Connections to the cluster's brokers, made as they are needed. Belongs to one event loop, from `open` to `close`."""
+    """Connections to the cluster's brokers, made as they are needed. Belongs to one event loop, from `open` to
+    `close`.
+    """
 
     def __init__(self, access: Access, *, request_s: float = REQUEST_S) -> None:
         self.access = access
@@ -181,7 +191,8 @@ class Brokers:
     # Who leads
 
     async def topics(self) -> dict[str, int]:
-        """All topics that this user may see, with their partition counts. Unlike asking for one by name, this never makes one.
+        """All topics that this user may see, with their partition counts. Unlike asking for one by name, this never
+        makes one.
 
         Raises `FAULTS`.
         """
@@ -208,7 +219,9 @@ class Brokers:
     # Asking
 
     async def send(self, node: int, request: Any, *, line: Hashable = 0) -> Any:
-        """Send one request, once, over the connection called `line`: a broker answers each connection in order. Raises `FAULTS`."""
+        """Send one request, once, over the connection called `line`: a broker answers each connection in order. Raises
+        `FAULTS`.
+        """
         return await self._client.send(node, request, group=line)
 
     async def persist(self, doing: str, where: str, attempt: Callable[[], Awaitable[T]], limit_s: float = ASK_S) -> T:
@@ -233,8 +246,12 @@ class Brokers:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_MAX_S)
 
-    async def ask_leader(self, tp: TopicPartition, doing: str, request: Any, answer: Callable[[Any], T], *, line: Hashable = 0) -> T:
-        """Ask the leader of a partition. `answer` reads the response and raises aiokafka's error if it is one. Raises `LogError`."""
+    async def ask_leader(
+        self, tp: TopicPartition, doing: str, request: Any, answer: Callable[[Any], T], *, line: Hashable = 0
+    ) -> T:
+        """Ask the leader of a partition. `answer` reads the response and raises aiokafka's error if it is one. Raises
+        `LogError`.
+        """
 
         async def attempt() -> T:
             return answer(await self.send(self._leader_of(tp), request, line=line))
@@ -257,7 +274,9 @@ class Brokers:
             by_node: dict[int, dict[str, list[tuple[int, int]]]] = {}
             for tp, time in left.items():
                 by_node.setdefault(self._leader_of(tp), {}).setdefault(tp.topic, []).append((tp.partition, time))
-            requests = [(node, OffsetRequest(-1, _READ_UNCOMMITTED, list(topics.items()))) for node, topics in by_node.items()]
+            requests = [
+                (node, OffsetRequest(-1, _READ_UNCOMMITTED, list(topics.items()))) for node, topics in by_node.items()
+            ]
             for answer in await asyncio.gather(*(self.send(node, request) for node, request in requests)):
                 for topic, partitions in answer.topics:
                     for partition, code, _, offset in partitions:

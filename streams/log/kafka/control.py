@@ -1,7 +1,7 @@
 """Whose log the topics under a prefix hold: the last record of the topic `control` says it.
 
-Two installations on one prefix, or one that is being moved, would otherwise pass unnoticed: positions and stores are bound to an
-incarnation, and the brokers' topics have none of their own.
+Two installations on one prefix, or one that is being moved, would otherwise pass unnoticed: positions and stores are
+bound to an incarnation, and the brokers' topics have none of their own.
 """
 
 from typing import Final, Literal
@@ -16,8 +16,9 @@ _KEY: Final = b"control"
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose log it is. `incarnation`: hex; `ancestors`: those it came from, newest first; `at`: RFC 3339, UTC; `source`: what wrote this,
-    or where the records come from. "moving": another log is being copied here, and nobody works on this one.
+    """Whose log it is. `incarnation`: hex; `ancestors`: those it came from, newest first; `at`: RFC 3339, UTC;
+    `source`: what wrote this, or where the records come from. "moving": another log is being copied here, and nobody
+    works on this one.
     """
 
     state: Literal["open", "moving"]

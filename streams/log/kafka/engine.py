@@ -34,7 +34,8 @@ from streams.log.kafka.reader import Reader, Scan
 from streams.log.topics import TopicSpec
 from streams.settings import Kafka
 
-#: How long topics that were just made may take to have their leaders. Lower: a busy cluster fails `topics apply`. Higher: it hangs.
+#: How long topics that were just made may take to have their leaders. Lower: a busy cluster fails `topics apply`.
+#: Higher: it hangs.
 _MADE_S: Final = 15.0
 _MADE_PAUSE_S: Final = 0.05
 _APPLY: Final = "run `zoho-gocardless topics apply`; check topic_prefix"
@@ -53,7 +54,8 @@ class _Running(NamedTuple):
 
 
 class KafkaLog(Log):
-    """A log in the topics under a prefix of a cluster. Each record is atomic by itself; topics are made by `topics apply`.
+    """A log in the topics under a prefix of a cluster. Each record is atomic by itself; topics are made by `topics
+    apply`.
 
     `start` raises `LogUnavailable`, `LogDenied` or `LogVersion`, and `SettingsError` for what [kafka] names.
     """
@@ -178,7 +180,9 @@ class KafkaLog(Log):
             raise LogNotReady("nothing says whose log this is", where, _APPLY)
         if self.control.state == "moving":
             what = f"a log is being moved here since {self.control.at} and has not arrived"
-            raise LogNotReady(what, where, "run `zoho-gocardless move` again with the same target, or move to a new topic_prefix")
+            raise LogNotReady(
+                what, where, "run `zoho-gocardless move` again with the same target, or move to a new topic_prefix"
+            )
 
     async def _see(self, topics: set[str]) -> None:
         """Wait until topics that were just made have their leaders, so that they can be used at once."""
@@ -194,7 +198,11 @@ class KafkaLog(Log):
                 return
             if loop.time() > deadline_s:
                 missing = ", ".join(sorted({*(topics - known), *(tp.topic for tp in unled)}))
-                raise LogUnavailable(f"no leader after {_MADE_S:g} s: {missing}", self.access.where, "look at the brokers, then try again")
+                raise LogUnavailable(
+                    f"no leader after {_MADE_S:g} s: {missing}",
+                    self.access.where,
+                    "look at the brokers, then try again",
+                )
             await brokers.refresh()
             await asyncio.sleep(_MADE_PAUSE_S)
 
@@ -244,7 +252,9 @@ class KafkaLog(Log):
 
     async def write_control(self, said: Control) -> None:
         """Say whose log this is, durably. The control topic must exist."""
-        await self.append([NewRecord(control.topic(self.prefix).name, control.key(), control.encode(said), partition=0)])
+        await self.append(
+            [NewRecord(control.topic(self.prefix).name, control.key(), control.encode(said), partition=0)]
+        )
         self.control = await self.read_control()
 
     # Appending
@@ -269,7 +279,8 @@ class KafkaLog(Log):
             try:
                 await running.positions.commit(group, by_partition)
             except LogUnavailable as fault:
-                # The records are there: told otherwise, the caller would append them again. Positions come again with the next ones.
+                # The records are there: told otherwise, the caller would append them again. Positions come again with
+                # the next ones.
                 _log.warning("records were appended, their positions were not stored: %s", fault)
         return places
 
@@ -299,12 +310,18 @@ class KafkaLog(Log):
 
     # Reading
 
-    async def read(self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE) -> list[Record]:
+    async def read(
+        self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE
+    ) -> list[Record]:
         reader = self._now.reader
         await self._know([tp])
-        return await reader.read(tp, offset, min(limit, self.limits.read_records), min(max_bytes, self.limits.read_bytes))
+        return await reader.read(
+            tp, offset, min(limit, self.limits.read_records), min(max_bytes, self.limits.read_bytes)
+        )
 
-    def scan(self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500) -> Iterator[list[Record]]:
+    def scan(
+        self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500
+    ) -> Iterator[list[Record]]:
         return Scan(self.access, TopicPartition(topic, partition), start, stop).pages(batch)
 
     async def start_offset(self, tp: TopicPartition) -> int:

@@ -18,7 +18,9 @@ _COORDINATION: Final = ConnectionGroup.COORDINATION
 
 
 class Member(Protocol):
-    """The membership of this process in a group. The broker takes positions of a group that has members from them alone."""
+    """The membership of this process in a group. The broker takes positions of a group that has members from them
+    alone.
+    """
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> bool:
         """Set positions; False when they could not be stored."""

@@ -1,12 +1,14 @@
 """Appending: idempotent, acknowledged by all replicas in step, and given up whole when it fails.
 
-Not aiokafka's producer, on purpose. It counts sequence numbers for batches that it fails itself (a partition without a leader for longer
-than its timeout), after which the brokers refuse everything it sends; it never gives up a batch that it may not have sent; and it cannot be
-ended at once. Here a partition has one batch on its way at a time, sent again, byte for byte, until it is acknowledged or its time is up. A
-failed batch ends the session: the connections are closed, and the next append gets a new identity, whose numbers begin at zero.
+Not aiokafka's producer, on purpose. It counts sequence numbers for batches that it fails itself (a partition without a
+leader for longer than its timeout), after which the brokers refuse everything it sends; it never gives up a batch that
+it may not have sent; and it cannot be ended at once. Here a partition has one batch on its way at a time, sent again,
+byte for byte, until it is acknowledged or its time is up. A failed batch ends the session: the connections are closed,
+and the next append gets a new identity, whose numbers begin at zero.
 
-Order and duplicates. The brokers drop a batch they have seen (same identity and number), so a resend writes nothing twice, and one batch
-at a time keeps the order. An append that failed may still have been written: the ids of its records must tell when it is tried again.
+Order and duplicates. The brokers drop a batch they have seen (same identity and number), so a resend writes nothing
+twice, and one batch at a time keeps the order. An append that failed may still have been written: the ids of its
+records must tell when it is tried again.
 """
 
 import asyncio
@@ -21,26 +23,40 @@ from aiokafka import errors
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from streams.log.interface import MEBIBYTE, Limits, LogClosed, LogError, LogOverloaded, LogUnavailable, NewRecord, Position, TopicPartition
+from streams.log.interface import (
+    MEBIBYTE,
+    Limits,
+    LogClosed,
+    LogError,
+    LogOverloaded,
+    LogUnavailable,
+    NewRecord,
+    Position,
+    TopicPartition,
+)
 from streams.log.kafka.access import Access
 from streams.log.kafka.brokers import RETRY_MAX_S, RETRY_S, Brokers, Identity
 from streams.log.kafka.faults import FAULTS, again, is_final, told
 
-#: From an append to its failure, all resends included. Lower than 30 s (Kafka's replica.lag.time.max.ms, the longest that a dead replica
-#: holds up acknowledgements): a broker's death fails appends that would go through. Higher: callers are told late, and memory is held.
+#: From an append to its failure, all resends included. Lower than 30 s (Kafka's replica.lag.time.max.ms, the longest
+#: that a dead replica holds up acknowledgements): a broker's death fails appends that would go through. Higher: callers
+#: are told late, and memory is held.
 DELIVERY_LIMIT_S: Final = 45.0
-#: One request. Lower: a busy cluster gets everything twice, and drops it. Higher: a paused leader holds its partitions up for that long.
+#: One request. Lower: a busy cluster gets everything twice, and drops it. Higher: a paused leader holds its partitions
+#: up for that long.
 REQUEST_S: Final = 15.0
 #: How long a leader waits for its replicas before it says so; less than `REQUEST_S`, so that its own reason is heard.
 _ACKS_MS: Final = 10_000
-#: One batch. Lower: more of the cost of a batch for each record. Higher: a topic with Kafka's own max.message.bytes (1,048,588) refuses it.
+#: One batch. Lower: more of the cost of a batch for each record. Higher: a topic with Kafka's own max.message.bytes
+#: (1,048,588) refuses it.
 _BATCH_BYTES: Final = 960 * 1024
-#: One request to one broker. Lower: more round trips for many partitions. Higher: nearer to socket.request.max.bytes (100 MiB), where
-#: brokers close the connection.
+#: One request to one broker. Lower: more round trips for many partitions. Higher: nearer to socket.request.max.bytes
+#: (100 MiB), where brokers close the connection.
 _REQUEST_BYTES: Final = 32 * MEBIBYTE
 #: What is overdue is looked for this often. Lower: turns of the loop for nothing. Higher: failures are told late.
 _TICK_S: Final = 0.25
-#: How long a stop goes on writing. Lower: what waits for a busy cluster is lost to its caller. Higher: a stop hangs on a dead one.
+#: How long a stop goes on writing. Lower: what waits for a busy cluster is lost to its caller. Higher: a stop hangs on
+#: a dead one.
 _STOP_S: Final = 10.0
 _APPENDING: Final = "appending"
 _ALL: Final = -1
@@ -115,7 +131,9 @@ class _Lane:
         """The next batch of what waits; None if all who waited have gone."""
         if self.identity is not identity:
             self.identity, self.sequence = identity, 0
-        builder = DefaultRecordBatchBuilder(_MAGIC, _NO_COMPRESSION, 0, identity.producer_id, identity.epoch, self.sequence, _BATCH_BYTES)
+        builder = DefaultRecordBatchBuilder(
+            _MAGIC, _NO_COMPRESSION, 0, identity.producer_id, identity.epoch, self.sequence, _BATCH_BYTES
+        )
         records: list[tuple[_Append, int]] = []
         while self.queue:
             part = self.queue[0]
@@ -204,14 +222,17 @@ class Producer:
         try:
             return await append.done
         finally:
-            # However it ends, also by a caller who gave up: what is not in a batch yet is forgotten, and its room is free.
+            # However it ends, also by a caller who gave up: what is not in a batch yet is forgotten, and its room is
+            # free.
             self._pending_bytes -= size
             del self._waiting[id(append)]
             if append.left:
                 self._forget(append, {tp for tp, _ in records})
 
     def _forget(self, append: _Append, tps: Iterable[TopicPartition]) -> None:
-        """Drop what waits of a call that nobody waits for: while the brokers are away nothing else would, and every call would leave it."""
+        """Drop what waits of a call that nobody waits for: while the brokers are away nothing else would, and every
+        call would leave it.
+        """
         for tp in tps:
             lane = self._lanes[tp]
             lane.queue = deque(part for part in lane.queue if part.append is not append)
@@ -244,11 +265,15 @@ class Producer:
             self._ticker = self._loop.call_later(_TICK_S, self._tick)
 
     def _pump(self) -> None:
-        """Send what can be sent now: to each broker that has no request of ours, one with a batch of each partition that it leads."""
+        """Send what can be sent now: to each broker that has no request of ours, one with a batch of each partition
+        that it leads.
+        """
         self._pump_handle = None
         session = self._session
         if session is None:
-            if self._opening is None and self._waiting:  # without anyone who waits, opening would end and begin for ever
+            if (
+                self._opening is None and self._waiting
+            ):  # without anyone who waits, opening would end and begin for ever
                 self._opening = self._spawn(self._open())
             return
         now_s = self._loop.time()
@@ -351,7 +376,9 @@ class Producer:
         where = f"{lane.tp.topic}[{lane.tp.partition}] on {self._access.where}"
         error = told(fault, where, _APPENDING)
         behind = (
-            error if error.retriable else LogUnavailable("an append before this one failed", where, "try again: nothing of it was sent")
+            error
+            if error.retriable
+            else LogUnavailable("an append before this one failed", where, "try again: nothing of it was sent")
         )
         _log.warning("an append failed, its producer is replaced: %s", error)
         batch, lane.batch, lane.identity, lane.fault = lane.batch, None, None, None
@@ -364,7 +391,8 @@ class Producer:
         session, self._session = self._session, None
         if session is not None:
             self.replaced += 1
-            # Batches of other partitions that were under way keep their numbers, and are sent again over the next session.
+            # Batches of other partitions that were under way keep their numbers, and are sent again over the next
+            # session.
             self._spawn(self._retire(session))
         self._schedule()
 
@@ -417,7 +445,11 @@ class Producer:
             await asyncio.wait(waiting, timeout=_STOP_S)
         for append in self._waiting.values():
             append.failed(
-                LogClosed("the log was stopped before the brokers acknowledged", self._access.where, "start it again, then try again")
+                LogClosed(
+                    "the log was stopped before the brokers acknowledged",
+                    self._access.where,
+                    "start it again, then try again",
+                )
             )
         self._lanes.clear()
         self._at_work.clear()

@@ -1,7 +1,8 @@
 """The topics of an installation on a cluster: what they should be, what they are, and making the one the other.
 
-`plan` compares, `apply` makes and sets, `require` is what a start asks, `ensure` is for tests and tools. A partition count is never
-changed, because keys would move; copies are not moved either, because that is a decision about the cluster: both are contradictions.
+`plan` compares, `apply` makes and sets, `require` is what a start asks, `ensure` is for tests and tools. A partition
+count is never changed, because keys would move; copies are not moved either, because that is a decision about the
+cluster: both are contradictions.
 """
 
 import asyncio
@@ -12,7 +13,15 @@ from typing import Final
 
 import msgspec
 
-from streams.log.interface import MEBIBYTE, Limits, LogUnavailable, NewRecord, TopicMismatch, TopicPartition, UnknownTopic
+from streams.log.interface import (
+    MEBIBYTE,
+    Limits,
+    LogUnavailable,
+    NewRecord,
+    TopicMismatch,
+    TopicPartition,
+    UnknownTopic,
+)
 from streams.log.kafka import control
 from streams.log.kafka.access import Access
 from streams.log.kafka.admin import Admin, Present, Refusal, denied
@@ -22,18 +31,19 @@ from streams.log.kafka.producer import Producer
 from streams.log.topics import Topics, TopicSpec
 from streams.settings import Kafka
 
-#: The largest record with what Kafka adds to it. Lower: the brokers refuse a large page of a poll, which our own limit had let through.
-#: Higher: managed clusters, which take 8 MiB, refuse the topic.
+#: The largest record with what Kafka adds to it. Lower: the brokers refuse a large page of a poll, which our own limit
+#: had let through. Higher: managed clusters, which take 8 MiB, refuse the topic.
 MESSAGE_BYTES: Final = 8 * MEBIBYTE
-#: What Kafka may add: a batch's header of 61 bytes, and lengths. Lower: a record with thousands of headers is refused. Higher: the largest
-#: record gets smaller.
+#: What Kafka may add: a batch's header of 61 bytes, and lengths. Lower: a record with thousands of headers is refused.
+#: Higher: the largest record gets smaller.
 _OVERHEAD_BYTES: Final = 4 * 1024
 assert Limits().record_bytes + _OVERHEAD_BYTES <= MESSAGE_BYTES
 
 #: All of one command. Lower: a large cluster under load is given up on. Higher: a cluster that hangs is told of later.
 _WITHIN_S: Final = 120.0
 
-#: Not sent when a topic is made, but set if it differs then: services that forbid to change it also refuse to be told it.
+#: Not sent when a topic is made, but set if it differs then: services that forbid to change it also refuse to be told
+#: it.
 _SET_LATER: Final = frozenset({"unclean.leader.election.enable"})
 
 APPLY: Final = "run `zoho-gocardless topics apply`"
@@ -110,7 +120,8 @@ def wanted(spec: TopicSpec, kafka: Kafka) -> Wanted:
 
 
 async def plan(access: Access, topics: Topics, kafka: Kafka) -> Plan:
-    """Compare the topics of an installation with what they should be, and ask the cluster whether it would take the changes.
+    """Compare the topics of an installation with what they should be, and ask the cluster whether it would take the
+    changes.
 
     Raises:
         LogDenied, LogUnavailable: the cluster cannot be asked.
@@ -166,7 +177,9 @@ async def require(access: Access, specs: Iterable[TopicSpec], kafka: Kafka) -> N
     missing = [one.name for one in desired if one.name not in present]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UnknownTopic(f"the topic {missing[0]}{more} does not exist", access.where, f"{APPLY}, or check topic_prefix")
+        raise UnknownTopic(
+            f"the topic {missing[0]}{more} does not exist", access.where, f"{APPLY}, or check topic_prefix"
+        )
     for one in desired:
         for found in _harm(one, present[one.name]):
             raise _mismatch(found)
@@ -206,7 +219,9 @@ async def _plan(access: Access, admin: Admin, desired: list[Wanted]) -> Plan:
         found = [*_other_count(one, present[one.name]), *_fewer_copies(one, present[one.name])]
         contradictions += found
         # Where fewer copies are than must have a record, setting that would stop every append.
-        differences += [each for each in _differences(one, present[one.name]) if not found or each.setting != "min.insync.replicas"]
+        differences += [
+            each for each in _differences(one, present[one.name]) if not found or each.setting != "min.insync.replicas"
+        ]
     contradictions += await _refusals(admin, missing, differences)
     control_topic = desired[-1].name
     opened = control_topic in present and await _is_opened(access, control_topic)
@@ -223,7 +238,9 @@ async def _refusals(admin: Admin, missing: list[Wanted], differences: list[Diffe
         if refusal.brokers:
             copies = missing[0].replication
             remedy = f"set kafka.replication to at most {admin.brokers} (and kafka.min_insync), or add brokers"
-            few = Contradiction("all topics", f"{copies} copies of each are asked for, and there are {admin.brokers} brokers", remedy)
+            few = Contradiction(
+                "all topics", f"{copies} copies of each are asked for, and there are {admin.brokers} brokers", remedy
+            )
             if few not in found:
                 found.append(few)
         else:
@@ -235,8 +252,8 @@ async def _refusals(admin: Admin, missing: list[Wanted], differences: list[Diffe
 
 
 def _differences(one: Wanted, present: Present) -> list[Difference]:
-    """What a broker gives by itself counts as well: only where the value in force is another, something has to be set. A setting that
-    the cluster does not have cannot differ.
+    """What a broker gives by itself counts as well: only where the value in force is another, something has to be set.
+    A setting that the cluster does not have cannot differ.
     """
     known = [(key, present.settings[key], value) for key, value in one.settings.items() if key in present.settings]
     return [Difference(one.name, key, found, value) for key, found, value in known if found != value]
@@ -247,12 +264,17 @@ def _harm(one: Wanted, present: Present) -> Iterator[Contradiction]:
     yield from _other_count(one, present)
     found = {key: present.settings.get(key, value) for key, value in one.settings.items()}
     if "compact" in found["cleanup.policy"]:
-        yield Contradiction(one.name, "cleanup.policy is compact, which keeps only the last record of each connection", APPLY)
+        yield Contradiction(
+            one.name, "cleanup.policy is compact, which keeps only the last record of each connection", APPLY
+        )
     if int(found["max.message.bytes"]) < MESSAGE_BYTES:
         what = f"max.message.bytes is {found['max.message.bytes']}, and our largest record needs {MESSAGE_BYTES}"
         yield Contradiction(one.name, what, APPLY)
     if "min.insync.replicas" in present.settings and int(found["min.insync.replicas"]) > present.replication:
-        what = f"min.insync.replicas is {found['min.insync.replicas']} with {present.replication} copies: no append is ever acknowledged"
+        what = (
+            f"min.insync.replicas is {found['min.insync.replicas']} with {present.replication} copies: no append is"
+            " ever acknowledged"
+        )
         yield Contradiction(one.name, what, f"lower kafka.min_insync and {APPLY}, or add copies as docs/kafka.md shows")
     if one.settings["retention.ms"] == "-1":
         for key in ("retention.ms", "retention.bytes"):
@@ -263,14 +285,20 @@ def _harm(one: Wanted, present: Present) -> Iterator[Contradiction]:
 def _other_count(one: Wanted, present: Present) -> Iterator[Contradiction]:
     if present.partitions != one.partitions:
         what = f"it has {present.partitions} partitions and the settings say {one.partitions}"
-        remedy = f"set partitions = {present.partitions}, or choose another topic_prefix; it is never changed, because keys would move"
+        remedy = (
+            f"set partitions = {present.partitions}, or choose another topic_prefix; it is never changed, because keys"
+            " would move"
+        )
         yield Contradiction(one.name, what, remedy)
 
 
 def _fewer_copies(one: Wanted, present: Present) -> Iterator[Contradiction]:
     if present.replication < one.replication:
         what = f"it has {present.replication} copies and the settings say {one.replication}"
-        remedy = "add copies with kafka-reassign-partitions, as docs/kafka.md shows, or set kafka.replication (and kafka.min_insync)"
+        remedy = (
+            "add copies with kafka-reassign-partitions, as docs/kafka.md shows, or set kafka.replication (and"
+            " kafka.min_insync)"
+        )
         yield Contradiction(one.name, what, remedy)
 
 
@@ -310,7 +338,11 @@ async def _make(admin: Admin, missing: list[Wanted]) -> list[str]:
 
 def _orders(missing: list[Wanted]) -> dict[str, tuple[int, int, Mapping[str, str]]]:
     return {
-        one.name: (one.partitions, one.replication, {key: value for key, value in one.settings.items() if key not in _SET_LATER})
+        one.name: (
+            one.partitions,
+            one.replication,
+            {key: value for key, value in one.settings.items() if key not in _SET_LATER},
+        )
         for one in missing
     }
 
@@ -336,7 +368,9 @@ async def _is_opened(access: Access, topic: str) -> bool:
 
 async def _open(access: Access, topic: str, at: str) -> None:
     """Say that this is a log of its own, to be used."""
-    record = control.encode(control.Control(state="open", incarnation=secrets.token_hex(16), at=at, source="topics apply"))
+    record = control.encode(
+        control.Control(state="open", incarnation=secrets.token_hex(16), at=at, source="topics apply")
+    )
     place = TopicPartition(topic, 0)
     producer = Producer(access, Limits())
     try:

@@ -1,7 +1,7 @@
 """Reading: pages from any offset, a long poll for what comes next, and bulk scans in a thread of their own.
 
-Each read is one fetch of its own, from exactly the offset asked for: nothing is fetched ahead that nobody asked for, and no consumer has to
-be put somewhere first.
+Each read is one fetch of its own, from exactly the offset asked for: nothing is fetched ahead that nobody asked for,
+and no consumer has to be put somewhere first.
 """
 
 import asyncio
@@ -16,23 +16,35 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.gc_pause import without_collector
-from streams.log.interface import MEBIBYTE, LogCorrupt, LogUnavailable, ReadOutOfRange, Record, TopicPartition, UnknownTopic
+from streams.log.interface import (
+    MEBIBYTE,
+    LogCorrupt,
+    LogUnavailable,
+    ReadOutOfRange,
+    Record,
+    TopicPartition,
+    UnknownTopic,
+)
 from streams.log.kafka.access import Access
 from streams.log.kafka.brokers import EARLIEST, LATEST, Brokers, raise_for
 from streams.log.kafka.faults import FAULTS, told
 
-#: Fetched for one record of a bounded read, when few are asked for. Lower: more round trips. Higher: bytes are sent for nothing.
+#: Fetched for one record of a bounded read, when few are asked for. Lower: more round trips. Higher: bytes are sent for
+#: nothing.
 _RECORD_GUESS_BYTES: Final = 4 * 1024
 _FETCH_LEAST_BYTES: Final = 64 * 1024
 #: One fetch of a scan. Lower: more round trips. Higher: memory, about `_AHEAD` times this.
 _SCAN_BYTES: Final = 2 * MEBIBYTE
 #: Fetches of a scan that wait to be decoded. Lower: the network stands still meanwhile. Higher: memory.
 _AHEAD: Final = 2
-#: How long a scan waits for records that must be there, after an election. Lower: that fails it. Higher: it hangs on a dead cluster.
+#: How long a scan waits for records that must be there, after an election. Lower: that fails it. Higher: it hangs on a
+#: dead cluster.
 _SCAN_STALL_S: Final = 20.0
-#: One long poll. Lower: needless requests while nothing comes. Higher: a waiter that is gone holds its connection for that long.
+#: One long poll. Lower: needless requests while nothing comes. Higher: a waiter that is gone holds its connection for
+#: that long.
 _POLL_MS: Final = 1_000
-#: Connections for long polls, to each broker. Lower: more waiters than this take turns. Higher: connections at the brokers.
+#: Connections for long polls, to each broker. Lower: more waiters than this take turns. Higher: connections at the
+#: brokers.
 _WAITERS: Final = 16
 _READING: Final = "reading"
 _READ_LINE: Final = "read"
@@ -72,7 +84,9 @@ def decode(tp: TopicPartition, data: bytes, start: int, stop: int | None = None)
             if offset != expected:
                 raise _corrupt(f"records {expected} to {offset - 1} are missing", tp)
             headers = one.headers
-            found.append(Record(topic, partition, offset, one.timestamp, one.key, one.value, tuple(headers) if headers else ()))
+            found.append(
+                Record(topic, partition, offset, one.timestamp, one.key, one.value, tuple(headers) if headers else ())
+            )
             expected += 1
     return found
 
@@ -87,7 +101,9 @@ def _after(data: bytes, start: int) -> int:
 
 
 def _corrupt(what: str, tp: TopicPartition) -> LogCorrupt:
-    remedy = "the topic must keep everything (cleanup.policy=delete); look at the brokers' disks, or move to a new cluster"
+    remedy = (
+        "the topic must keep everything (cleanup.policy=delete); look at the brokers' disks, or move to a new cluster"
+    )
     return LogCorrupt(what, f"{tp.topic}[{tp.partition}]", remedy)
 
 
@@ -129,8 +145,12 @@ class Reader:
             if not page or at + len(page) >= fetched.end:
                 return found
 
-    async def fetch(self, tp: TopicPartition, offset: int, size: int, *, wait_ms: int = 0, line: Hashable = _READ_LINE) -> _Fetched:
-        """What is there from an offset on, or after `wait_ms` at the latest; at least one batch, however large, if there is one."""
+    async def fetch(
+        self, tp: TopicPartition, offset: int, size: int, *, wait_ms: int = 0, line: Hashable = _READ_LINE
+    ) -> _Fetched:
+        """What is there from an offset on, or after `wait_ms` at the latest; at least one batch, however large, if
+        there is one.
+        """
 
         def answer(response: Any) -> _Fetched:
             ((_, ((_, code, end, *_, data),)),) = response.topics
@@ -173,8 +193,11 @@ class Reader:
         if None in by_node:  # no leader: the question for the ends waits for it, or fails
             return await self._brokers.offsets(dict.fromkeys(ends, LATEST))
         line = await self._take_line()
-        polls = [asyncio.create_task(self._poll(node, at, wait_ms, line)) for node, at in by_node.items() if node is not None]
-        # A poll cannot be taken back: whoever asks next over its connection waits behind it. So it ends by itself, and its line with it.
+        polls = [
+            asyncio.create_task(self._poll(node, at, wait_ms, line)) for node, at in by_node.items() if node is not None
+        ]
+        # A poll cannot be taken back: whoever asks next over its connection waits behind it. So it ends by itself, and
+        # its line with it.
         self._polls.update(polls)
         everyone = asyncio.gather(*polls, return_exceptions=True)
         everyone.add_done_callback(lambda _: self._give_line(line, polls))
@@ -186,11 +209,15 @@ class Reader:
             found |= poll.result()
         return found
 
-    async def _poll(self, node: int, ends: Mapping[TopicPartition, int], wait_ms: int, line: int) -> dict[TopicPartition, int]:
+    async def _poll(
+        self, node: int, ends: Mapping[TopicPartition, int], wait_ms: int, line: int
+    ) -> dict[TopicPartition, int]:
         topics: dict[str, list[tuple[int, int, int]]] = {}
         for tp, end in ends.items():
             topics.setdefault(tp.topic, []).append((tp.partition, end, 1))
-        response = await self._brokers.send(node, FetchRequest(wait_ms, 1, 1, 0, list(topics.items())), line=("wait", line))
+        response = await self._brokers.send(
+            node, FetchRequest(wait_ms, 1, 1, 0, list(topics.items())), line=("wait", line)
+        )
         moved: dict[TopicPartition, int] = {}
         for topic, partitions in response.topics:
             for partition, code, end, *_ in partitions:
@@ -284,13 +311,19 @@ class Scan:
         tp = self._tp
         await brokers.open()
         if not 0 <= tp.partition < (await brokers.topics()).get(tp.topic, 0):
-            raise UnknownTopic("no such topic or partition", brokers.place(tp), "run `zoho-gocardless topics apply`; check topic_prefix")
+            raise UnknownTopic(
+                "no such topic or partition",
+                brokers.place(tp),
+                "run `zoho-gocardless topics apply`; check topic_prefix",
+            )
         reader = Reader(brokers)
         await brokers.track([tp.topic])
         first, end = await reader.bounds(tp)
         stop = end if self._stop is None else self._stop
         if stop > end:
-            raise ReadOutOfRange(f"offset {stop} is beyond the end {end}", f"{tp.topic}[{tp.partition}]", "scan up to the end")
+            raise ReadOutOfRange(
+                f"offset {stop} is beyond the end {end}", f"{tp.topic}[{tp.partition}]", "scan up to the end"
+            )
         if self._start > end or (self._start < first and self._start < stop):
             raise out_of_range(tp, self._start, first, end)
         async with aclosing(self._fetches(reader, stop)) as fetches:
@@ -311,7 +344,9 @@ class Scan:
                 after = _after(fetched.data, at)
                 if after == at:
                     if loop.time() - moved_s > _SCAN_STALL_S:
-                        raise LogUnavailable("the records do not come", f"{self._tp.topic}[{self._tp.partition}]@{at}", "try again")
+                        raise LogUnavailable(
+                            "the records do not come", f"{self._tp.topic}[{self._tp.partition}]@{at}", "try again"
+                        )
                     continue
                 moved_s = loop.time()
                 if after < stop:

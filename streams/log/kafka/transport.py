@@ -1,8 +1,9 @@
 """Faust's aiokafka transport under our delivery: `kafkalog://host:port`, found by the entry point `faust.transports`.
 
-Faust's consumer lives in a thread of its own, so heartbeats go on while a handler holds the loop. What it fetches is pumped into buffers on
-the app's loop, from which `BatchConsumer` delivers. Positions that the broker keeps are a second belt: a commit that fails is told, tried
-again with the next one, and never stops the worker; where a stage resumes is asked of the store.
+Faust's consumer lives in a thread of its own, so heartbeats go on while a handler holds the loop. What it fetches is
+pumped into buffers on the app's loop, from which `BatchConsumer` delivers. Positions that the broker keeps are a second
+belt: a commit that fails is told, tried again with the next one, and never stops the worker; where a stage resumes is
+asked of the store.
 """
 
 import asyncio
@@ -23,28 +24,30 @@ from streams.log.interface import Record, TopicPartition
 from streams.log.kafka.engine import KafkaLog
 from streams.log.producer import Producer
 
-#: Records of one partition that wait in memory. Lower: the next batch is not there when a handler ends. Higher: memory, for each partition.
+#: Records of one partition that wait in memory. Lower: the next batch is not there when a handler ends. Higher: memory,
+#: for each partition.
 _BUFFER_RECORDS: Final = 2 * BATCH_RECORDS
 #: Bytes of one partition's fetch. Lower: more round trips. Higher: memory, about three times this for each partition.
 _FETCH_BYTES: Final = BATCH_BYTES // 2
 #: One wait for records. Lower: needless turns. Higher: a stop, or a partition that has room again, waits longer.
 _PUMP_S: Final = 0.5
 _PUMP_BESIDE_FULL_S: Final = 0.02
-#: Heartbeats within a session, and their longest distance: a member learns of a rebalance from an answer to one. Fewer: a lost one ends the
-#: membership, and partitions stand still for that much longer when a worker comes or goes. More: load on the coordinator.
+#: Heartbeats within a session, and their longest distance: a member learns of a rebalance from an answer to one. Fewer:
+#: a lost one ends the membership, and partitions stand still for that much longer when a worker comes or goes. More:
+#: load on the coordinator.
 _HEARTBEATS: Final = 4
 _HEARTBEAT_MS: Final = 500
-#: How long a member may hold up a rebalance. Lower: a worker with a long handler is left out, and its work is done again. Higher: the group
-#: stands still for that long when a worker hangs.
+#: How long a member may hold up a rebalance. Lower: a worker with a long handler is left out, and its work is done
+#: again. Higher: the group stands still for that long when a worker hangs.
 _REBALANCE_TIMEOUT_MS: Final = 30_000
-#: One commit of positions. Lower: a busy coordinator's are given up. Higher: aiokafka would try for as long as the brokers are away, and
-#: a stop or a rebalance would wait for it.
+#: One commit of positions. Lower: a busy coordinator's are given up. Higher: aiokafka would try for as long as the
+#: brokers are away, and a stop or a rebalance would wait for it.
 _COMMIT_S: Final = 5.0
-#: The stop of the consumer. Lower: a slow coordinator does not hear that it leaves, and the group waits for its session to end. Higher: a
-#: stop hangs for that long on brokers that are away.
+#: The stop of the consumer. Lower: a slow coordinator does not hear that it leaves, and the group waits for its session
+#: to end. Higher: a stop hangs for that long on brokers that are away.
 _STOP_S: Final = 5.0
-#: The consumer leaves its group when nothing was fetched for that long. Lower: a long batch costs the membership. Higher: a loop that hangs
-#: keeps its partitions; the watch ends such a process much earlier.
+#: The consumer leaves its group when nothing was fetched for that long. Lower: a long batch costs the membership.
+#: Higher: a loop that hangs keeps its partitions; the watch ends such a process much earlier.
 _POLL_LIMIT_MS: Final = 600_000
 
 _log = logging.getLogger(__name__)
@@ -71,8 +74,9 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         _log_of(delivery).joined(delivery.group, _Member(self.consumer))
 
     async def on_thread_stop(self) -> None:
-        """As Faust's, but it ends. With the brokers away, aiokafka's consumer waits for their answers when it is stopped, or ends by
-        cancelling itself (it awaits fetches that it has cancelled); the thread would then never say that it has stopped.
+        """As Faust's, but it ends. With the brokers away, aiokafka's consumer waits for their answers when it is
+        stopped, or ends by cancelling itself (it awaits fetches that it has cancelled); the thread would then never say
+        that it has stopped.
         """
         stopping = asyncio.ensure_future(super().on_thread_stop())
         await asyncio.wait({stopping}, timeout=_STOP_S)
@@ -106,7 +110,9 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         )
 
     def verify_event_path(self, now: float, tp: Any) -> None:
-        """Faust's own look for stalls only logs, and is wrong under our delivery; `process.stall_watch` ends the process instead."""
+        """Faust's own look for stalls only logs, and is wrong under our delivery; `process.stall_watch` ends the
+        process instead.
+        """
 
 
 class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as above
@@ -166,7 +172,8 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
                     await asyncio.sleep(_PUMP_BESIDE_FULL_S if active else _PUMP_S)
                     continue
                 found = await self._thread.getmany(
-                    {self._new_topicpartition(*tp) for tp in hungry}, _PUMP_S if hungry == active else _PUMP_BESIDE_FULL_S
+                    {self._new_topicpartition(*tp) for tp in hungry},
+                    _PUMP_S if hungry == active else _PUMP_BESIDE_FULL_S,
                 )
                 for tp, records in found.items():
                     await self._keep(TopicPartition(*tp), records)
@@ -180,7 +187,9 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
             delivery.on_failure(_log_of(delivery).told(fault, "fetching records"))
 
     async def _keep(self, tp: TopicPartition, found: list[Any]) -> None:
-        """Keep what follows on what is there. After a seek something of before it may still come, and the thread may be ahead of it."""
+        """Keep what follows on what is there. After a seek something of before it may still come, and the thread may be
+        ahead of it.
+        """
         handled = self.delivery.guard.position(tp)
         if handled is None:
             return  # not ours any more, or not yet
@@ -210,7 +219,12 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
         for tp in active:
             handled = self.delivery.guard.position(tp)
             state = None if assignment is None else assignment.state_value(self._new_topicpartition(*tp))
-            if handled is not None and state is not None and state.has_valid_position and state.position > self._expected(tp, handled):
+            if (
+                handled is not None
+                and state is not None
+                and state.has_valid_position
+                and state.position > self._expected(tp, handled)
+            ):
                 await self._seek(tp, self._expected(tp, handled))
 
     async def _seek(self, partition: Any, offset: int) -> None:
@@ -231,7 +245,11 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
     # Positions
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
-        wanted = {self._new_topicpartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in self.assignment()}
+        wanted = {
+            self._new_topicpartition(*tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in self.assignment()
+        }
         if not wanted:
             return False
         consumer = self._thread._ensure_consumer()  # noqa: SLF001 - as above
@@ -239,7 +257,9 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
             async with asyncio.timeout(_COMMIT_S):
                 await self._in_thread(consumer.commit(wanted))
         except (KafkaError, IllegalStateError, TimeoutError) as fault:
-            _log.warning("positions were not stored at the broker, which costs work done twice at most: %s", type(fault).__name__)
+            _log.warning(
+                "positions were not stored at the broker, which costs work done twice at most: %s", type(fault).__name__
+            )
             return False
         return True
 
@@ -248,7 +268,9 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
 
 
 class _Member:
-    """What the log is told to commit through while this process is a member of the group: the broker refuses anyone else."""
+    """What the log is told to commit through while this process is a member of the group: the broker refuses anyone
+    else.
+    """
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer

@@ -36,8 +36,8 @@ def backup(log: Path, target: Path) -> None:
 
 
 def restore(source: Path, target: Path) -> str:
-    """Make the log `target` from a backup; return its new incarnation, whose parent is the one backed up. A backup of a log that was moved
-    stays one.
+    """Make the log `target` from a backup; return its new incarnation, whose parent is the one backed up. A backup of a
+    log that was moved stays one.
 
     Raises:
         LogReadOnly: `target` exists (move it away first), or cannot be written.
@@ -52,7 +52,8 @@ def restore(source: Path, target: Path) -> str:
 
 
 def mark_restored(path: Path) -> str:
-    """Give a log that was copied by other means, and is not in use, a new incarnation; return it. The old one is its parent.
+    """Give a log that was copied by other means, and is not in use, a new incarnation; return it. The old one is its
+    parent.
 
     Raises:
         LogReadOnly, LogCorrupt, LogVersion: as said.

@@ -1,8 +1,8 @@
 """Waking readers in other processes after a commit: one named pipe for each open log, in a folder beside the file.
 
-A pipe and not a socket (whose path has a length limit of 100 bytes on some systems) and not inotify (Linux only; and on the
-write-ahead log it fires before the commit can be seen). Ringing costs a microsecond a listener. It is a hint: who misses one
-sees the records at the next poll.
+A pipe and not a socket (whose path has a length limit of 100 bytes on some systems) and not inotify (Linux only; and on
+the write-ahead log it fires before the commit can be seen). Ringing costs a microsecond a listener. It is a hint: who
+misses one sees the records at the next poll.
 """
 
 import asyncio

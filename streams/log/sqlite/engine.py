@@ -35,7 +35,9 @@ POLL_S: Final = 0.1
 POLL_ALONE_S: Final = 0.005
 # Records deleted in one transaction. Lower: more fsyncs. Higher: appends and the loop wait longer.
 TRIM_STEP: Final = 2_000
-_SCAN: Final = "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+_SCAN: Final = (
+    "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+)
 
 
 class SqliteLog(Log):
@@ -44,7 +46,9 @@ class SqliteLog(Log):
     `start` raises `LogOnNetworkFileSystem`, `LogReadOnly`, `LogVersion`, `LogIsBackup`, `LogCorrupt` or `LogFull`.
     """
 
-    def __init__(self, path: Path | str, *, limits: Limits | None = None, compress_above_bytes: int = rows.COMPRESS_ABOVE_BYTES) -> None:
+    def __init__(
+        self, path: Path | str, *, limits: Limits | None = None, compress_above_bytes: int = rows.COMPRESS_ABOVE_BYTES
+    ) -> None:
         self.path = Path(path).absolute()
         self.limits = limits or Limits()
         self._storage = Storage(self.path, compress_above_bytes=compress_above_bytes)
@@ -156,7 +160,9 @@ class SqliteLog(Log):
 
     # Reading
 
-    async def read(self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE) -> list[Record]:
+    async def read(
+        self, tp: TopicPartition, offset: int, limit: int = 1_000, max_bytes: int = 4 * MEBIBYTE
+    ) -> list[Record]:
         return self.read_now(tp, offset, limit, max_bytes)
 
     def read_now(self, tp: TopicPartition, offset: int, limit: int, max_bytes: int) -> list[Record]:
@@ -165,20 +171,27 @@ class SqliteLog(Log):
         with telling(self.path, "reading"):
             return self._storage.read(tp, offset, limit, min(max_bytes, self.limits.read_bytes))
 
-    def scan(self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500) -> Iterator[list[Record]]:
+    def scan(
+        self, topic: str, partition: int, start: int = 0, stop: int | None = None, *, batch: int = 500
+    ) -> Iterator[list[Record]]:
         storage = Storage(self.path)
-        # Its own connection, so that it may run in any thread; pages and no long cursor, so that the file can be tidied.
+        # Its own connection, so that it may run in any thread; pages and no long cursor, so that the file can be
+        # tidied.
         with closing(storage), telling(self.path, "scanning"):
             storage.open()
             tp = TopicPartition(topic, partition)
             end = storage.end(tp)
             if stop is not None and stop > end:
-                raise ReadOutOfRange(f"offset {stop} is beyond the end {end}", f"{topic}[{partition}]", "scan up to the end")
+                raise ReadOutOfRange(
+                    f"offset {stop} is beyond the end {end}", f"{topic}[{partition}]", "scan up to the end"
+                )
             last = end if stop is None else stop
             limit = rows.first_id(storage.number(tp), last)
             while start < last:
                 with without_collector():
-                    page = storage.reader.execute(_SCAN, (rows.first_id(storage.number(tp), start), limit, batch)).fetchall()
+                    page = storage.reader.execute(
+                        _SCAN, (rows.first_id(storage.number(tp), start), limit, batch)
+                    ).fetchall()
                     storage.check_consecutive(tp, start, page)
                     found = rows.records(topic, partition, page)
                     del page
@@ -285,7 +298,8 @@ class SqliteLog(Log):
             return self._storage.all_positions()
 
     async def trim(self, tp: TopicPartition, before: int) -> int:
-        """Delete the records below an offset, for a retention that has ended; return how many. The last one always stays.
+        """Delete the records below an offset, for a retention that has ended; return how many. The last one always
+        stays.
 
         The file keeps its size; the room is used again.
         """

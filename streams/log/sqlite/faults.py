@@ -23,7 +23,9 @@ def told(fault: sqlite3.Error | OSError, path: Path, doing: str) -> LogError:
     if general == sqlite3.SQLITE_FULL:
         return _full(where, doing)
     if general in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}:
-        return LogCorrupt(f"the file is damaged ({doing}: {fault})", where, "stop, keep the file, restore the last backup")
+        return LogCorrupt(
+            f"the file is damaged ({doing}: {fault})", where, "stop, keep the file, restore the last backup"
+        )
     if general in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return LogReadOnly(
             f"cannot open or write ({doing}: {fault})",
@@ -31,7 +33,9 @@ def told(fault: sqlite3.Error | OSError, path: Path, doing: str) -> LogError:
             "check that the folder exists and that this user may write the file and its folder",
         )
     if general in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return LogUnavailable(f"another process held the file too long ({doing})", where, "try again; look for a long transaction on it")
+        return LogUnavailable(
+            f"another process held the file too long ({doing})", where, "try again; look for a long transaction on it"
+        )
     if isinstance(fault, sqlite3.ProgrammingError):
         return LogClosed(f"the log is closed ({doing})", where, "start it before use")
     return LogUnavailable(f"the disk refused ({doing}: {fault})", where, "check the disk; try again when it is well")
@@ -40,8 +44,8 @@ def told(fault: sqlite3.Error | OSError, path: Path, doing: str) -> LogError:
 def is_fatal(fault: sqlite3.Error) -> bool:
     """Whether nothing more may be written until a restart.
 
-    After a failed fsync the kernel may have dropped the pages and report success the next time; only a recovery from the
-    file tells what is durable.
+    After a failed fsync the kernel may have dropped the pages and report success the next time; only a recovery from
+    the file tells what is durable.
     """
     return getattr(fault, "sqlite_errorcode", None) in _FSYNC_FAILED
 
@@ -62,7 +66,9 @@ def telling(path: Path, doing: str) -> Iterator[None]:
 
 
 def _full(where: str, doing: str) -> LogFull:
-    return LogFull(f"no room on the disk ({doing})", where, "free some space; nothing was acknowledged, senders will try again")
+    return LogFull(
+        f"no room on the disk ({doing})", where, "free some space; nothing was acknowledged, senders will try again"
+    )
 
 
 def _of_system(fault: OSError, where: str, doing: str) -> LogError:
@@ -74,4 +80,6 @@ def _of_system(fault: OSError, where: str, doing: str) -> LogError:
             where,
             "check that the folder exists and that this user may write the file and its folder",
         )
-    return LogUnavailable(f"the system refused ({doing}: {fault.strerror})", where, "check the disk; try again when it is well")
+    return LogUnavailable(
+        f"the system refused ({doing}: {fault.strerror})", where, "check the disk; try again when it is well"
+    )

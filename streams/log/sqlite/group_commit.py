@@ -1,8 +1,8 @@
 """Group commit: all calls that wait are written in one transaction, and resolved once it is durable.
 
-On the loop's own thread while the disk is quick: a thread has to fight the loop for the interpreter, which costs more than
-the fsync itself (0.5 ms inline, 40 ms from a thread beside a busy loop). On a slow disk it moves to a thread, so that the loop
-stays free.
+On the loop's own thread while the disk is quick: a thread has to fight the loop for the interpreter, which costs more
+than the fsync itself (0.5 ms inline, 40 ms from a thread beside a busy loop). On a slow disk it moves to a thread, so
+that the loop stays free.
 """
 
 import asyncio
@@ -22,17 +22,20 @@ from streams.log.sqlite.storage import Append, Storage, Written
 # One transaction. Lower: more fsyncs under load. Higher: the first call of it waits longer, and so does the loop.
 GROUP_RECORDS: Final = 5_000
 GROUP_BYTES: Final = 16 * MEBIBYTE
-# While several calls arrive together, the next transaction waits as long as the last one took, up to this: the loop then
-# spends at most half its time in commits. Lower: less grouping. Higher: latency under load. A lone call never waits.
+# While several calls arrive together, the next transaction waits as long as the last one took, up to this: the loop
+# then spends at most half its time in commits. Lower: less grouping. Higher: latency under load. A lone call never
+# waits.
 MAX_LINGER_S: Final = 0.005
 # Mean time of a commit above which it moves to a thread. Lower: the fight for the interpreter. Higher: a loop held up.
 SLOW_COMMIT_S: Final = 0.003
 _MEAN_WEIGHT: Final = 0.1
-# One transaction above this goes to the thread on any disk, and says nothing about the disk. Lower: as above. Higher: as above.
+# One transaction above this goes to the thread on any disk, and says nothing about the disk. Lower: as above. Higher:
+# as above.
 LARGE_BYTES: Final = MEBIBYTE
 # In a thread the time says little, so every so often one commit is done and measured on the loop.
 _PROBE_EVERY: Final = 64
-# How long to try while other processes write. Lower: needless failures under load. Higher: senders give up first (10 s).
+# How long to try while other processes write. Lower: needless failures under load. Higher: senders give up first (10
+# s).
 BUSY_LIMIT_S: Final = 8.0
 _BUSY_RETRY_S: Final = 0.002
 # Written since the last checkpoint. Lower: more fsyncs beside the commits. Higher: a longer start after a crash.
@@ -48,9 +51,13 @@ class _Waiting(NamedTuple):
 
 
 class GroupCommit:
-    """Takes calls, writes them together, resolves each with where its records are. `on_written` runs after each commit."""
+    """Takes calls, writes them together, resolves each with where its records are. `on_written` runs after each
+    commit.
+    """
 
-    def __init__(self, storage: Storage, loop: asyncio.AbstractEventLoop, limits: Limits, on_written: Callable[[], None]) -> None:
+    def __init__(
+        self, storage: Storage, loop: asyncio.AbstractEventLoop, limits: Limits, on_written: Callable[[], None]
+    ) -> None:
         self._storage = storage
         self._loop = loop
         self._limits = limits
@@ -80,7 +87,9 @@ class GroupCommit:
             raise _again(self._broken)
         if self._pending_bytes + append.size > self._limits.pending_bytes:
             raise LogOverloaded(
-                f"{self._pending_bytes} bytes are waiting to be written", str(self._storage.path), "slow down and try again"
+                f"{self._pending_bytes} bytes are waiting to be written",
+                str(self._storage.path),
+                "slow down and try again",
             )
         done: asyncio.Future[list[Position]] = self._loop.create_future()
         self._queue.append(_Waiting(append, done))
@@ -111,7 +120,9 @@ class GroupCommit:
         except (sqlite3.Error, LogError) as fault:
             self._failed(fault)
         else:
-            self._mean_commit_s += (written.commit_s - self._mean_commit_s) * (_MEAN_WEIGHT if self._count % _PROBE_EVERY else 1)
+            self._mean_commit_s += (written.commit_s - self._mean_commit_s) * (
+                _MEAN_WEIGHT if self._count % _PROBE_EVERY else 1
+            )
             self._written(written)
 
     def _take(self) -> None:
@@ -168,7 +179,8 @@ class GroupCommit:
             if self._busy_since_s is None:
                 self._busy_since_s = now_s
             if now_s - self._busy_since_s < BUSY_LIMIT_S:
-                # Waits on the loop, not in SQLite, which would hold the loop up; by chance, so that two do not step together.
+                # Waits on the loop, not in SQLite, which would hold the loop up; by chance, so that two do not step
+                # together.
                 self._timer = self._loop.call_later(random.random() * _BUSY_RETRY_S, self._flush)
                 return
         self._busy_since_s = None

@@ -1,7 +1,7 @@
 """A log whose records were moved to another: it can be read, and takes nothing more, in any process and for good.
 
-The mark is in the file, so a copy of it is marked as well. A note beside the file outlives it: where a moved log was, none is made anew and
-no backup from before the move is restored.
+The mark is in the file, so a copy of it is marked as well. A note beside the file outlives it: where a moved log was,
+none is made anew and no backup from before the move is restored.
 """
 
 import os
@@ -18,7 +18,8 @@ from streams.log.sqlite.faults import telling
 _TO: Final = "moved_to"
 _AS: Final = "moved_as"
 _ENDS: Final = (
-    "SELECT topic, partition, coalesce((SELECT max(id) FROM records WHERE id >= number << 40 AND id < (number + 1) << 40) + 1,"
+    "SELECT topic, partition, coalesce((SELECT max(id) FROM records WHERE id >= number << 40 AND id < (number + 1) << "
+    "40) + 1,"
     " number << 40) FROM partitions"
 )
 
@@ -36,11 +37,13 @@ def read_moved(db: sqlite3.Connection) -> Moved | None:
     return None if destination is None else Moved(destination, schema.read_meta(db, _AS) or "")
 
 
-def mark_moved(path: Path, destination: str, *, incarnation: str = "", ends: Mapping[TopicPartition, int] | None = None) -> bool:
+def mark_moved(
+    path: Path, destination: str, *, incarnation: str = "", ends: Mapping[TopicPartition, int] | None = None
+) -> bool:
     """Refuse all further appends: the records live at `destination` now, as `incarnation`. May be repeated.
 
-    `ends`: the offsets up to which they were copied, of every partition that has records. If there is more by now, nothing is marked, and
-    the answer is False: an append and the mark exclude each other.
+    `ends`: the offsets up to which they were copied, of every partition that has records. If there is more by now,
+    nothing is marked, and the answer is False: an append and the mark exclude each other.
 
     Raises:
         LogReadOnly, LogFull, LogCorrupt: as said.

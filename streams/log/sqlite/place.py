@@ -16,9 +16,44 @@ from streams.log.sqlite.faults import telling
 # File systems whose locks or shared memory do not hold between machines. Others are taken as local.
 NETWORK: Final = frozenset(
     {
-        *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs", "webdav", "ncpfs", "ceph", "lustre", "glusterfs"),
-        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.davfs"),
-        *("fuse.mergerfs", "fuse.juicefs", "fuse.smbnetfs", "fuse.curlftpfs", "beegfs", "gpfs", "ocfs2", "gfs2", "macfuse"),
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb",
+            "smb2",
+            "smb3",
+            "smbfs",
+            "9p",
+            "afs",
+            "afpfs",
+            "webdav",
+            "ncpfs",
+            "ceph",
+            "lustre",
+            "glusterfs",
+        ),
+        *(
+            "fuse.sshfs",
+            "fuse.glusterfs",
+            "fuse.ceph",
+            "fuse.ceph-fuse",
+            "fuse.s3fs",
+            "fuse.gcsfuse",
+            "fuse.rclone",
+            "fuse.davfs",
+        ),
+        *(
+            "fuse.mergerfs",
+            "fuse.juicefs",
+            "fuse.smbnetfs",
+            "fuse.curlftpfs",
+            "beegfs",
+            "gpfs",
+            "ocfs2",
+            "gfs2",
+            "macfuse",
+        ),
     }
 )
 _MOUNTINFO = Path("/proc/self/mountinfo")
@@ -100,7 +135,9 @@ def hold_group(path: Path, group: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as held:
             raise LogLocked(
-                f"group {group} has a worker already", str(lock), "stop the other worker, or give this one another group"
+                f"group {group} has a worker already",
+                str(lock),
+                "stop the other worker, or give this one another group",
             ) from held
         yield
     finally:

@@ -1,10 +1,10 @@
 """How a record lies in a row: its id, its compressed value, its headers, its checksum.
 
 `id` = partition number in the log << 40 | offset, so that a partition is one range of the table's own key.
-`behind_ms` = the highest timestamp of the partition so far, less this one: nearly always 0, which takes no room; it makes
-the highest-so-far searchable by halves, which is what "first record at or after a time" asks for.
-`codec` = 0 as it is, 1 zlib. `crc` = CRC-32 of what is stored, folded with id and timestamp: SQLite itself does not see a
-changed byte within a value.
+`behind_ms` = the highest timestamp of the partition so far, less this one: nearly always 0, which takes no room; it
+makes the highest-so-far searchable by halves, which is what "first record at or after a time" asks for. `codec` = 0 as
+it is, 1 zlib. `crc` = CRC-32 of what is stored, folded with id and timestamp: SQLite itself does not see a changed byte
+within a value.
 """
 
 import zlib
@@ -103,4 +103,8 @@ def records(topic: str, partition: int, rows: Iterable[Row]) -> list[Record]:
 
 
 def damaged(topic: str, partition: int, offset: int) -> LogCorrupt:
-    return LogCorrupt("a record is not what was written", f"{topic}[{partition}]@{offset}", "stop, keep the file, restore the last backup")
+    return LogCorrupt(
+        "a record is not what was written",
+        f"{topic}[{partition}]@{offset}",
+        "stop, keep the file, restore the last backup",
+    )

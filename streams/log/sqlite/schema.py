@@ -13,22 +13,25 @@ from streams.log.sqlite.faults import telling
 
 APPLICATION_ID: Final = 0x5A47434C  # "ZGCL"
 FORMAT: Final = 1
-# How long opening, reading and administering wait for another process. Appends wait on the loop instead, without blocking it.
+# How long opening, reading and administering wait for another process. Appends wait on the loop instead, without
+# blocking it.
 BUSY_TIMEOUT_S: Final = 5.0
-# 4 KiB pages. Lower: checkpoints steal time from appends. Higher: the log beside the file grows and a start replays more.
+# 4 KiB pages. Lower: checkpoints steal time from appends. Higher: the log beside the file grows and a start replays
+# more.
 INLINE_CHECKPOINT_PAGES: Final = 16_384
 _JOURNAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE incarnations (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, made_at_ms INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE incarnations (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, made_at_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL);
 CREATE TABLE topics (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE partitions (number INTEGER PRIMARY KEY, topic TEXT NOT NULL REFERENCES topics, partition INTEGER NOT NULL,
     UNIQUE (topic, partition));
-CREATE TABLE records (id INTEGER PRIMARY KEY, timestamp_ms INTEGER NOT NULL, behind_ms INTEGER NOT NULL, key BLOB, value BLOB,
-    headers BLOB, codec INTEGER NOT NULL, crc INTEGER NOT NULL);
-CREATE TABLE positions (consumers TEXT NOT NULL, partition_number INTEGER NOT NULL REFERENCES partitions, offset INTEGER NOT NULL,
-    PRIMARY KEY (consumers, partition_number)) WITHOUT ROWID;
+CREATE TABLE records (id INTEGER PRIMARY KEY, timestamp_ms INTEGER NOT NULL, behind_ms INTEGER NOT NULL, key BLOB,
+    value BLOB, headers BLOB, codec INTEGER NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE positions (consumers TEXT NOT NULL, partition_number INTEGER NOT NULL REFERENCES partitions,
+    offset INTEGER NOT NULL, PRIMARY KEY (consumers, partition_number)) WITHOUT ROWID;
 """
 
 
@@ -75,10 +78,14 @@ def check_format(db: sqlite3.Connection, path: Path, *, backup_allowed: bool = F
         raise LogVersion("the file is not a log of this program", str(path), "check the path")
     if version > FORMAT:
         raise LogVersion(
-            f"the log has format {version}, this program knows up to {FORMAT}", str(path), "run the newer version that wrote it"
+            f"the log has format {version}, this program knows up to {FORMAT}",
+            str(path),
+            "run the newer version that wrote it",
         )
     if not backup_allowed and read_meta(db, "backup_of") is not None:
-        raise LogIsBackup("the file is a backup", str(path), "restore it: it then gets an incarnation of its own, and stores notice")
+        raise LogIsBackup(
+            "the file is a backup", str(path), "restore it: it then gets an incarnation of its own, and stores notice"
+        )
 
 
 def read_meta(db: sqlite3.Connection, name: str) -> str | None:
@@ -87,13 +94,19 @@ def read_meta(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def set_meta(db: sqlite3.Connection, name: str, value: str) -> None:
-    db.execute("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+    db.execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
 
 
 def new_incarnation(db: sqlite3.Connection, reason: str) -> str:
     """Give the log a new incarnation; the one before becomes its parent."""
     name = secrets.token_hex(16)
-    db.execute("INSERT INTO incarnations (id, made_at_ms, reason) VALUES (?, ?, ?)", (name, time.time_ns() // 1_000_000, reason))
+    db.execute(
+        "INSERT INTO incarnations (id, made_at_ms, reason) VALUES (?, ?, ?)",
+        (name, time.time_ns() // 1_000_000, reason),
+    )
     return name
 
 
@@ -156,7 +169,9 @@ def refuse_successor(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise LogReadOnly(f"the note of a move cannot be read ({error.strerror})", str(note), "let this user read it") from None
+        raise LogReadOnly(
+            f"the note of a move cannot be read ({error.strerror})", str(note), "let this user read it"
+        ) from None
     remedy = f"use {destination}; only when that has been given up for good, and nothing of it runs, remove this file"
     raise LogMoved("the log that was here was moved", str(note), remedy)
 

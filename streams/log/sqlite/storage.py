@@ -1,7 +1,7 @@
 """The file as the engine uses it, synchronous and without a loop: topics, appends in one transaction, reads, positions.
 
-Not safe for two threads at once, but for `write`, which may run in a thread while the loop reads: it uses a connection of its
-own and hands back what changed instead of changing it.
+Not safe for two threads at once, but for `write`, which may run in a thread while the loop reads: it uses a connection
+of its own and hands back what changed instead of changing it.
 """
 
 import contextlib
@@ -29,12 +29,16 @@ from streams.log.sqlite.faults import telling
 from streams.log.sqlite.moved import read_moved
 from streams.log.topics import TopicSpec
 
-_APPEND: Final = "INSERT INTO records (id, timestamp_ms, behind_ms, key, value, headers, codec, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_APPEND: Final = (
+    "INSERT INTO records (id, timestamp_ms, behind_ms, key, value, headers, codec, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _COMMIT: Final = (
     "INSERT INTO positions (consumers, partition_number, offset) VALUES (?, ?, ?)"
     " ON CONFLICT (consumers, partition_number) DO UPDATE SET offset = excluded.offset"
 )
-_READ: Final = "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+_READ: Final = (
+    "SELECT id, timestamp_ms, key, value, headers, codec, crc FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+)
 _ENDS: Final = (
     "SELECT number, coalesce((SELECT max(id) FROM records WHERE id >= number << 40 AND id < (number + 1) << 40) + 1,"
     " number << 40) FROM partitions"
@@ -44,7 +48,9 @@ _STEP: Final = 200
 
 
 class Append(NamedTuple):
-    """One call of `append` or `commit`, ready to be written: (topic, partition, row) each, and (group, number, offset) each."""
+    """One call of `append` or `commit`, ready to be written: (topic, partition, row) each, and (group, number, offset)
+    each.
+    """
 
     records: list[tuple[str, int, rows.Prepared]]
     positions: list[tuple[str, int, int]]
@@ -112,7 +118,8 @@ class Storage:
         db = self.reader
         self._counts = dict(db.execute("SELECT name, partitions FROM topics"))
         self._numbers = {
-            (topic, partition): number for number, topic, partition in db.execute("SELECT number, topic, partition FROM partitions")
+            (topic, partition): number
+            for number, topic, partition in db.execute("SELECT number, topic, partition FROM partitions")
         }
         self.incarnations = tuple(name for (name,) in db.execute("SELECT id FROM incarnations ORDER BY number DESC"))
         self._seen_version = _version(db)
@@ -162,7 +169,9 @@ class Storage:
         return [TopicPartition(topic, partition) for topic, partition in self._numbers]
 
     def _unknown(self, what: str) -> UnknownTopic:
-        return UnknownTopic(f"no topic {what}", str(self.path), "make the topics first (ensure_topics), or check the prefix")
+        return UnknownTopic(
+            f"no topic {what}", str(self.path), "make the topics first (ensure_topics), or check the prefix"
+        )
 
     def number(self, tp: tuple[str, int]) -> int:
         """The number of a partition in this file."""
@@ -191,7 +200,11 @@ class Storage:
             row = rows.prepare(record, number, compress_above_bytes=self.compress_above_bytes, limit_bytes=record_bytes)
             ready.append((record.topic, partition, row))
             size += row.size
-        places = [(group, self.number(tp), _not_negative(offset)) for group, by in (positions or {}).items() for tp, offset in by.items()]
+        places = [
+            (group, self.number(tp), _not_negative(offset))
+            for group, by in (positions or {}).items()
+            for tp, offset in by.items()
+        ]
         return Append(ready, places, size)
 
     def _partition(self, record: NewRecord) -> int:
@@ -256,7 +269,9 @@ class Storage:
             self._latest_ms[number] = latest_ms
             ends[number] = row_id + 1
             crc = rows.folded(row.crc, row_id, timestamp_ms)
-            new.append((row_id, timestamp_ms, latest_ms - timestamp_ms, row.key, row.value, row.headers, row.codec, crc))
+            new.append(
+                (row_id, timestamp_ms, latest_ms - timestamp_ms, row.key, row.value, row.headers, row.codec, crc)
+            )
             placed.append(Position(topic, partition, row_id & rows.OFFSET_MASK))
         return placed
 
@@ -266,7 +281,8 @@ class Storage:
         low, high = rows.first_id(number), rows.first_id(number, max(0, min(before, self.end(tp) - 1)))
         # By the connection that waits when another process is writing.
         return self.reader.execute(
-            "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)", (low, high, limit)
+            "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+            (low, high, limit),
         ).rowcount
 
     def _check_same_file(self) -> None:
@@ -275,7 +291,9 @@ class Storage:
         except OSError:
             same = False
         if not same:
-            raise LogClosed("the file was removed or replaced while in use", str(self.path), "restart; never replace a log in use")
+            raise LogClosed(
+                "the file was removed or replaced while in use", str(self.path), "restart; never replace a log in use"
+            )
 
     def _check_not_moved(self, db: sqlite3.Connection) -> None:
         moved = read_moved(db)
@@ -288,7 +306,9 @@ class Storage:
             self._check_not_moved(self.reader)
 
     def learn(self, ends: Mapping[int, int]) -> None:
-        """Take over ends that a write found. They only ever grow: a look at the file may have been later than the write."""
+        """Take over ends that a write found. They only ever grow: a look at the file may have been later than the
+        write.
+        """
         known = self.ends
         for number, end in ends.items():
             if end > known.get(number, -1):
@@ -326,7 +346,9 @@ class Storage:
         found: list[rows.Row] = []
         size = 0
         # Closed before decoding: an open cursor would keep the log beside the file from being emptied.
-        with contextlib.closing(self.reader.execute(_READ, (rows.first_id(number, offset), rows.first_id(number + 1), limit))) as cursor:
+        with contextlib.closing(
+            self.reader.execute(_READ, (rows.first_id(number, offset), rows.first_id(number + 1), limit))
+        ) as cursor:
             while size < max_bytes:
                 step = cursor.fetchmany(_STEP)
                 if not step:
@@ -394,7 +416,8 @@ def _not_negative(offset: int) -> int:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    # Differs between two calls if another connection has committed in between (sqlite.org/pragma.html#pragma_data_version).
+    # Differs between two calls if another connection has committed in between
+    # (sqlite.org/pragma.html#pragma_data_version).
     return int(db.execute("PRAGMA data_version").fetchone()[0])
 
 

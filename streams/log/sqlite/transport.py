@@ -1,7 +1,8 @@
 """Faust's transport over the embedded log: `sqlite:///absolute/path.db`, found by the entry point `faust.transports`.
 
-It runs under `streams.log.worker` only: a stock Faust app would acknowledge what it lost. One worker a group, all partitions, no
-rebalancing; exactly-once flags are refused, because the store's own transaction is what makes effects happen once.
+It runs under `streams.log.worker` only: a stock Faust app would acknowledge what it lost. One worker a group, all
+partitions, no rebalancing; exactly-once flags are refused, because the store's own transaction is what makes effects
+happen once.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -127,11 +127,18 @@ def _webhook_meta(**changes: Any) -> DeliveryMeta:
 
 
 def _page_meta(kind: str, *, fresh: list[int] | None = None, status: int = 200, same_as: str = "") -> DeliveryMeta:
-    return DeliveryMeta("pg-1", "main", "gocardless", "page", NOW, page=PageInfo(kind, 1, NOW, True, status, fresh), same_as=same_as)
+    return DeliveryMeta(
+        "pg-1", "main", "gocardless", "page", NOW, page=PageInfo(kind, 1, NOW, True, status, fresh), same_as=same_as
+    )
 
 
 def _answer_meta(
-    name: str, *, status: int = 200, step: str = "send", query: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    name: str,
+    *,
+    status: int = 200,
+    step: str = "send",
+    query: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> DeliveryMeta:
     command = _command(name)
     call = perform.send_call(command)

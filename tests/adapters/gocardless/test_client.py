@@ -63,7 +63,9 @@ async def test_notes_to_ourselves_do_not_travel() -> None:
         return web.json_response({})
 
     async with client_of(handler) as client:
-        await client.send(Call("GET", "/payout_items", {"payout": "PO1", "after": "x=", "_page": "2", "_first": "200"}), deadline_s=5)
+        await client.send(
+            Call("GET", "/payout_items", {"payout": "PO1", "after": "x=", "_page": "2", "_first": "200"}), deadline_s=5
+        )
     assert dict(seen[0].query) == {"payout": "PO1", "after": "x="}
     assert "Content-Type" not in seen[0].headers
 
@@ -102,9 +104,13 @@ async def huge(_request: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize(
-    ("handler", "reason"), [(stuck, "deadline"), (reset, "reset"), (truncated, "truncated"), (huge, "too_large")], ids=lambda v: str(v)[:20]
+    ("handler", "reason"),
+    [(stuck, "deadline"), (reset, "reset"), (truncated, "truncated"), (huge, "too_large")],
+    ids=lambda v: str(v)[:20],
 )
-async def test_no_whole_answer_means_that_a_write_may_have_happened(handler: Handler, reason: str, gc: SimpleNamespace) -> None:
+async def test_no_whole_answer_means_that_a_write_may_have_happened(
+    handler: Handler, reason: str, gc: SimpleNamespace
+) -> None:
     async with client_of(handler) as client:
         with pytest.raises(TransportError) as caught:
             await client.send(perform.send_call(gc.command("create_payment")), deadline_s=0.5)
@@ -122,7 +128,9 @@ async def test_nobody_there_means_that_nothing_was_sent(gc: SimpleNamespace) -> 
 
 async def test_html_is_an_answer_that_says_nothing(gc: SimpleNamespace) -> None:
     async def handler(_request: web.Request) -> web.Response:
-        return web.Response(status=502, body=gc.fixture("client-java-errors/non_json_response.html"), content_type="text/html")
+        return web.Response(
+            status=502, body=gc.fixture("client-java-errors/non_json_response.html"), content_type="text/html"
+        )
 
     async with client_of(handler) as client:
         for name, expected in (("create_payment", Unknown("http_502")), ("read_payment", Retry("http_502"))):

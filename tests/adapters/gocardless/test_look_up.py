@@ -40,20 +40,33 @@ def test_the_payment_that_names_the_command_is_the_one(gc: SimpleNamespace) -> N
     body = page(gc, [*others(gc), gc.PAYMENT])
     assert judge(gc, body) == Done("succeeded", gc.PAYMENT["id"], found=True)
     read, end = shown(gc, body).events
-    assert (read.type, read.data.id, read.data.metadata["command"]) == ("gocardless.payment_read", gc.PAYMENT["id"], "cm-1")
+    assert (read.type, read.data.id, read.data.metadata["command"]) == (
+        "gocardless.payment_read",
+        gc.PAYMENT["id"],
+        "cm-1",
+    )
     assert end.data == events.Outcome("cm-1", 3, "succeeded", resource_id=gc.PAYMENT["id"], http_status=200, found=True)
     assert (end.type, end.causation_id, end.correlation_id) == ("command.outcome", "an-1", gc.PAYMENT["id"])
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"amount": 1}, "amount_mismatch"), ({"currency": "EUR"}, "amount_mismatch"), ({"links": {"mandate": "MD2"}}, "mandate_mismatch")],
+    [
+        ({"amount": 1}, "amount_mismatch"),
+        ({"currency": "EUR"}, "amount_mismatch"),
+        ({"links": {"mandate": "MD2"}}, "mandate_mismatch"),
+    ],
 )
 def test_what_is_found_is_compared_like_what_is_made(change: dict[str, Any], reason: str, gc: SimpleNamespace) -> None:
     body = page(gc, [{**gc.PAYMENT, **change}])
     verdict = judge(gc, body)
     assert isinstance(verdict, Done)
-    assert (verdict.kind, verdict.reason, verdict.resource_id, verdict.found) == ("refused", reason, gc.PAYMENT["id"], True)
+    assert (verdict.kind, verdict.reason, verdict.resource_id, verdict.found) == (
+        "refused",
+        reason,
+        gc.PAYMENT["id"],
+        True,
+    )
     assert [event.type for event in shown(gc, body).events] == ["gocardless.payment_read", "command.outcome"]
 
 
@@ -69,7 +82,10 @@ def test_only_the_end_of_the_list_shows_that_nothing_is_there(gc: SimpleNamespac
     assert shown(gc, page(gc, others(gc), "PM1")) == Translation([], [])
     last = page(gc, [gc.PAYMENT])
     assert judge(gc, last, verdict.call, step="follow") == Done("succeeded", gc.PAYMENT["id"], found=True)
-    assert [event.type for event in shown(gc, last, verdict.call.query, "follow").events] == ["gocardless.payment_read", "command.outcome"]
+    assert [event.type for event in shown(gc, last, verdict.call.query, "follow").events] == [
+        "gocardless.payment_read",
+        "command.outcome",
+    ]
     assert judge(gc, page(gc, others(gc)), verdict.call, step="follow") == Retry("absent")
     assert judge(gc, page(gc, []), verdict.call, step="follow") == Retry("absent")
 
@@ -84,7 +100,9 @@ def test_a_look_up_ends_after_so_many_pages_and_does_not_say_absent(gc: SimpleNa
     assert call.query[pages.PAGE] == str(perform.LOOK_UP_PAGES)
 
 
-@pytest.mark.parametrize("row", [7, "x", {"id": "PM7", "metadata": {"command": ["cm-1"]}}, {"id": "PM7", "metadata": "cm-1"}])
+@pytest.mark.parametrize(
+    "row", [7, "x", {"id": "PM7", "metadata": {"command": ["cm-1"]}}, {"id": "PM7", "metadata": "cm-1"}]
+)
 def test_a_row_that_cannot_be_asked_hides_what_it_is(row: Any, gc: SimpleNamespace) -> None:
     assert judge(gc, page(gc, [row])) == Retry("look_up_unreadable")
     first = judge(gc, page(gc, [row], "PM7"))
@@ -101,7 +119,12 @@ def test_our_own_payment_that_cannot_be_read_stops(gc: SimpleNamespace) -> None:
     body = page(gc, [{**gc.PAYMENT, "amount": "12999.5"}])
     verdict = judge(gc, body)
     assert isinstance(verdict, Done)
-    assert (verdict.kind, verdict.reason, verdict.resource_id, verdict.found) == ("refused", "unreadable", gc.PAYMENT["id"], True)
+    assert (verdict.kind, verdict.reason, verdict.resource_id, verdict.found) == (
+        "refused",
+        "unreadable",
+        gc.PAYMENT["id"],
+        True,
+    )
     translation = shown(gc, body)
     assert [event.type for event in translation.events] == ["command.outcome"]
     assert [piece.where for piece in translation.parked] == ["payments[0]"]
@@ -114,7 +137,8 @@ def test_two_payments_of_one_command_are_both_shown(gc: SimpleNamespace) -> None
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b'{"payments": [', b"[]", b'{"payments": []}', b'{"payments": {}, "meta": {"cursors": {}}}']
+    "body",
+    [b"", b"<html>", b'{"payments": [', b"[]", b'{"payments": []}', b'{"payments": {}, "meta": {"cursors": {}}}'],
 )
 def test_what_is_no_page_is_asked_again(body: bytes, gc: SimpleNamespace) -> None:
     assert judge(gc, body) == Retry("malformed")
@@ -131,7 +155,9 @@ def test_what_is_no_page_is_asked_again(body: bytes, gc: SimpleNamespace) -> Non
         (429, "rate_limit_exceeded", Retry("rate_limited", 60.0, "api")),
     ],
 )
-def test_a_look_up_that_is_not_answered_settles_nothing(status: int, reason: str, verdict: Verdict, gc: SimpleNamespace) -> None:
+def test_a_look_up_that_is_not_answered_settles_nothing(
+    status: int, reason: str, verdict: Verdict, gc: SimpleNamespace
+) -> None:
     body = gc.body({"error": {"type": "invalid_api_usage", "errors": [{"reason": reason}]}})
     assert judge(gc, body, status=status) == verdict
     assert judge(gc, b"<html></html>", status=502) == Retry("http_502")
@@ -142,4 +168,6 @@ def test_the_send_call_s_own_answer_is_no_page_of_a_look_up(gc: SimpleNamespace)
     assert perform.searches(command, LOOK_UP)
     assert not perform.searches(command, perform.send_call(command))
     assert not perform.searches(command, Call("GET", f"/payments/{gc.PAYMENT['id']}"))
-    assert not perform.searches(gc.command("read_mandate_payments"), perform.send_call(gc.command("read_mandate_payments")))
+    assert not perform.searches(
+        gc.command("read_mandate_payments"), perform.send_call(gc.command("read_mandate_payments"))
+    )

@@ -23,10 +23,14 @@ def test_the_first_page_reaches_back_before_the_cursor() -> None:
 
 def test_a_walk_follows_the_cursor_to_its_end(gc: SimpleNamespace) -> None:
     call = pages.first("gocardless.payments", "2026-03-02T09:00:00.000Z")
-    second = pages.next_page("gocardless.payments", call, answer(gc.body(gc.listing("payments", [gc.PAYMENT] * 3, "PM9"))))
+    second = pages.next_page(
+        "gocardless.payments", call, answer(gc.body(gc.listing("payments", [gc.PAYMENT] * 3, "PM9")))
+    )
     assert second is not None
     assert second.query == {**call.query, "after": "PM9", "_page": "2", "_first": "3"}
-    third = pages.next_page("gocardless.payments", second, answer(gc.body(gc.listing("payments", [gc.PAYMENT] * 2, "PM4"))))
+    third = pages.next_page(
+        "gocardless.payments", second, answer(gc.body(gc.listing("payments", [gc.PAYMENT] * 2, "PM4")))
+    )
     assert third is not None
     assert (third.query["after"], third.query["_page"], third.query["_first"]) == ("PM4", "3", "5")
     assert pages.next_page("gocardless.payments", third, answer(gc.body(gc.listing("payments", [])))) is None

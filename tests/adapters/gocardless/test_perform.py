@@ -53,7 +53,11 @@ def test_an_invitation_names_the_contact_on_request_and_mandate(gc: SimpleNamesp
     assert call.body is not None
     assert json.loads(call.body) == {
         "billing_requests": {
-            "mandate_request": {"currency": "GBP", "scheme": "bacs", "metadata": {"zoho_contact_id": "910000000031007"}},
+            "mandate_request": {
+                "currency": "GBP",
+                "scheme": "bacs",
+                "metadata": {"zoho_contact_id": "910000000031007"},
+            },
             "metadata": {"zoho_contact_id": "910000000031007"},
         }
     }
@@ -118,7 +122,7 @@ def test_a_command_of_the_other_api_is_a_mistake() -> None:
         perform.verdict(command, "send", Call("GET", "/"), Answer(200, {}, b"{}"))
 
 
-# --- success -----------------------------------------------------------------------------------------------------------------------
+# --- success ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,9 @@ def test_a_command_of_the_other_api_is_a_mistake() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_resource_is_success_in_each_of_its_envelopes(name: str, key: str, record: str, status: int, gc: SimpleNamespace) -> None:
+def test_a_resource_is_success_in_each_of_its_envelopes(
+    name: str, key: str, record: str, status: int, gc: SimpleNamespace
+) -> None:
     document = getattr(gc, record)
     for body in ({key: document}, {"data": document}, document):
         assert judge(gc.command(name), said(status, gc.body(body))) == Done("succeeded", document["id"])
@@ -151,7 +157,9 @@ def test_a_resource_is_success_in_each_of_its_envelopes(name: str, key: str, rec
     ],
 )
 @pytest.mark.parametrize(("step", "status"), [("send", 201), ("follow", 200)])
-def test_another_payment_than_was_asked_for_stops(change: dict[str, Any], reason: str, step: str, status: int, gc: SimpleNamespace) -> None:
+def test_another_payment_than_was_asked_for_stops(
+    change: dict[str, Any], reason: str, step: str, status: int, gc: SimpleNamespace
+) -> None:
     verdict = judge(gc.command("create_payment"), said(status, gc.body({"payments": {**gc.PAYMENT, **change}})), step)
     assert isinstance(verdict, Done)
     assert (verdict.kind, verdict.reason, verdict.resource_id) == ("refused", reason, gc.PAYMENT["id"])
@@ -166,11 +174,14 @@ def test_another_resource_than_was_read_stops(gc: SimpleNamespace) -> None:
 
 def test_a_made_resource_that_cannot_be_read_is_shown_with_its_id(gc: SimpleNamespace) -> None:
     body = gc.body({"payments": {**gc.PAYMENT, "amount": "12999.5"}})
-    assert judge(gc.command("create_payment"), said(201, body)) == Done("refused", gc.PAYMENT["id"], "unreadable", SHAPE)
+    assert judge(gc.command("create_payment"), said(201, body)) == Done(
+        "refused", gc.PAYMENT["id"], "unreadable", SHAPE
+    )
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b'{"payments": {"id": "P', b"[]", b"{}", b'{"payments": []}', b'{"payments": {"id": null}}']
+    "body",
+    [b"", b"<html>", b'{"payments": {"id": "P', b"[]", b"{}", b'{"payments": []}', b'{"payments": {"id": null}}'],
 )
 def test_a_2xx_that_names_nothing_is_unknown_for_a_write(body: bytes, gc: SimpleNamespace) -> None:
     assert judge(gc.command("create_payment"), said(201, body)) == Unknown("malformed")
@@ -181,10 +192,12 @@ def test_a_2xx_that_names_nothing_is_unknown_for_a_write(body: bytes, gc: Simple
 def test_a_read_that_is_cut_off_is_asked_again(gc: SimpleNamespace) -> None:
     assert judge(gc.command("read_payment"), said(200, b'{"payments": {"id"')) == Retry("malformed")
     assert judge(gc.command("read_payment"), said(204, b"")) == Retry("malformed")
-    assert judge(gc.command("read_payment"), said(200, b'{"payments": 1}')) == Done("refused", reason="unreadable", message=SHAPE)
+    assert judge(gc.command("read_payment"), said(200, b'{"payments": 1}')) == Done(
+        "refused", reason="unreadable", message=SHAPE
+    )
 
 
-# --- walks -------------------------------------------------------------------------------------------------------------------------
+# --- walks ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_walk_follows_to_its_last_page(gc: SimpleNamespace) -> None:
@@ -192,7 +205,13 @@ def test_a_walk_follows_to_its_last_page(gc: SimpleNamespace) -> None:
     verdict = judge(command, said(200, gc.body(gc.listing("payout_items", gc.ITEMS, "c1"))))
     assert isinstance(verdict, Follow)
     assert not verdict.found
-    assert verdict.call.query == {"payout": "PO00AB12CD34EF", "limit": "200", "after": "c1", "_page": "2", "_first": "3"}
+    assert verdict.call.query == {
+        "payout": "PO00AB12CD34EF",
+        "limit": "200",
+        "after": "c1",
+        "_page": "2",
+        "_first": "3",
+    }
     last = perform.verdict(command, "follow", verdict.call, said(200, gc.body(gc.listing("payout_items", gc.ITEMS))))
     assert last == Done("succeeded", "PO00AB12CD34EF")
 
@@ -214,19 +233,31 @@ def test_a_walk_that_does_not_end_is_refused(gc: SimpleNamespace) -> None:
 
 
 def test_damage_on_a_page_is_told_to_the_next(gc: SimpleNamespace) -> None:
-    verdict = judge(gc.command("read_mandate_payments"), said(200, gc.body(gc.listing("payments", [gc.PAYMENT, {"id": "PM2"}], "c1"))))
+    verdict = judge(
+        gc.command("read_mandate_payments"),
+        said(200, gc.body(gc.listing("payments", [gc.PAYMENT, {"id": "PM2"}], "c1"))),
+    )
     assert isinstance(verdict, Follow)
     assert verdict.call.query[pages.DAMAGED] == "1"
 
 
 def test_items_that_are_gone_are_refused(gc: SimpleNamespace) -> None:
     body = gc.body(
-        {"error": {"type": "invalid_api_usage", "code": 410, "message": "Gone", "errors": [{"reason": "payout_items_archived"}]}}
+        {
+            "error": {
+                "type": "invalid_api_usage",
+                "code": 410,
+                "message": "Gone",
+                "errors": [{"reason": "payout_items_archived"}],
+            }
+        }
     )
-    assert judge(gc.command("read_payout_items"), said(410, body)) == Done("refused", reason="payout_items_archived", message="Gone")
+    assert judge(gc.command("read_payout_items"), said(410, body)) == Done(
+        "refused", reason="payout_items_archived", message="Gone"
+    )
 
 
-# --- errors ------------------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 CONFLICTS = {
     "client-python/idempotent_creation_conflict_error.json": "PM00001078ZJJN",
@@ -241,13 +272,25 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "client-python/invalid_api_usage_error.json": (400, "invalid_api_usage", "Root element must be an object."),
     "client-java-errors/invalid_api_usage.json": (400, "invalid_document_structure", "Invalid document structure"),
     "client-node-errors/invalid_api_usage.json": (422, "invalid_api_usage", '"currency" wasn\'t supplied.'),
-    "client-python/invalid_state_error.json": (422, "mandate_not_inactive", "Mandate is already active or being submitted"),
+    "client-python/invalid_state_error.json": (
+        422,
+        "mandate_not_inactive",
+        "Mandate is already active or being submitted",
+    ),
     "client-node-errors/invalid_state.json": (422, "cancellation_failed", "Payment cannot be cancelled"),
     "client-java-errors/invalid_state.json": (409, "bank_account_exists", "Bank account already exists"),
-    "client-python/validation_failed_duplicate_bank_account_error.json": (409, "bank_account_exists", "Bank account already exists"),
+    "client-python/validation_failed_duplicate_bank_account_error.json": (
+        409,
+        "bank_account_exists",
+        "Bank account already exists",
+    ),
     "client-python/validation_failed_error.json": (422, "branch_code", "branch_code: must be a number"),
     "client-java-errors/validation_failed.json": (422, "branch_code", "branch_code: must be a number"),
-    "client-node-errors/validation_failed.json": (422, "amount", "amount: is greater than the permitted scheme maximum"),
+    "client-node-errors/validation_failed.json": (
+        422,
+        "amount",
+        "amount: is greater than the permitted scheme maximum",
+    ),
     "client-java-errors/string_error.json": (422, "bank_authorisation_expired", ""),
     "client-node-errors/string_error.json": (422, "bank_authorisation_expired", ""),
 }
@@ -268,7 +311,9 @@ THEIRS = [
 def test_a_used_key_leads_to_what_it_made(file: str, resource_id: str, gc: SimpleNamespace) -> None:
     answer = said(409, gc.fixture(file))
     assert judge(gc.command("create_payment"), answer) == Follow(Call("GET", f"/payments/{resource_id}"), found=True)
-    assert judge(gc.command("create_billing_request"), answer) == Follow(Call("GET", f"/billing_requests/{resource_id}"), found=True)
+    assert judge(gc.command("create_billing_request"), answer) == Follow(
+        Call("GET", f"/billing_requests/{resource_id}"), found=True
+    )
 
 
 def test_what_a_used_key_made_is_found(gc: SimpleNamespace) -> None:
@@ -286,7 +331,9 @@ def test_a_read_that_is_refused_says_nothing_about_the_write(gc: SimpleNamespace
 
 def test_a_used_key_that_names_nothing_is_unknown(gc: SimpleNamespace) -> None:
     for links in ({}, {"conflicting_resource_id": None}, {"conflicting_resource_id": "../x"}):
-        body = gc.body({"error": {"type": "invalid_state", "errors": [{"reason": "idempotent_creation_conflict", "links": links}]}})
+        body = gc.body(
+            {"error": {"type": "invalid_state", "errors": [{"reason": "idempotent_creation_conflict", "links": links}]}}
+        )
         assert judge(gc.command("create_payment"), said(409, body)) == Unknown("conflict_without_id")
 
 
@@ -294,7 +341,9 @@ def test_a_used_key_that_names_nothing_is_unknown(gc: SimpleNamespace) -> None:
 def test_a_clear_no_is_final(file: str, expected: tuple[int, str, str], gc: SimpleNamespace) -> None:
     status, reason, message = expected
     for name in gc.names:
-        assert judge(gc.command(name), said(status, gc.fixture(file))) == Done("refused", reason=reason, message=message)
+        assert judge(gc.command(name), said(status, gc.fixture(file))) == Done(
+            "refused", reason=reason, message=message
+        )
 
 
 @pytest.mark.parametrize("file", UNAUTHORIZED)
@@ -322,7 +371,9 @@ def test_throttling_closes_the_api_until_the_reset(folder: str, gc: SimpleNamesp
         ({"ratelimit-reset": "Thu, 03 May 99999 16:00:00 GMT", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 60.0),
     ],
 )
-def test_the_wait_is_bounded_whatever_the_headers_say(headers: dict[str, str], after_s: float, gc: SimpleNamespace) -> None:
+def test_the_wait_is_bounded_whatever_the_headers_say(
+    headers: dict[str, str], after_s: float, gc: SimpleNamespace
+) -> None:
     assert judge(gc.command("read_payment"), said(429, b"", **headers)) == Retry("rate_limited", after_s, "api")
 
 
@@ -336,7 +387,9 @@ def test_their_fault_leaves_a_write_unknown(file: str, status: int, gc: SimpleNa
 
 
 @pytest.mark.parametrize("status", [100, 302, 400, 404, 408, 500, 502, 504, 999])
-@pytest.mark.parametrize("body", [b"", b"<html></html>", b"null", b"[]", b"{}", b'{"error": 7}', b'{"error": {"errors": 7}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html></html>", b"null", b"[]", b"{}", b'{"error": 7}', b'{"error": {"errors": 7}}', b"\xff"]
+)
 def test_whatever_is_not_clear_leaves_a_write_unknown(status: int, body: bytes, gc: SimpleNamespace) -> None:
     assert judge(gc.command("create_payment"), said(status, body)) == Unknown(f"http_{status}")
     assert judge(gc.command("read_payment"), said(status, body)) == Retry(f"http_{status}")
@@ -358,7 +411,9 @@ def test_an_unwrapped_error_is_read_too(gc: SimpleNamespace) -> None:
 
 def test_no_personal_data_stands_in_a_message(gc: SimpleNamespace) -> None:
     item = {"field": "email", "message": f"someone@example.com and account 55779911 are odd {'x' * 400}"}
-    verdict = judge(gc.command("create_payment"), said(422, gc.body({"error": {"type": "validation_failed", "errors": [item]}})))
+    verdict = judge(
+        gc.command("create_payment"), said(422, gc.body({"error": {"type": "validation_failed", "errors": [item]}}))
+    )
     assert isinstance(verdict, Done)
     assert verdict.message.startswith("email: … and account … are odd")
     assert len(verdict.message) <= 200
@@ -371,7 +426,8 @@ def test_any_answer_has_a_verdict(data: st.DataObject, gc: SimpleNamespace) -> N
     json_values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
         lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["error", "errors", "type", "reason", "id", "links"]), inner)
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["error", "errors", "type", "reason", "id", "links"]), inner)
         ),
         max_leaves=5,
     )

@@ -1,4 +1,6 @@
-"""Deliveries to events: every vendored body comes out as what it says, and what cannot be read is parked beside the rest."""
+"""Deliveries to events: every vendored body comes out as what it says, and what cannot be read is parked beside the
+rest.
+"""
 
 import hmac
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from adapters.vault import Secret
 from domain import events, ids
 from domain.envelope import Event
 
-# --- webhooks ----------------------------------------------------------------------------------------------------------------------
+# --- webhooks ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_signed_vectors_verify_and_say_what_they_say(gc: SimpleNamespace) -> None:
@@ -34,7 +36,9 @@ def test_the_signed_vectors_verify_and_say_what_they_say(gc: SimpleNamespace) ->
         assert verify({"Webhook-Signature": vector["signature"]}, body, [secret]) == "endpoint"
         translation = translate(gc.webhook_meta(secret="endpoint"), body)
         assert translation.parked == []
-        assert [(e.id, e.type, e.happened_at, e.correlation_id) for e in translation.events] == expected.pop(vector["name"])
+        assert [(e.id, e.type, e.happened_at, e.correlation_id) for e in translation.events] == expected.pop(
+            vector["name"]
+        )
         gc.survives(translation)
     assert expected == {}
 
@@ -88,19 +92,31 @@ def test_every_action_of_the_catalogue_is_understood(gc: SimpleNamespace) -> Non
         for action, entry in actions.items():
             for details in entry["details"]:
                 shown = {key: details[key] for key in ("origin", "cause", "scheme", "description")}
-                row = {"id": f"EV{len(rows)}", "created_at": "2026-03-02T09:00:00.000Z", "resource_type": resource, "action": action}
+                row = {
+                    "id": f"EV{len(rows)}",
+                    "created_at": "2026-03-02T09:00:00.000Z",
+                    "resource_type": resource,
+                    "action": action,
+                }
                 rows.append({**row, "details": shown, "links": {resource[:-1]: f"X{len(rows)}"}})
     for resource, actions in catalogue["_later_additions"].items():
         if resource == "_source":
             continue
         rows.extend(
-            {"id": f"EV{len(rows)}{action}", "created_at": "2026-03-02T09:00:00Z", "resource_type": resource, "action": action}
+            {
+                "id": f"EV{len(rows)}{action}",
+                "created_at": "2026-03-02T09:00:00Z",
+                "resource_type": resource,
+                "action": action,
+            }
             for action in actions
         )
     translation = translate(gc.webhook_meta(), gc.body({"events": rows}))
     assert translation.parked == []
     assert len(translation.events) == len(rows) > 200
-    assert [event.type for event in translation.events] == [f"gocardless.{row['resource_type']}.{row['action']}" for row in rows]
+    assert [event.type for event in translation.events] == [
+        f"gocardless.{row['resource_type']}.{row['action']}" for row in rows
+    ]
     gc.survives(translation)
 
 
@@ -108,7 +124,12 @@ def test_a_recorded_list_row_and_its_webhook_are_the_same_event(gc: SimpleNamesp
     body = gc.load("client-python/events.json")["list"]["body"]
     polled = translate(gc.page_meta("gocardless.events"), gc.body(body)).events[0]
     pushed = translate(gc.webhook_meta(), gc.body({"events": body["events"][:1]})).events[0]
-    assert (polled.id, polled.type, polled.data, polled.happened_at) == (pushed.id, pushed.type, pushed.data, pushed.happened_at)
+    assert (polled.id, polled.type, polled.data, polled.happened_at) == (
+        pushed.id,
+        pushed.type,
+        pushed.data,
+        pushed.happened_at,
+    )
     assert (polled.source, pushed.source) == ("poll", "webhook")
 
 
@@ -122,11 +143,21 @@ def test_a_type_nobody_has_heard_of_is_kept(gc: SimpleNamespace) -> None:
     }
     translation = translate(gc.webhook_meta(), gc.body({"events": [row]}))
     event = gc.one(translation)
-    assert (event.type, event.correlation_id, event.happened_at) == ("gocardless.gift_cards.folded", "GC1", "2026-03-02T09:00:00.000Z")
+    assert (event.type, event.correlation_id, event.happened_at) == (
+        "gocardless.gift_cards.folded",
+        "GC1",
+        "2026-03-02T09:00:00.000Z",
+    )
     gc.survives(translation)
 
 
-GOOD = {"id": "EV1", "created_at": "2026-03-02T09:00:00Z", "resource_type": "payments", "action": "failed", "links": {"payment": "PM1"}}
+GOOD = {
+    "id": "EV1",
+    "created_at": "2026-03-02T09:00:00Z",
+    "resource_type": "payments",
+    "action": "failed",
+    "links": {"payment": "PM1"},
+}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +191,9 @@ GOOD = {"id": "EV1", "created_at": "2026-03-02T09:00:00Z", "resource_type": "pay
         {"resource_metadata": {f"key{number}": "x" for number in range(60)}},
     ],
 )
-def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(change: dict[str, Any], gc: SimpleNamespace) -> None:
+def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(
+    change: dict[str, Any], gc: SimpleNamespace
+) -> None:
     body = gc.body({"events": [{**GOOD, "id": "EV0"}, {**GOOD, **change}, {**GOOD, "id": "EV2"}]})
     translation = translate(gc.webhook_meta(), body)
     assert [event.id for event in translation.events] == ["EV0", "EV2"]
@@ -169,7 +202,15 @@ def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(change: dic
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"id": 17}, {"links": None}, {"links": {"payment": None}}, {"links": {"payment": 17}}, {"details": None}, {"metadata": 7}],
+    [
+        {},
+        {"id": 17},
+        {"links": None},
+        {"links": {"payment": None}},
+        {"links": {"payment": 17}},
+        {"details": None},
+        {"metadata": 7},
+    ],
 )
 def test_an_event_that_is_merely_odd_is_read(change: dict[str, Any], gc: SimpleNamespace) -> None:
     gc.survives(translation := translate(gc.webhook_meta(), gc.body({"events": [{**GOOD, **change}]})))
@@ -185,9 +226,9 @@ def test_bytes_that_are_not_utf_8_spoil_their_own_event_only(gc: SimpleNamespace
 
 @pytest.mark.parametrize("spoiled", [b'"\\ud83d"', b"NaN", b"-Infinity"])
 def test_half_an_emoji_does_not_spoil_the_others(spoiled: bytes, gc: SimpleNamespace) -> None:
-    body = gc.body({"events": [{**GOOD, "id": "EV0"}, {**GOOD, "id": "EV2", "resource_metadata": {"note": "XX"}}]}).replace(
-        b'"XX"', spoiled
-    )
+    body = gc.body(
+        {"events": [{**GOOD, "id": "EV0"}, {**GOOD, "id": "EV2", "resource_metadata": {"note": "XX"}}]}
+    ).replace(b'"XX"', spoiled)
     translation = translate(gc.webhook_meta(), body)
     assert [event.id for event in translation.events] == ["EV0", "EV2"]
     gc.survives(translation)
@@ -208,7 +249,18 @@ def test_long_texts_are_cut_and_control_characters_are_taken_out(gc: SimpleNames
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b"{}", b'{"events": {}}', b"<html>", b'{"events": [', b"\xff", b'{"events": ' + b"[" * 100_000, b'{"error": {}}'],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"events": {}}',
+        b"<html>",
+        b'{"events": [',
+        b"\xff",
+        b'{"events": ' + b"[" * 100_000,
+        b'{"error": {}}',
+    ],
 )
 def test_a_webhook_that_is_none_is_parked_whole(body: bytes, gc: SimpleNamespace) -> None:
     translation = translate(gc.webhook_meta(), body)
@@ -243,7 +295,7 @@ def test_no_value_stands_in_a_reason(gc: SimpleNamespace) -> None:
     assert "example" not in "".join(piece.reason for piece in translation.parked)
 
 
-# --- pages -------------------------------------------------------------------------------------------------------------------------
+# --- pages ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -262,7 +314,12 @@ def test_recorded_list_bodies_become_reads(kind: str, name: str, type_: str, gc:
     assert [event.type for event in translation.events] == [type_] * len(body[name])
     event = translation.events[0]
     assert event.id == ids.observation_id("pg-1", type_, body[name][0]["id"])
-    assert (event.source, event.learned_at, event.happened_at, event.correlation_id) == ("poll", gc.NOW, gc.NOW, body[name][0]["id"])
+    assert (event.source, event.learned_at, event.happened_at, event.correlation_id) == (
+        "poll",
+        gc.NOW,
+        gc.NOW,
+        body[name][0]["id"],
+    )
     gc.survives(translation)
 
 
@@ -279,7 +336,9 @@ def test_only_fresh_rows_of_a_page_become_events(gc: SimpleNamespace) -> None:
 
 
 def test_a_fresh_row_that_is_not_there_is_parked(gc: SimpleNamespace) -> None:
-    translation = translate(gc.page_meta("gocardless.payments", fresh=[0, 7, -1]), gc.body(gc.listing("payments", [gc.PAYMENT])))
+    translation = translate(
+        gc.page_meta("gocardless.payments", fresh=[0, 7, -1]), gc.body(gc.listing("payments", [gc.PAYMENT]))
+    )
     assert len(translation.events) == 1
     assert [piece.where for piece in translation.parked] == ["payments[-1]", "payments[7]"]
 

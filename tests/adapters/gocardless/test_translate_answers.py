@@ -60,9 +60,15 @@ def test_a_conflict_says_nothing_and_its_follow_up_says_it_was_there(gc: SimpleN
 
 
 def test_a_payment_of_another_amount_is_shown_and_refused(gc: SimpleNamespace) -> None:
-    read, end = translate(gc.answer_meta("create_payment", status=201), gc.body({"payments": {**gc.PAYMENT, "amount": 1}})).events
+    read, end = translate(
+        gc.answer_meta("create_payment", status=201), gc.body({"payments": {**gc.PAYMENT, "amount": 1}})
+    ).events
     assert read.data.amount_minor == 1
-    assert (outcome(end).kind, outcome(end).reason, outcome(end).resource_id) == ("refused", "amount_mismatch", gc.PAYMENT["id"])
+    assert (outcome(end).kind, outcome(end).reason, outcome(end).resource_id) == (
+        "refused",
+        "amount_mismatch",
+        gc.PAYMENT["id"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,10 @@ def test_recorded_bodies_are_read(gc: SimpleNamespace) -> None:
         body = (recorded.get("get") or recorded["create"])["body"]
         meta = gc.answer_meta("read_payment")
         meta = msgspec.structs.replace(
-            meta, call=msgspec.structs.replace(meta.call, command=msgspec.structs.replace(gc.command("create_flow"), data=data))
+            meta,
+            call=msgspec.structs.replace(
+                meta.call, command=msgspec.structs.replace(gc.command("create_flow"), data=data)
+            ),
         )
         translation = translate(meta, gc.body(body))
         assert translation.parked == []
@@ -119,10 +128,23 @@ def test_a_payer_s_name_is_the_company_s_or_the_person_s(gc: SimpleNamespace) ->
 def test_a_fulfilled_billing_request_names_its_mandate(gc: SimpleNamespace) -> None:
     links = {**gc.BILLING_REQUEST["links"], "mandate_request_mandate": "MD7"}
     body = gc.body(
-        {"billing_requests": {**gc.BILLING_REQUEST, "status": "fulfilled", "links": links, "metadata": {"zoho_contact_id": "9"}}}
+        {
+            "billing_requests": {
+                **gc.BILLING_REQUEST,
+                "status": "fulfilled",
+                "links": links,
+                "metadata": {"zoho_contact_id": "9"},
+            }
+        }
     )
     assert translate(gc.answer_meta("read_billing_request"), body).events[0].data == events.BillingRequestRead(
-        "BRQ000000000001", "fulfilled", "2026-02-20T12:00:00.000Z", "CU000000000001", "MD7", "GBP", {"zoho_contact_id": "9"}
+        "BRQ000000000001",
+        "fulfilled",
+        "2026-02-20T12:00:00.000Z",
+        "CU000000000001",
+        "MD7",
+        "GBP",
+        {"zoho_contact_id": "9"},
     )
 
 
@@ -136,15 +158,24 @@ def test_a_fulfilled_billing_request_names_its_mandate(gc: SimpleNamespace) -> N
         ({"fx_currency": "GBP", "fx_amount": 1, "exchange_rate": "1.0"}, ("GBP", 1, "1.0")),
     ],
 )
-def test_foreign_exchange_is_told_from_its_empty_shell(fx: Any, expected: tuple[str, int | None, str], gc: SimpleNamespace) -> None:
+def test_foreign_exchange_is_told_from_its_empty_shell(
+    fx: Any, expected: tuple[str, int | None, str], gc: SimpleNamespace
+) -> None:
     data = translate(gc.answer_meta("read_payout"), gc.body({"payouts": {**gc.PAYOUT, "fx": fx}})).events[0].data
     assert (data.fx_currency, data.fx_amount_minor, data.fx_rate) == expected
 
 
 def test_a_payout_may_have_negative_fees(gc: SimpleNamespace) -> None:
-    body = gc.body({"payouts": {**gc.PAYOUT, "amount": 0, "deducted_fees": -120, "arrival_date": "2026-03-10", "status": "paid"}})
+    body = gc.body(
+        {"payouts": {**gc.PAYOUT, "amount": 0, "deducted_fees": -120, "arrival_date": "2026-03-10", "status": "paid"}}
+    )
     data = translate(gc.answer_meta("read_payout"), body).events[0].data
-    assert (data.amount_minor, data.deducted_fees_minor, data.arrival_date, data.payout_type) == (0, -120, "2026-03-10", "merchant")
+    assert (data.amount_minor, data.deducted_fees_minor, data.arrival_date, data.payout_type) == (
+        0,
+        -120,
+        "2026-03-10",
+        "merchant",
+    )
 
 
 def test_payout_items_keep_their_tenths_and_their_places(gc: SimpleNamespace) -> None:
@@ -154,7 +185,10 @@ def test_payout_items_keep_their_tenths_and_their_places(gc: SimpleNamespace) ->
     assert [item.amount_tenths for item in shown.items] == [100_000, 50_000, -1445]
     assert shown.items[2].taxes == [events.PayoutTax("GB_VAT_1", 241, "GBP")]
     query = {"payout": "PO00AB12CD34EF", "after": "c1", "_page": "2", "_first": "3"}
-    last = translate(gc.answer_meta("read_payout_items", step="follow", query=query), gc.body(gc.listing("payout_items", gc.ITEMS[:1])))
+    last = translate(
+        gc.answer_meta("read_payout_items", step="follow", query=query),
+        gc.body(gc.listing("payout_items", gc.ITEMS[:1])),
+    )
     page, end = last.events
     assert (page.data.first, page.data.complete, len(page.data.items)) == (3, True, 1)
     assert (outcome(end).kind, outcome(end).resource_id) == ("succeeded", "PO00AB12CD34EF")
@@ -172,14 +206,21 @@ def test_an_item_that_cannot_be_read_leaves_a_gap_and_an_incomplete_view(gc: Sim
     translation = translate(gc.answer_meta("read_payout_items"), gc.body(gc.listing("payout_items", rows)))
     assert [piece.where for piece in translation.parked] == ["payout_items[1]"]
     first, second, _ = translation.events
-    assert [(page.data.first, len(page.data.items), page.data.complete) for page in (first, second)] == [(0, 1, False), (2, 1, False)]
+    assert [(page.data.first, len(page.data.items), page.data.complete) for page in (first, second)] == [
+        (0, 1, False),
+        (2, 1, False),
+    ]
     assert first.id != second.id
 
 
 def test_the_payments_of_a_mandate_are_one_view(gc: SimpleNamespace) -> None:
     rows = [gc.PAYMENT, {**gc.PAYMENT, "id": "PM2", "status": "cancelled"}]
     view, end = translate(gc.answer_meta("read_mandate_payments"), gc.body(gc.listing("payments", rows))).events
-    assert (view.data.mandate, view.data.as_of, view.data.complete) == ("MD00AB12CD34EF", "2026-03-09T09:59:58.000Z", True)
+    assert (view.data.mandate, view.data.as_of, view.data.complete) == (
+        "MD00AB12CD34EF",
+        "2026-03-09T09:59:58.000Z",
+        True,
+    )
     assert [payment.id for payment in view.data.payments] == [gc.PAYMENT["id"], "PM2"]
     assert outcome(end).resource_id == "MD00AB12CD34EF"
 
@@ -196,7 +237,8 @@ def test_a_view_with_an_unreadable_payment_on_any_page_is_never_complete(damaged
 
 
 @pytest.mark.parametrize(
-    ("status", "file"), [(500, "client-java-errors/internal_error.json"), (502, "client-java-errors/non_json_response.html")]
+    ("status", "file"),
+    [(500, "client-java-errors/internal_error.json"), (502, "client-java-errors/non_json_response.html")],
 )
 def test_an_answer_that_settles_nothing_gives_nothing(status: int, file: str, gc: SimpleNamespace) -> None:
     for name in gc.names:
@@ -208,7 +250,12 @@ def test_a_refusal_is_an_outcome(gc: SimpleNamespace) -> None:
     translation = translate(gc.answer_meta("create_payment", status=422), body)
     event = gc.one(translation)
     assert outcome(event) == events.Outcome(
-        "cm-1", 3, "refused", reason="amount", message="amount: is greater than the permitted scheme maximum", http_status=422
+        "cm-1",
+        3,
+        "refused",
+        reason="amount",
+        message="amount: is greater than the permitted scheme maximum",
+        http_status=422,
     )
     assert event.correlation_id == "invoices:910000000042001"
 
@@ -220,6 +267,8 @@ def test_a_good_status_around_a_bad_body_is_parked(gc: SimpleNamespace) -> None:
 
 def test_an_answer_to_the_other_api_s_command_is_parked(gc: SimpleNamespace) -> None:
     meta = gc.answer_meta("read_payment")
-    meta = msgspec.structs.replace(meta, call=msgspec.structs.replace(meta.call, command=Command("cm", "a", "p", c.ReadInvoice("1"))))
+    meta = msgspec.structs.replace(
+        meta, call=msgspec.structs.replace(meta.call, command=Command("cm", "a", "p", c.ReadInvoice("1")))
+    )
     translation = translate(meta, b"{}")
     assert (translation.events, len(translation.parked)) == ([], 1)

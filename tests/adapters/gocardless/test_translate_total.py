@@ -15,8 +15,33 @@ from domain.codec import decode_event, encode_event
 
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-VALUES: list[Any] = [None, True, 0, -1, 10**15 + 1, 2**63, 10**400, 1.5, float("nan"), float("inf"), "", "x" * 600, "\x00", "\ud800", "é世"]
-VALUES += ["NaN", "XXX", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-02-30", "1e5", "-45.5", "99999999999999999.9"]
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    10**15 + 1,
+    2**63,
+    10**400,
+    1.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x" * 600,
+    "\x00",
+    "\ud800",
+    "é世",
+]
+VALUES += [
+    "NaN",
+    "XXX",
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
+    "2026-02-30",
+    "1e5",
+    "-45.5",
+    "99999999999999999.9",
+]
 VALUES += ["../..", [], {}, [[[[]]]]]
 ODD = st.sampled_from(VALUES)
 
@@ -58,7 +83,10 @@ def bodies(gc: SimpleNamespace) -> list[Any]:
             )
             for entry in gc.load(f"client-python/{name}.json").values()
         ),
-        *(gc.load(f"client-python/{name}_error.json") for name in ("idempotent_creation_conflict", "validation_failed", "gocardless")),
+        *(
+            gc.load(f"client-python/{name}_error.json")
+            for name in ("idempotent_creation_conflict", "validation_failed", "gocardless")
+        ),
         {"payments": gc.PAYMENT},
         gc.listing("payments", [gc.PAYMENT, gc.PAYMENT], "c2"),
         gc.listing("payout_items", gc.ITEMS),

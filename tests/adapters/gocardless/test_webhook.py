@@ -22,7 +22,9 @@ def test_every_vector_verifies_as_it_says(gc: SimpleNamespace) -> None:
     assert {vector["valid"] for vector in vectors} == {True, False}
     for vector in vectors:
         body = gc.fixture(vector["body_file"]) if "body_file" in vector else vector["body"].encode()
-        found = verify({"Webhook-Signature": vector["signature"]}, body, [Secret("endpoint", vector["secret"].encode())])
+        found = verify(
+            {"Webhook-Signature": vector["signature"]}, body, [Secret("endpoint", vector["secret"].encode())]
+        )
         assert found == ("endpoint" if vector["valid"] else None), vector["name"]
         if "correct_signature_for_this_body" in vector:
             assert sign(Secret("", vector["secret"].encode()), body) == vector["correct_signature_for_this_body"]
@@ -57,7 +59,9 @@ def test_every_secret_is_tried_whichever_verifies(monkeypatch: pytest.MonkeyPatc
         assert len(tried) == 2
 
 
-@pytest.mark.parametrize("headers", [{}, {"webhook-signature": ""}, {"webhook-signature": "é" * 64}, {"webhook-signature": "0" * 64}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"webhook-signature": ""}, {"webhook-signature": "é" * 64}, {"webhook-signature": "0" * 64}]
+)
 def test_no_or_a_wrong_signature_does_not_verify(headers: dict[str, str]) -> None:
     assert verify(headers, b"{}", [OLD, NEW]) is None
 

@@ -81,7 +81,9 @@ CONTACT: dict[str, Any] = {
         {"contact_person_id": "1", "email": "second@rosehip.example", "is_primary_contact": False},
         {"contact_person_id": "2", "email": "accounts@rosehip.example", "is_primary_contact": True},
     ],
-    "custom_fields": [{"customfield_id": "9", "api_name": "cf_gocardless_customer", "label": "GoCardless customer", "value": "CU0042"}],
+    "custom_fields": [
+        {"customfield_id": "9", "api_name": "cf_gocardless_customer", "label": "GoCardless customer", "value": "CU0042"}
+    ],
     "custom_field_hash": {"cf_gocardless_customer": "CU0042"},
     "created_time": "2026-01-05T08:00:00+0000",
     "last_modified_time": "2026-02-01T08:00:00+0000",
@@ -104,7 +106,13 @@ PAYMENT: dict[str, Any] = {
     "description": "Direct debit [live:PM01:1]",
     "reference_number": "PM01",
     "invoices": [
-        {"invoice_payment_id": "910000000055009", "invoice_id": "910000000042001", "amount_applied": 19.90, "balance": 0, "total": 119.99},
+        {
+            "invoice_payment_id": "910000000055009",
+            "invoice_id": "910000000042001",
+            "amount_applied": 19.90,
+            "balance": 0,
+            "total": 119.99,
+        },
     ],
     "payment_refunds": [],
     "custom_fields": [{"api_name": "cf_gocardless_key", "value": "live:PM01:1"}],
@@ -117,7 +125,8 @@ PAYMENT_ROW: dict[str, Any] = {
     **{
         k: v
         for k, v in PAYMENT.items()
-        if k not in ("currency_code", "invoices", "custom_fields", "custom_field_hash", "updated_time", "payment_refunds")
+        if k
+        not in ("currency_code", "invoices", "custom_fields", "custom_field_hash", "updated_time", "payment_refunds")
     },
     "invoice_numbers": "INV-0042",
     "custom_fields_list": "",
@@ -185,7 +194,14 @@ CREATE_EXPENSE = c.CreateExpense(
 UNAPPLY = c.UnapplyPayment("910000000055003", 1990, "GBP")
 REFUND_PAYMENT = c.RefundPayment("910000000055003", 1990, "GBP", "2026-03-05", "910000000070001", "EV0099")
 CREATE_TRANSFER = c.CreateTransfer(
-    "910000000070001", "910000000072000", 9640, "GBP", "2026-03-03", reference="ROSEHIP-JX3", marker="live:PO01:1", description="Payout"
+    "910000000070001",
+    "910000000072000",
+    9640,
+    "GBP",
+    "2026-03-03",
+    reference="ROSEHIP-JX3",
+    marker="live:PO01:1",
+    description="Payout",
 )
 
 
@@ -194,7 +210,9 @@ def body(**members: Any) -> bytes:
 
 
 def listing(member: str, rows: list[Any], more: bool = False, page: int = 1) -> bytes:
-    return body(**{member: rows, "page_context": {"page": page, "per_page": 200, "has_more_page": more, "report_name": member}})
+    return body(
+        **{member: rows, "page_context": {"page": page, "per_page": 200, "has_more_page": more, "report_name": member}}
+    )
 
 
 def refusal(code: int, message: str = "no") -> bytes:
@@ -206,13 +224,17 @@ def command(data: Any, **changes: Any) -> c.Command:
 
 
 def webhook_meta(**changes: Any) -> DeliveryMeta:
-    return DeliveryMeta(**{"id": "d-1", "connection": "main", "api": "zoho", "kind": "webhook", "received_at": NOW, **changes})
+    return DeliveryMeta(
+        **{"id": "d-1", "connection": "main", "api": "zoho", "kind": "webhook", "received_at": NOW, **changes}
+    )
 
 
 def page_meta(kind: str, **changes: Any) -> DeliveryMeta:
     same_as = changes.pop("same_as", "")
     page = PageInfo(**{"kind": kind, "page": 1, "as_of": "2026-03-02T08:59:00.000Z", "complete": True, **changes})
-    return DeliveryMeta(id="d-2", connection="main", api="zoho", kind="page", received_at=NOW, page=page, same_as=same_as)
+    return DeliveryMeta(
+        id="d-2", connection="main", api="zoho", kind="page", received_at=NOW, page=page, same_as=same_as
+    )
 
 
 def answer_meta(data: Any, call: Any, status: int = 200, step: str = "send", number: int = 1) -> DeliveryMeta:

@@ -76,7 +76,9 @@ async def rig(z):
         client = Client(session, TokenSource(session, key, Memory(state), now, sandbox=True), made["organization_id"])
 
         async def perform_it(data, step="send"):
-            """Sends a command, or looks it up, following to the end; the last verdict and everything translated on the way."""
+            """Sends a command, or looks it up, following to the end; the last verdict and everything translated on the
+            way.
+            """
             command = z.command(data)
             call = perform.send_call(command) if step == "send" else perform.look_up_call(command)
             events = []
@@ -144,7 +146,12 @@ async def test_a_payment_is_made_once_found_again_and_never_twice(rig):
     done, events = await rig.do(data)
     assert (done.kind, done.found) == ("succeeded", False)
     read = events[0].data
-    assert (read.created, read.key, read.account_id, read.unused_minor) == (True, "sandbox:PM01:1", rig.keys["clearing"], 0)
+    assert (read.created, read.key, read.account_id, read.unused_minor) == (
+        True,
+        "sandbox:PM01:1",
+        rig.keys["clearing"],
+        0,
+    )
     assert (read.invoices[0].applied_minor, read.invoices[0].balance_minor) == (1990, 0)
     found, events = await rig.do(data, "look_up")
     assert found == Done("succeeded", done.resource_id, found=True)

@@ -71,7 +71,9 @@ def test_nothing_is_rounded_or_guessed(text):
 
 def test_more_digits_than_decimal_computes_with_are_refused_not_rounded():
     with pytest.raises(AmountError):
-        amounts.minor("100.000000000000000000000001", "GBP", "total") or amounts.minor("100000000.000000000000000000000001", "GBP", "total")
+        amounts.minor("100.000000000000000000000001", "GBP", "total") or amounts.minor(
+            "100000000.000000000000000000000001", "GBP", "total"
+        )
 
 
 def test_an_unknown_currency_is_refused():
@@ -79,7 +81,9 @@ def test_an_unknown_currency_is_refused():
         amounts.minor("1", "XXQ", "total")
 
 
-@pytest.mark.parametrize(("text", "shown"), [("1.0", "1"), ("8E-1", "0.8"), ("100", "100"), ("0.00", "0"), ("-0", "0"), ("1.10", "1.1")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("1.0", "1"), ("8E-1", "0.8"), ("100", "100"), ("0.00", "0"), ("-0", "0"), ("1.10", "1.1")]
+)
 def test_equal_decimals_are_equal_texts(text, shown):
     assert amounts.plain(text, "quantity") == shown
 

@@ -28,10 +28,14 @@ class Books:
 
     async def token(self, _request):
         self.tokens += 1
-        return web.json_response({"access_token": f"1000.token-{self.tokens}", "scope": self.scope, "api_domain": self.url})
+        return web.json_response(
+            {"access_token": f"1000.token-{self.tokens}", "scope": self.scope, "api_domain": self.url}
+        )
 
     async def books(self, request):
-        self.calls.append((request.method, request.path, dict(request.query), dict(request.headers), await request.read()))
+        self.calls.append(
+            (request.method, request.path, dict(request.query), dict(request.headers), await request.read())
+        )
         return await self.reply(request)
 
     async def reply(self, _request):

@@ -136,7 +136,11 @@ async def test_a_failure_that_nobody_waits_for_is_quiet(service, source):
 
 async def test_the_place_to_call_is_what_the_answer_says_when_it_is_zohos(service, source, store, clock):
     service.answers = [
-        {"access_token": "1000.token-x", "api_domain": "https://www.zohoapis.eu", "scope": "ZohoBooks.invoices.READ ZohoBooks.banking.ALL"}
+        {
+            "access_token": "1000.token-x",
+            "api_domain": "https://www.zohoapis.eu",
+            "scope": "ZohoBooks.invoices.READ ZohoBooks.banking.ALL",
+        }
     ]
     access = await source.access()
     assert access.api_url == "https://www.zohoapis.eu"
@@ -145,7 +149,10 @@ async def test_the_place_to_call_is_what_the_answer_says_when_it_is_zohos(servic
     service.answers = [{"access_token": "1000.token-y", "api_domain": "https://evil.example"}]
     access = await source.access()
     assert access.api_url == service.url  # the token never goes to a host that is not in the table
-    assert access.scopes == ("ZohoBooks.banking.ALL", "ZohoBooks.invoices.READ")  # an answer that says nothing changes nothing
+    assert access.scopes == (
+        "ZohoBooks.banking.ALL",
+        "ZohoBooks.invoices.READ",
+    )  # an answer that says nothing changes nothing
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -176,7 +183,15 @@ async def test_a_throttled_refresh_keeps_the_old_token_while_it_lives(service, s
 
 
 @pytest.mark.parametrize(
-    "raw", [b"<html>", b"", b'{"access_token":""}', b'{"error":"general_error"}', b'{"access_token":"a b\\r\\nX: y"}', b"[" * 100_000]
+    "raw",
+    [
+        b"<html>",
+        b"",
+        b'{"access_token":""}',
+        b'{"error":"general_error"}',
+        b'{"access_token":"a b\\r\\nX: y"}',
+        b"[" * 100_000,
+    ],
 )
 async def test_nonsense_is_tried_again_later_and_not_at_once(service, source, clock, raw):
     service.raw, service.status = raw, 503
@@ -290,7 +305,9 @@ async def test_a_grant_code_is_redeemed(service, session, clock):
             "api_domain": service.url,
         }
     ]
-    state = await redeem(session, KEY, service.url + "/", "1000.code", clock, redirect_uri="https://app.example/callback", sandbox=True)
+    state = await redeem(
+        session, KEY, service.url + "/", "1000.code", clock, redirect_uri="https://app.example/callback", sandbox=True
+    )
     assert service.forms[0]["grant_type"] == "authorization_code"
     assert service.forms[0]["code"] == "1000.code"
     assert service.forms[0]["redirect_uri"] == "https://app.example/callback"
@@ -359,7 +376,9 @@ def test_what_a_consent_lacks():
     assert missing_scopes([], oauth.SCOPES) == []  # Zoho did not say
     assert missing_scopes(["ZohoBooks.fullaccess.all"], oauth.SCOPES) == []
     assert missing_scopes(oauth.SCOPES, oauth.SCOPES) == []
-    assert missing_scopes(["ZohoBooks.banking.ALL"], ["ZohoBooks.banking.CREATE", "ZohoBooks.invoices.READ"]) == ["ZohoBooks.invoices.READ"]
+    assert missing_scopes(["ZohoBooks.banking.ALL"], ["ZohoBooks.banking.CREATE", "ZohoBooks.invoices.READ"]) == [
+        "ZohoBooks.invoices.READ"
+    ]
     four = [f"ZohoBooks.expenses.{right}" for right in ("CREATE", "READ", "UPDATE", "DELETE")]
     assert missing_scopes(four, ["ZohoBooks.expenses.ALL"]) == []
     assert missing_scopes(four[:3], ["ZohoBooks.expenses.ALL"]) == ["ZohoBooks.expenses.ALL"]

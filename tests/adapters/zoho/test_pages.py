@@ -62,7 +62,13 @@ def test_contacts_stop_at_the_cursor(z):
 
 def test_a_page_is_told_from_a_refusal(z):
     assert pages.is_page("zoho.invoices", page(z.listing("invoices", [])))
-    for answer in (page(z.refusal(57), 401), page(z.refusal(57)), page(b"<html>"), page(z.body()), page(z.listing("invoices", []), 500)):
+    for answer in (
+        page(z.refusal(57), 401),
+        page(z.refusal(57)),
+        page(b"<html>"),
+        page(z.body()),
+        page(z.listing("invoices", []), 500),
+    ):
         assert not pages.is_page("zoho.invoices", answer)
     with pytest.raises(WireError):
         pages.next_page("zoho.invoices", pages.first("zoho.invoices"), page(b"<html>"))

@@ -63,7 +63,18 @@ def test_every_row_of_the_code_table(z, status, code, write, read):
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>busy</html>", b"", b"[]", b"{", b'{"a":', b'{"message":"x"}', b'{"code":"x"}', b'{"code":{}}', b"\xff\xfe"]
+    "body",
+    [
+        b"<html>busy</html>",
+        b"",
+        b"[]",
+        b"{",
+        b'{"a":',
+        b'{"message":"x"}',
+        b'{"code":"x"}',
+        b'{"code":{}}',
+        b"\xff\xfe",
+    ],
 )
 @pytest.mark.parametrize("status", [200, 201, 400, 403, 404])
 def test_what_is_not_the_apis_answer_leaves_a_write_unknown_and_a_read_open(z, status, body):
@@ -89,7 +100,9 @@ def test_the_days_limit_waits_for_its_reset(z, headers, after_s):
     assert said(z, z.UNAPPLY, 429, z.refusal(45), **headers) == Retry("day_limit", after_s, "api")
 
 
-@pytest.mark.parametrize(("retry_after", "after_s"), [("90", 90.0), ("3", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0)])
+@pytest.mark.parametrize(
+    ("retry_after", "after_s"), [("90", 90.0), ("3", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0)]
+)
 def test_the_minutes_limit_waits_a_minute_at_least(z, retry_after, after_s):
     assert said(z, z.UNAPPLY, 429, b"<html>", retry_after=retry_after) == Retry("minute_limit", after_s, "api")
 
@@ -135,7 +148,11 @@ def test_a_payment_is_upserted_on_the_unique_field(z):
 
 def test_nobody_gets_an_email_and_a_foreign_payment_names_its_rate(z):
     call = perform.send_call(
-        z.command(c.CreateCustomerPayment("1", 500, "JPY", "2026-03-01", "2", "PM", "cf_k", "live:PM:1", exchange_rate="0.0053"))
+        z.command(
+            c.CreateCustomerPayment(
+                "1", 500, "JPY", "2026-03-01", "2", "PM", "cf_k", "live:PM:1", exchange_rate="0.0053"
+            )
+        )
     )
     assert "contact_persons" not in exact(call)
     assert b'"amount":500,' in call.body
@@ -159,7 +176,11 @@ def test_an_expense_is_inclusive_of_tax_line_by_line(z):
 
 def test_the_other_writes(z):
     unapply = perform.send_call(z.command(z.UNAPPLY))
-    assert (unapply.method, unapply.path, unapply.body) == ("PUT", "/customerpayments/910000000055003", b'{"invoices":[]}')
+    assert (unapply.method, unapply.path, unapply.body) == (
+        "PUT",
+        "/customerpayments/910000000055003",
+        b'{"invoices":[]}',
+    )
     refund = perform.send_call(z.command(z.REFUND_PAYMENT))
     assert (refund.method, refund.path) == ("POST", "/customerpayments/910000000055003/refunds")
     assert exact(refund)["amount"] == Decimal("19.90")
@@ -192,7 +213,13 @@ def test_ids_cannot_leave_their_place_in_the_path(z):
 def test_reads_and_searches(z):
     assert perform.send_call(z.command(c.ReadContact("9"))) == Call("GET", "/contacts/9")
     opened = perform.send_call(z.command(c.ListOpenInvoices()))
-    assert opened.query == {"page": "1", "per_page": "200", "sort_column": "created_time", "sort_order": "A", "filter_by": "Status.Unpaid"}
+    assert opened.query == {
+        "page": "1",
+        "per_page": "200",
+        "sort_column": "created_time",
+        "sort_order": "A",
+        "filter_by": "Status.Unpaid",
+    }
     for data in (c.ReadInvoice("9"), c.ReadContact("9"), c.ListOpenInvoices()):
         assert perform.look_up_call(z.command(data)) is None
     assert perform.look_up_call(z.command(z.CREATE_PAYMENT)).query == {
@@ -228,7 +255,9 @@ def test_made(z, data, member, record, resource_id):
 
 
 @pytest.mark.parametrize(("data", "member", "record", "resource_id"), CREATED)
-@pytest.mark.parametrize("change", [{"amount": 1.23, "total": 1.23}, {"amount": "x", "total": "x"}, {"amount": "", "total": ""}])
+@pytest.mark.parametrize(
+    "change", [{"amount": 1.23, "total": 1.23}, {"amount": "x", "total": "x"}, {"amount": "", "total": ""}]
+)
 def test_another_amount_in_the_answer_is_a_hard_stop(z, data, member, record, resource_id, change):
     found = said(z, getattr(z, data), 201, z.body(**{member: z.edited(getattr(z, record), **change)}))
     assert (found.kind, found.reason, found.resource_id) == ("refused", "amount_mismatch", resource_id)
@@ -242,20 +271,35 @@ def test_another_currency_in_the_answer_is_a_hard_stop(z, data, member, record):
 
 @pytest.mark.parametrize(("data", "member", "record", "resource_id"), CREATED)
 def test_success_without_the_resource_is_unknown(z, data, member, record, resource_id):
-    for body in (z.body(), z.body(**{member: []}), z.body(**{member: ""}), z.body(**{member: {}}), z.body(**{member: [1, 2]})):
+    for body in (
+        z.body(),
+        z.body(**{member: []}),
+        z.body(**{member: ""}),
+        z.body(**{member: {}}),
+        z.body(**{member: [1, 2]}),
+    ):
         assert isinstance(said(z, getattr(z, data), 201, body), Unknown)
 
 
 def test_an_upsert_that_updated_says_so(z):
-    """Zoho promises no status: a record whose two times differ was there before; one whose times are one was made just now, or not changed."""
+    """Zoho promises no status: a record whose two times differ was there before; one whose times are one was made just
+    now, or not changed.
+    """
     later = "2026-03-02T08:00:00+0000"
     assert said(z, z.CREATE_PAYMENT, 200, z.body(payment=z.edited(z.PAYMENT, updated_time=later))) == Done(
         "succeeded", "910000000055003", reason="updated", found=True
     )
     assert said(z, z.CREATE_PAYMENT, 200, z.body(payment=z.PAYMENT)) == Done("succeeded", "910000000055003")
     assert said(z, z.CREATE_PAYMENT, 201, z.body(payment=z.edited(z.PAYMENT, updated_time=later))).found is False
-    assert said(z, z.CREATE_EXPENSE, 200, z.body(expense=z.EXPENSE)).reason == "updated"  # it shows no times: the status counts
-    assert said(z, z.CREATE_EXPENSE, 200, z.body(expense=z.edited(z.EXPENSE, created_time=later, last_modified_time=later))).found is False
+    assert (
+        said(z, z.CREATE_EXPENSE, 200, z.body(expense=z.EXPENSE)).reason == "updated"
+    )  # it shows no times: the status counts
+    assert (
+        said(
+            z, z.CREATE_EXPENSE, 200, z.body(expense=z.edited(z.EXPENSE, created_time=later, last_modified_time=later))
+        ).found
+        is False
+    )
 
 
 def test_an_upsert_that_answered_with_another_key_is_stopped(z):
@@ -275,8 +319,11 @@ def test_a_refund_may_come_as_a_list_of_one(z):
 def test_unapplied_means_off_its_invoices(z):
     unused = z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)
     assert said(z, z.UNAPPLY, 200, z.body(payment=unused)) == Done("succeeded", "910000000055003")
-    # Already refunded, by a log that was lost: the refund is looked up next, and Zoho gives back no more than what is unused.
-    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=0))) == Done("succeeded", "910000000055003")
+    # Already refunded, by a log that was lost: the refund is looked up next, and Zoho gives back no more than what is
+    # unused.
+    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=0))) == Done(
+        "succeeded", "910000000055003"
+    )
     assert said(z, z.UNAPPLY, 200, z.body(payment=z.PAYMENT)).reason == "not_unused"
     assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, amount=20))).reason == "amount_mismatch"
 
@@ -315,7 +362,9 @@ def test_an_ignored_filter_shows_other_peoples_rows_and_the_next_page(z):
     assert isinstance(found, Follow)
     assert found.call.query["page"] == "2"
     assert found.call.query["reference_number"] == "PM01"
-    last = perform.verdict(z.command(z.CREATE_PAYMENT), "follow", found.call, answer(200, z.listing("customerpayments", rows)))
+    last = perform.verdict(
+        z.command(z.CREATE_PAYMENT), "follow", found.call, answer(200, z.listing("customerpayments", rows))
+    )
     assert last == Retry("absent")
 
 
@@ -338,7 +387,9 @@ def test_an_endless_search_is_absent_only_where_the_write_would_find_it(z):
 
 def test_a_row_that_cannot_be_read_could_be_ours(z):
     assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [7])) == Unknown("look_up_unreadable")
-    assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [7, z.TRANSFER])).resource_id == "910000000065001"
+    assert (
+        looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [7, z.TRANSFER])).resource_id == "910000000065001"
+    )
     assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [7])) == Retry("absent")
 
 
@@ -346,8 +397,13 @@ def test_a_transfer_is_ours_by_marker_type_and_amount(z):
     found = looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.TRANSFER]))
     assert found == Done("succeeded", "910000000065001", found=True)
     for change in ({"description": "Payout [live:PO01:11]"}, {"transaction_type": "deposit"}, {"description": ""}):
-        assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, **change)])) == Retry("absent")
-    assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, amount=1)])).reason == "amount_mismatch"
+        assert looked_up(
+            z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, **change)])
+        ) == Retry("absent")
+    assert (
+        looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, amount=1)])).reason
+        == "amount_mismatch"
+    )
 
 
 def test_two_transfers_of_one_marker_are_told(z):
@@ -359,15 +415,26 @@ def test_two_transfers_of_one_marker_are_told(z):
 
 def test_a_refund_is_found_by_its_reference(z):
     row = {"payment_refund_id": "910000000066001", "reference_number": "EV0099", "amount_fcy": 19.9, "amount_bcy": 25}
-    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [row])) == Done("succeeded", "910000000066001", found=True)
-    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, reference_number="EV0098")])) == Retry("absent")
-    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, amount_fcy=5)])).reason == "amount_mismatch"
+    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [row])) == Done(
+        "succeeded", "910000000066001", found=True
+    )
+    assert looked_up(
+        z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, reference_number="EV0098")])
+    ) == Retry("absent")
+    assert (
+        looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, amount_fcy=5)])).reason
+        == "amount_mismatch"
+    )
     assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [])) == Retry("absent")
 
 
 def test_an_expense_is_found_by_its_key(z):
-    assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [z.EXPENSE_ROW])) == Done("succeeded", "910000000061001", found=True)
-    assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [z.edited(z.EXPENSE_ROW, description="by hand")])) == Retry("absent")
+    assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [z.EXPENSE_ROW])) == Done(
+        "succeeded", "910000000061001", found=True
+    )
+    assert looked_up(
+        z, z.CREATE_EXPENSE, z.listing("expenses", [z.edited(z.EXPENSE_ROW, description="by hand")])
+    ) == Retry("absent")
 
 
 def test_an_earlier_unapplying_is_seen_in_the_payment(z):
@@ -392,8 +459,12 @@ def test_a_refused_search_says_nothing_about_the_write(z):
 
 
 def test_a_read_is_done_when_it_shows_what_was_asked(z):
-    assert said(z, c.ReadInvoice("910000000042001"), 200, z.body(invoice=z.INVOICE)) == Done("succeeded", "910000000042001")
-    assert said(z, c.ReadContact("910000000031007"), 200, z.body(contact=z.CONTACT)) == Done("succeeded", "910000000031007")
+    assert said(z, c.ReadInvoice("910000000042001"), 200, z.body(invoice=z.INVOICE)) == Done(
+        "succeeded", "910000000042001"
+    )
+    assert said(z, c.ReadContact("910000000031007"), 200, z.body(contact=z.CONTACT)) == Done(
+        "succeeded", "910000000031007"
+    )
     assert said(z, c.ReadInvoice("910000000042009"), 200, z.body(invoice=z.INVOICE)) == Retry("another_resource")
     assert said(z, c.ReadInvoice("910000000042001"), 200, z.body()) == Retry("another_resource")
     assert said(z, c.ReadInvoice("910000000042001"), 200, z.body(invoice="")) == Retry("unreadable")
@@ -404,7 +475,14 @@ def test_open_invoices_are_read_page_by_page(z):
     assert isinstance(first, Follow)
     assert first.call.query["page"] == "2"
     command = z.command(c.ListOpenInvoices())
-    assert perform.verdict(command, "follow", first.call, answer(200, z.listing("invoices", [z.INVOICE_ROW]))) == Done("succeeded")
-    assert perform.verdict(command, "follow", first.call, answer(200, z.listing("invoices", [], more=True))) == Done("succeeded")
+    assert perform.verdict(command, "follow", first.call, answer(200, z.listing("invoices", [z.INVOICE_ROW]))) == Done(
+        "succeeded"
+    )
+    assert perform.verdict(command, "follow", first.call, answer(200, z.listing("invoices", [], more=True))) == Done(
+        "succeeded"
+    )
     beyond = Call("GET", "/invoices", {"page": "200"})
-    assert perform.verdict(command, "follow", beyond, answer(200, z.listing("invoices", [1], more=True))).reason == "too_many_pages"
+    assert (
+        perform.verdict(command, "follow", beyond, answer(200, z.listing("invoices", [1], more=True))).reason
+        == "too_many_pages"
+    )

@@ -65,7 +65,9 @@ def test_anything_else_is_refused(address):
         region_of(address)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:8000", "http://localhost:1/", "http://[::1]:80", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8000", "http://localhost:1/", "http://[::1]:80", "http://127.0.0.1"]
+)
 def test_this_machine_only_for_the_simulators(address):
     found = region_of(address, sandbox=True)
     assert found.code == "sandbox"
@@ -93,7 +95,9 @@ def test_the_simulators_are_where_the_settings_say(address):
     assert region_of(address, table=[simulator("http://sandbox:8102")]).api_url == "http://sandbox:8102"
 
 
-@pytest.mark.parametrize("address", ["http://sandbox:8103", "http://sandbox", "http://sandbox:8102.evil.example", "http://sandbox:8102/x"])
+@pytest.mark.parametrize(
+    "address", ["http://sandbox:8103", "http://sandbox", "http://sandbox:8102.evil.example", "http://sandbox:8102/x"]
+)
 def test_the_simulators_are_nowhere_else(address):
     with pytest.raises(RegionError):
         region_of(address, table=[simulator("http://sandbox:8102")])
@@ -106,7 +110,9 @@ def test_an_operator_adds_a_data_centre():
     assert region_of("https://accounts.zoho.sg", table=[row]) is row
 
 
-@pytest.mark.parametrize("host", ["https://accounts.zoho.sg", "accounts.zoho.sg/x", "ACCOUNTS.zoho.sg", "a b", "accounts.zoho.sg:443"])
+@pytest.mark.parametrize(
+    "host", ["https://accounts.zoho.sg", "accounts.zoho.sg/x", "ACCOUNTS.zoho.sg", "a b", "accounts.zoho.sg:443"]
+)
 def test_an_added_host_must_be_bare(host):
     with pytest.raises(RegionError):
         region("sg", host, "www.zohoapis.sg", "books.zoho.sg")

@@ -124,7 +124,10 @@ def test_a_form_with_jsonstring_wrapped_or_bare(z, module):
 
 
 def test_a_deletion_leaves_an_id(z):
-    for body in (b'{"invoice":{"invoice_id":910000000042001}}', b'{"invoice_id":"910000000042001","organization_id":"20077001"}'):
+    for body in (
+        b'{"invoice":{"invoice_id":910000000042001}}',
+        b'{"invoice_id":"910000000042001","organization_id":"20077001"}',
+    ):
         found = translate(z.webhook_meta(), body, z.ORG)
         assert data(found) == [InvoiceGone("910000000042001")]
         assert found.events[0].happened_at == z.NOW
@@ -233,7 +236,10 @@ def test_minor_units_are_the_currencys(z, currency):
     ],
 )
 def test_another_way_of_collecting_is_told(z, change):
-    assert data(translate(z.webhook_meta(), json.dumps({"invoice": z.edited(z.INVOICE, **change)}).encode()))[0].elsewhere is True
+    assert (
+        data(translate(z.webhook_meta(), json.dumps({"invoice": z.edited(z.INVOICE, **change)}).encode()))[0].elsewhere
+        is True
+    )
     assert data(translate(z.webhook_meta(), json.dumps({"invoice": z.INVOICE}).encode()))[0].elsewhere is False
 
 
@@ -252,7 +258,9 @@ def test_a_page_of_open_invoices(z):
     meta = z.page_meta("zoho.open_invoices", page=3, complete=False)
     found = translate(meta, z.listing("invoices", [z.INVOICE_ROW, second]))
     assert types(found) == ["zoho.invoice_seen", "zoho.invoice_seen", "zoho.invoices_listed"]
-    assert data(found)[-1] == InvoicesListed("open", "2026-03-02T08:59:00.000Z", 3, ["910000000042001", "910000000042002"], complete=False)
+    assert data(found)[-1] == InvoicesListed(
+        "open", "2026-03-02T08:59:00.000Z", 3, ["910000000042001", "910000000042002"], complete=False
+    )
     assert data(found)[0].line_items is None
     assert data(found)[0].as_of == "2026-03-02T08:59:00.000Z"
     assert {event.source for event in found.events} == {"poll"}
@@ -277,7 +285,9 @@ def test_a_page_of_contacts(z):
     assert types(found) == ["zoho.contact_seen", "zoho.contact_seen"]
     assert data(found)[1].contact_type == "vendor"
     assert [p.where for p in found.parked] == ["contacts[1]"]
-    assert types(translate(z.page_meta("zoho.contacts", fresh=[2]), z.listing("contacts", rows))) == ["zoho.contact_seen"]
+    assert types(translate(z.page_meta("zoho.contacts", fresh=[2]), z.listing("contacts", rows))) == [
+        "zoho.contact_seen"
+    ]
 
 
 def test_currencies_without_a_rate_are_left_out(z):
@@ -295,7 +305,8 @@ def test_currencies_without_a_rate_are_left_out(z):
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "body"), [("zoho.invoices", 200, b"<html>"), ("zoho.invoices", 401, b'{"code":57}'), ("zoho.items", 200, b"{}")]
+    ("kind", "status", "body"),
+    [("zoho.invoices", 200, b"<html>"), ("zoho.invoices", 401, b'{"code":57}'), ("zoho.items", 200, b"{}")],
 )
 def test_what_is_no_page_is_parked(z, kind, status, body):
     found = translate(z.page_meta(kind, status=status), body)
@@ -314,7 +325,9 @@ def test_a_row_of_another_organisation_is_parked(z):
 
 
 def answered(z, command_data, body, status=200, step="send", call=None):
-    return translate(z.answer_meta(command_data, call or perform.send_call(z.command(command_data)), status, step), body, z.ORG)
+    return translate(
+        z.answer_meta(command_data, call or perform.send_call(z.command(command_data)), status, step), body, z.ORG
+    )
 
 
 def test_a_payment_made_is_read_and_then_the_outcome_comes_last(z):
@@ -324,7 +337,9 @@ def test_a_payment_made_is_read_and_then_the_outcome_comes_last(z):
     assert data(found)[1] == Outcome("cm-1", 1, "succeeded", "910000000055003", http_status=201)
     assert found.events[1].correlation_id == "910000000055003"
     assert found.events[1].source == "answer"
-    updated = answered(z, z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, updated_time="2026-03-02T08:00:00+0000")), 200)
+    updated = answered(
+        z, z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, updated_time="2026-03-02T08:00:00+0000")), 200
+    )
     assert data(updated)[0].created is False
     assert (data(updated)[1].found, data(updated)[1].reason) == (True, "updated")
 
@@ -353,11 +368,14 @@ def test_an_outcomes_id_is_of_the_command_the_call_and_the_answer(z):
 
 def test_a_refusal_is_an_outcome(z):
     found = answered(z, z.CREATE_PAYMENT, z.refusal(24016, "more than the balance"), 400)
-    assert data(found) == [Outcome("cm-1", 1, "refused", reason="24016", message="more than the balance", http_status=400)]
+    assert data(found) == [
+        Outcome("cm-1", 1, "refused", reason="24016", message="more than the balance", http_status=400)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(500, b"<html>"), (429, b'{"code":44}'), (401, b'{"code":57}'), (200, b"<html>"), (200, b'{"code":0}')]
+    ("status", "body"),
+    [(500, b"<html>"), (429, b'{"code":44}'), (401, b'{"code":57}'), (200, b"<html>"), (200, b'{"code":0}')],
 )
 def test_what_is_not_final_is_no_outcome(z, status, body):
     assert answered(z, z.CREATE_TRANSFER, body, status).events == []
@@ -400,7 +418,9 @@ def test_a_read_that_finds_nothing_says_it_is_gone(z):
         InvoiceGone("910000000042001"),
         Outcome("cm-1", 1, "refused", reason="1002", message="Invoice does not exist.", http_status=404),
     ]
-    assert types(answered(z, c.ReadInvoice("1"), z.refusal(5), 404)) == ["command.outcome"]  # a wrong address is not a gone invoice
+    assert types(answered(z, c.ReadInvoice("1"), z.refusal(5), 404)) == [
+        "command.outcome"
+    ]  # a wrong address is not a gone invoice
     assert types(answered(z, c.ReadContact("1"), z.refusal(1002), 404)) == ["command.outcome"]
 
 

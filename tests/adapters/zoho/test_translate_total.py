@@ -40,7 +40,9 @@ SCALARS = st.one_of(
     st.text(max_size=20),
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)), max_leaves=6
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)),
+    max_leaves=6,
 )
 
 
@@ -88,7 +90,11 @@ def check(z, body):
 
 
 @SHARED
-@given(body=st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))))
+@given(
+    body=st.one_of(
+        st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    )
+)
 def test_any_bytes(z, body):
     check(z, body)
 
@@ -113,9 +119,13 @@ def test_real_shapes_with_wrong_values(z, data):
     record = {**record, **changes}
     list_name = {"payment": "customerpayments", "payment_refunds": "payment_refunds"}.get(name, f"{name}s")
     envelope = data.draw(
-        st.fixed_dictionaries({}, optional={"code": VALUES, "message": VALUES, "organization_id": VALUES, "page_context": VALUES})
+        st.fixed_dictionaries(
+            {}, optional={"code": VALUES, "message": VALUES, "organization_id": VALUES, "page_context": VALUES}
+        )
     )
-    body = json.dumps({"code": 0, "message": "success", name: record, list_name: [record, data.draw(VALUES)], **envelope}).encode()
+    body = json.dumps(
+        {"code": 0, "message": "success", name: record, list_name: [record, data.draw(VALUES)], **envelope}
+    ).encode()
     check(z, body)
 
 
@@ -140,7 +150,9 @@ def test_deep_nesting(z, depth):
 
 def test_long_texts_and_many_lines_still_fit_the_log(z):
     lines = [{"name": "é" * 900, "description": "\U0001f600" * 900, "quantity": 1, "item_total": 1}] * 300
-    record = z.edited(z.INVOICE, line_items=lines, invoice_number="n" * 100_000, email="e" * 100_000, status="s" * 100_000)
+    record = z.edited(
+        z.INVOICE, line_items=lines, invoice_number="n" * 100_000, email="e" * 100_000, status="s" * 100_000
+    )
     found = translate(z.webhook_meta(), json.dumps({"invoice": record}).encode())
     assert len(encode_event(found.events[0])) < 1_000_000
     assert found.events[0].data.email == ""

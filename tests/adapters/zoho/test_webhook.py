@@ -11,18 +11,28 @@ from adapters.zoho import webhook
 from adapters.zoho.webhook import verify
 from sandbox.zoho import notify
 
-VECTORS = json.loads((Path(__file__).parents[2] / "fixtures/zoho/webhook-signature-vectors.json").read_text())["vectors"]
+VECTORS = json.loads((Path(__file__).parents[2] / "fixtures/zoho/webhook-signature-vectors.json").read_text())[
+    "vectors"
+]
 OLD, NEW = Secret("old", b"OldSecret123"), Secret("new", b"NewSecret123")
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v["name"])
 def test_vectors(vector):
     raw, secret = vector["body"].encode(), Secret("main", vector["secret"].encode())
-    assert webhook.string_to_sign(raw, vector["query_string"], vector["content_type"]) == vector["string_to_sign"].encode()
+    assert (
+        webhook.string_to_sign(raw, vector["query_string"], vector["content_type"]) == vector["string_to_sign"].encode()
+    )
     headers = {vector["header"]: vector["expected_hex"], "Content-Type": vector["content_type"]}
     assert verify(headers, raw, vector["query_string"], [secret]) == "main"
-    assert verify({**headers, vector["header"]: vector["expected_hex"].upper()}, raw, vector["query_string"], [secret]) == "main"
-    assert webhook.expected_signature(secret, raw, vector["query_string"], vector["content_type"]) == vector["expected_hex"]
+    assert (
+        verify({**headers, vector["header"]: vector["expected_hex"].upper()}, raw, vector["query_string"], [secret])
+        == "main"
+    )
+    assert (
+        webhook.expected_signature(secret, raw, vector["query_string"], vector["content_type"])
+        == vector["expected_hex"]
+    )
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v["name"])
@@ -87,5 +97,8 @@ def test_the_simulator_which_shares_no_code_signs_the_same(query, raw, form):
     query = quote(query, safe="=&+")
     payload = (quote(raw, safe="=&+") if form else raw).encode()
     theirs = notify.signature("NewSecret123", f"http://hook.example/zoho?{query}", payload, form=form)
-    shown = {"X-Zoho-Webhook-Signature": theirs, "Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
+    shown = {
+        "X-Zoho-Webhook-Signature": theirs,
+        "Content-Type": "application/x-www-form-urlencoded" if form else "application/json",
+    }
     assert verify(shown, payload, query, [OLD, NEW]) == "new"

@@ -16,7 +16,12 @@ from sandbox.zoho.simulator import Simulator
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 POPULATION: dict[str, Any] = {
-    "organization": {"name": "Fern & Tide", "time_zone": "Europe/London", "currency_code": "GBP", "plan": "professional"},
+    "organization": {
+        "name": "Fern & Tide",
+        "time_zone": "Europe/London",
+        "currency_code": "GBP",
+        "plan": "professional",
+    },
     "currencies": {"EUR": "0.85"},
     "accounts": [
         {"name": "Clearing GBP", "type": "bank", "currency_code": "GBP", "key": "clearing"},
@@ -81,7 +86,9 @@ class Shop:
     def renew(self) -> None:
         self.token, self.token_at = self.fresh_token()["access_token"], self.world.now
 
-    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str) -> Reply:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str
+    ) -> Reply:
         parts = path.split("/")
         for route in self.simulator.routes():
             names = route.path.split("/")
@@ -98,7 +105,9 @@ class Shop:
         document = json.loads(wire.body, parse_float=Decimal, parse_int=Decimal)
         return Reply(wire.status, document, wire.headers, wire.body)
 
-    def ok(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str) -> Reply:
+    def ok(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str
+    ) -> Reply:
         reply = self.call(method, path, body, headers, **query)
         assert reply.status in (200, 201), reply.document
         assert reply.code == 0
@@ -111,7 +120,9 @@ class Shop:
             self.ok("POST", f"/invoices/{invoice_id}/status/sent")
         return invoice_id
 
-    def payment_body(self, amount: str, applied: Mapping[str, str], customer: str = "", **fields: Any) -> dict[str, Any]:
+    def payment_body(
+        self, amount: str, applied: Mapping[str, str], customer: str = "", **fields: Any
+    ) -> dict[str, Any]:
         return {
             "customer_id": customer or self.customer,
             "payment_mode": "banktransfer",
@@ -160,7 +171,9 @@ class Shop:
             for code in {*contact.owed_minor, *contact.credit_minor}:
                 mine = [i for i in books.invoices.rows.values() if i.contact is contact and i.currency == code]
                 assert contact.owed_minor.get(code, 0) == sum(i.balance_minor for i in mine if i.state == "sent")
-                unused = sum(p.unused_minor for p in books.payments.rows.values() if p.contact is contact and p.currency == code)
+                unused = sum(
+                    p.unused_minor for p in books.payments.rows.values() if p.contact is contact and p.currency == code
+                )
                 notes = sum(
                     n.balance_minor
                     for n in books.creditnotes.rows.values()

@@ -102,7 +102,13 @@ def test_tokens_die_by_time_by_revocation_and_by_fault(shop: Any) -> None:
 
 @pytest.mark.parametrize(
     ("header", "code"),
-    [("", 14), ("Bearer {token}", 14), ("Zoho-oauthtoken", 14), ("Zoho-oauthtoken nonsense", 14), ("Zoho-oauthtoken 1000.a.b", 57)],
+    [
+        ("", 14),
+        ("Bearer {token}", 14),
+        ("Zoho-oauthtoken", 14),
+        ("Zoho-oauthtoken nonsense", 14),
+        ("Zoho-oauthtoken 1000.a.b", 57),
+    ],
 )
 def test_the_header_has_its_own_word(shop: Any, header: str, code: int) -> None:
     reply = shop.call("GET", "/invoices", headers={"Authorization": header.format(token=shop.token)})

@@ -58,8 +58,12 @@ FIELDS: dict[str, str] = {
         "salesorder_item_id:e stock_on_hand:e tags:a tax_id:e tax_name:e tax_percentage:n tax_type:s time_entry_ids:a "
         "unit:s "
     ),
-    "invoice.contact": ("credit_limit:n customer_balance:n is_credit_limit_migration_completed:b unused_customer_credits:n "),
-    "invoice.billing_address": ("address:s attention:e city:s country:s country_code:s fax:e phone:e state:s street:s street2:e zip:s "),
+    "invoice.contact": (
+        "credit_limit:n customer_balance:n is_credit_limit_migration_completed:b unused_customer_credits:n "
+    ),
+    "invoice.billing_address": (
+        "address:s attention:e city:s country:s country_code:s fax:e phone:e state:s street:s street2:e zip:s "
+    ),
     "invoice.customer_default_billing_address": (
         "address:s city:s city_code:e country:s fax:e phone:e state:s state_code:e street2:e zip:s "
     ),
@@ -331,7 +335,9 @@ def records(shop: Any) -> dict[str, Any]:
     expense_body = {"account_id": keys["fees"], "date": day, "amount": 5, "paid_through_account_id": keys["clearing"]}
     expense = post("/expenses", expense_body)["expense"]
     note = post("/creditnotes", {"customer_id": shop.customer, "line_items": [{"rate": 5}]})["creditnote"]
-    lines = [{"account_id": keys[k], "debit_or_credit": s, "amount": 1} for k, s in (("fees", "debit"), ("bank", "credit"))]
+    lines = [
+        {"account_id": keys[k], "debit_or_credit": s, "amount": 1} for k, s in (("fees", "debit"), ("bank", "credit"))
+    ]
     journal = post("/journals", {"journal_date": day, "line_items": lines})["journal"]
     bank = post("/bankaccounts", {"account_name": "New", "account_type": "bank"})["bankaccount"]
     made = post("/chartofaccounts", {"account_name": "Other costs", "account_type": "expense"})["chart_of_account"]
@@ -349,7 +355,16 @@ def records(shop: Any) -> dict[str, Any]:
         "bankaccounts": accounts["New"],
         "bankaccounts of cash": accounts["Petty Cash"],
     }
-    for name in ("invoices", "contacts", "customerpayments", "expenses", "chartofaccounts", "creditnotes", "journals", "organizations"):
+    for name in (
+        "invoices",
+        "contacts",
+        "customerpayments",
+        "expenses",
+        "chartofaccounts",
+        "creditnotes",
+        "journals",
+        "organizations",
+    ):
         found[name] = get(f"/{name}")[name][0]
     found["currencies"] = get("/settings/currencies")["currencies"][0]
     for name in FIELDS:

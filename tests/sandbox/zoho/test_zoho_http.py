@@ -76,7 +76,12 @@ async def test_consent_exchange_call_and_revocation(client: Client) -> None:
         back = parse_qs(urlsplit(answer.headers["Location"]).query)
     assert (back["state"], back["accounts-server"], back["location"]) == (["s1"], [served.url], ["us"])
     client_pair = {name: oauth[name] for name in ("client_id", "client_secret")}
-    form = {**client_pair, "grant_type": "authorization_code", "code": back["code"][0], "redirect_uri": query["redirect_uri"]}
+    form = {
+        **client_pair,
+        "grant_type": "authorization_code",
+        "code": back["code"][0],
+        "redirect_uri": query["redirect_uri"],
+    }
     _, token = await served.call("POST", "/oauth/v2/token", data=form)
     client.headers = {"Authorization": f"Zoho-oauthtoken {token['access_token']}"}
     assert (await client.call("GET", "/invoices"))[0] == 200
@@ -108,7 +113,12 @@ async def test_bodies_come_bare_or_in_the_form_field(client: Client) -> None:
     assert (status, one["payment"]["amount"]) == (201, 10.1)
     status, two = await client.call("POST", "/customerpayments", data={"JSONString": json.dumps({**body, "amount": 3})})
     assert (status, two["payment"]["amount"]) == (201, 3)
-    for sent in ({"data": {"amount": "3"}}, {"data": b"{", "headers": {"Content-Type": "application/json"}}, {"json": [1]}, {}):
+    for sent in (
+        {"data": {"amount": "3"}},
+        {"data": b"{", "headers": {"Content-Type": "application/json"}},
+        {"json": [1]},
+        {},
+    ):
         status, refused = await client.call("POST", "/customerpayments", **sent)
         assert (status, refused["code"]) == (400, 2)
 
@@ -162,7 +172,9 @@ async def test_a_reset_after_the_commit_leaves_the_payment_there(client: Client)
 
 
 async def test_token_death_meets_the_call_that_met_it(client: Client) -> None:
-    await client.served.post("/_sandbox/faults", {"rules": [{"api": "zoho", "path": "/invoices", "kind": "token_death"}]})
+    await client.served.post(
+        "/_sandbox/faults", {"rules": [{"api": "zoho", "path": "/invoices", "kind": "token_death"}]}
+    )
     status, document = await client.call("GET", "/invoices")
     assert (status, document["code"]) == (401, 57)
 
@@ -196,6 +208,8 @@ async def test_the_control_side_refuses_in_words(client: Client) -> None:
     ):
         status, words = await served.post(path, document)
         assert status == 400, (path, words)
-    status, done = await served.post("/_sandbox/zoho/edit", {"action": "create_contact", "body": {"contact_name": "By hand"}})
+    status, done = await served.post(
+        "/_sandbox/zoho/edit", {"action": "create_contact", "body": {"contact_name": "By hand"}}
+    )
     assert status == 200
     assert any(c["contact_id"] == done["id"] for c in (await state(client))["zoho"]["contacts"])

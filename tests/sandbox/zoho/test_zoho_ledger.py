@@ -51,7 +51,12 @@ def test_a_month_of_collecting_leaves_clearing_at_zero_and_every_fee_booked(shop
 
 
 def test_the_expense_takes_the_currency_of_the_account_and_rate_one(shop: Any) -> None:
-    body = {"date": "2026-03-02", "account_id": shop.keys["fees"], "amount": 75, "paid_through_account_id": shop.keys["clearing_eur"]}
+    body = {
+        "date": "2026-03-02",
+        "account_id": shop.keys["fees"],
+        "amount": 75,
+        "paid_through_account_id": shop.keys["clearing_eur"],
+    }
     reply = shop.ok("POST", "/expenses", body)
     expense = reply["expense"]
     assert reply.status == 201
@@ -66,7 +71,11 @@ def test_the_expense_takes_the_currency_of_the_account_and_rate_one(shop: Any) -
 
 
 def test_an_expense_is_upserted_and_amended_and_deleted(shop: Any) -> None:
-    headers = {"X-Unique-Identifier-Key": "cf_collector_key", "X-Unique-Identifier-Value": "live:PO1", "X-Upsert": "true"}
+    headers = {
+        "X-Unique-Identifier-Key": "cf_collector_key",
+        "X-Unique-Identifier-Value": "live:PO1",
+        "X-Upsert": "true",
+    }
     body = {
         "date": "2026-03-02",
         "paid_through_account_id": shop.keys["clearing"],
@@ -132,7 +141,12 @@ def test_bank_transactions_are_found_by_account_and_reference_and_refuse_nonsens
     assert len(shop.ok("GET", "/banktransactions", date_start="2026-03-02", amount_start="5")["banktransactions"]) == 1
     for change in ({"to_account_id": keys["clearing"]}, {"to_account_id": keys["fees"]}, {"transaction_type": "gift"}):
         assert shop.call("POST", "/banktransactions", {**body, **change}).status == 400
-    refund = {**body, "transaction_type": "expense_refund", "from_account_id": keys["fees"], "to_account_id": keys["clearing"]}
+    refund = {
+        **body,
+        "transaction_type": "expense_refund",
+        "from_account_id": keys["fees"],
+        "to_account_id": keys["clearing"],
+    }
     shop.ok("POST", "/banktransactions", refund)
     assert shop.base_minor("fees") == -1000
     shop.simulator.edit({"action": "match_transaction", "transaction_id": made})
@@ -224,7 +238,21 @@ def test_any_use_keeps_the_books_provable(new_shop: Callable[..., Any], seed: in
     for step in range(250):
         shop.pass_time(minutes=draw.randint(0, 60))
         act = draw.choice(
-            ("invoice", "invoice", "pay", "pay", "pay", "unapply", "refund", "void", "edit", "credit", "delete", "move", "fee")
+            (
+                "invoice",
+                "invoice",
+                "pay",
+                "pay",
+                "pay",
+                "unapply",
+                "refund",
+                "void",
+                "edit",
+                "credit",
+                "delete",
+                "move",
+                "fee",
+            )
         )
         invoice = draw.choice(invoices) if invoices else ""
         payment = draw.choice(payments) if payments else ""

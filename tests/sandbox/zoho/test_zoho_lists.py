@@ -114,7 +114,9 @@ def test_changes_since_a_second_exclude_that_second(shop: Any) -> None:
     assert shop.call("GET", "/invoices", last_modified_time=since.replace("+", " ")).code == 2
 
 
-def test_times_are_the_organisations_and_days_turn_at_its_midnight(new_shop: Callable[..., Any], population: dict[str, Any]) -> None:
+def test_times_are_the_organisations_and_days_turn_at_its_midnight(
+    new_shop: Callable[..., Any], population: dict[str, Any]
+) -> None:
     population["organization"]["time_zone"] = "America/New_York"
     shop = new_shop(population=population)
     invoice = shop.invoice("10", date="2026-03-02", due_date="2026-03-02")
@@ -138,7 +140,9 @@ def test_times_are_the_organisations_and_days_turn_at_its_midnight(new_shop: Cal
 
 def test_contacts_by_name_by_change_and_by_kind(shop: Any) -> None:
     shop.pass_time(minutes=1)
-    vendor = shop.ok("POST", "/contacts", {"contact_name": "A Provider", "contact_type": "vendor"})["contact"]["contact_id"]
+    vendor = shop.ok("POST", "/contacts", {"contact_name": "A Provider", "contact_type": "vendor"})["contact"][
+        "contact_id"
+    ]
 
     def found(**query: str) -> list[str]:
         return [row["contact_name"] for row in shop.ok("GET", "/contacts", **query)["contacts"]]
@@ -181,7 +185,11 @@ def test_amounts_are_numbers_of_the_currencys_precision_and_empties_are_texts(sh
     assert b'"total":149.97' in reply.raw
     assert b'"bcy_total":164.97' in reply.raw
     invoice = reply["invoice"]
-    assert (invoice["last_payment_date"], invoice["recurring_invoice_id"], invoice["payment_expected_date"]) == ("", "", "")
+    assert (invoice["last_payment_date"], invoice["recurring_invoice_id"], invoice["payment_expected_date"]) == (
+        "",
+        "",
+        "",
+    )
     yen = shop.ok("GET", f"/invoices/{shop.invoice('1050.4', currency_code='JPY', exchange_rate='0.0052')}")
     assert b'"total":1050,' in yen.raw
     assert yen["invoice"]["bcy_total"] == Decimal("5.46")

@@ -56,19 +56,32 @@ def test_a_contact_is_upserted_by_its_unique_field(shop: Any) -> None:
 
 def test_an_invoice_is_made_as_a_draft_with_tax_and_terms(shop: Any) -> None:
     lines = [{"name": "Work", "rate": "33.33", "quantity": 3, "tax_id": shop.keys["vat20"]}, {"rate": "0.01"}]
-    body = {"customer_id": shop.customer, "line_items": lines, "payment_terms": 14, "shipping_charge": 5, "adjustment": "-1"}
+    body = {
+        "customer_id": shop.customer,
+        "line_items": lines,
+        "payment_terms": 14,
+        "shipping_charge": 5,
+        "adjustment": "-1",
+    }
     reply = shop.ok("POST", "/invoices", body)
     invoice = reply["invoice"]
     assert reply.status == 201
     assert reply.headers["Location"].endswith(f"/invoices/{invoice['invoice_id']}")
     assert (invoice["status"], invoice["issued_date"], invoice["due_date"]) == ("draft", "", "2026-03-16")
-    assert [str(invoice[k]) for k in ("sub_total", "tax_total", "total", "balance")] == ["100.00", "20.00", "124.00", "124.00"]
+    assert [str(invoice[k]) for k in ("sub_total", "tax_total", "total", "balance")] == [
+        "100.00",
+        "20.00",
+        "124.00",
+        "124.00",
+    ]
     assert invoice["taxes"][0]["tax_amount"] == 20
     shop.ok("POST", f"/invoices/{invoice['invoice_id']}/status/sent")
     assert shop.base_minor("output_tax") == -2000
     assert shop.base_minor("sales") == -10000
     shop.check_books()
-    inclusive = shop.shown_invoice(shop.invoice("12", is_inclusive_tax=True, line_items=[{"rate": 12, "tax_id": shop.keys["vat20"]}]))
+    inclusive = shop.shown_invoice(
+        shop.invoice("12", is_inclusive_tax=True, line_items=[{"rate": 12, "tax_id": shop.keys["vat20"]}])
+    )
     assert (inclusive["total"], inclusive["tax_total"]) == (12, 2)
     shop.check_books()
 

@@ -1,4 +1,6 @@
-"""Lists become rows; debits are counted by day, by payer's month and by invoice; a payout remembers how far its items were walked."""
+"""Lists become rows; debits are counted by day, by payer's month and by invoice; a payout remembers how far its items
+were walked.
+"""
 
 import json
 from collections.abc import Iterator
@@ -116,7 +118,10 @@ def _lists(connection: sa.Connection) -> Iterator[tuple[str, str, list[str]]]:
     waiting = _rows(connection, "SELECT connection, id, waiting FROM contacts WHERE waiting <> '[]'")
     if not waiting:
         return
-    currencies = {(own, key): currency for own, key, currency in _rows(connection, "SELECT connection, id, currency FROM invoices")}
+    currencies = {
+        (own, key): currency
+        for own, key, currency in _rows(connection, "SELECT connection, id, currency FROM invoices")
+    }
     for own, key, held in waiting:
         by_currency: dict[str, list[str]] = {}
         for invoice in json.loads(held):
@@ -150,7 +155,8 @@ def _move_lists(connection: sa.Connection, days: dict[tuple[str, str], list[str]
 def _count_shown(connection: sa.Connection) -> None:
     shown = _rows(
         connection,
-        "SELECT connection, invoice, count(*) FROM payments WHERE claim = 'ours' AND invoice <> '' AND read = (1 = 1) GROUP BY 1, 2",
+        "SELECT connection, invoice, count(*) FROM payments WHERE claim = 'ours' AND invoice <> '' AND read = (1 = 1) "
+        "GROUP BY 1, 2",
     )
     _add(connection, "debit_counts", [{"connection": own, "id": key, "shown": count} for own, key, count in shown])
 
@@ -163,7 +169,8 @@ def _count_debits(connection: sa.Connection) -> dict[tuple[str, str], list[str]]
     months: dict[tuple[str, str, str, str], int] = {}
     mandates: list[dict[str, Any]] = []
     query = (
-        "SELECT c.connection, c.id, c.asked_at, c.status, c.resource_id, q.command FROM commands c JOIN command_queue q "
+        "SELECT c.connection, c.id, c.asked_at, c.status, c.resource_id, q.command FROM commands c JOIN command_queue "
+        "q "
         "ON q.connection = c.connection AND q.id = c.id WHERE c.type = 'gocardless.create_payment'"
     )
     for own, key, asked_at, status, resource, text in _rows(connection, query):
@@ -180,7 +187,9 @@ def _count_debits(connection: sa.Connection) -> dict[tuple[str, str], list[str]]
             place = (own, day[:7], payer, debit["currency"])
             months[place] = months.get(place, 0) + made * debit["amount_minor"]
     if mandates:
-        connection.execute(sa.text("UPDATE commands SET mandate = :mandate WHERE connection = :connection AND id = :id"), mandates)
+        connection.execute(
+            sa.text("UPDATE commands SET mandate = :mandate WHERE connection = :connection AND id = :id"), mandates
+        )
     limits = {"limited": False, "limit_count": -1, "limit_minor": -1, "accepted": False}
     _add(
         connection,
