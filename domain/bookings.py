@@ -6,8 +6,9 @@ un-applying it and refunding the whole amount out of clearing, which keeps the t
 moves to suspense and a person is told (design, section 8).
 """
 
-from domain import commands, events, ledger, publications, times
+from domain import commands, events, ledger, publications, refs, times
 from domain.draft import Draft
+from domain.refs import Ref
 from domain.state import Booking, CommandRow, Invoice, Payment, PaymentFact, State
 
 #: Zoho Books errors: the amount applied exceeds the invoice's balance (reference 2.7).
@@ -38,7 +39,7 @@ def book(draft: Draft, payment: Payment, fact: PaymentFact) -> bool:
     """Make the next booking of a confirmed payment; False while something it needs is not mapped."""
     state = draft.state
     number = payment.booked + 1
-    key = f"{payment.id}:{number}"
+    key = refs.booking(payment.id, number)
     if before_books(state, fact.at):
         draft.mark("bookings", key, payment=payment.id, number=number, invoice=payment.invoice, stage="opening")
         draft.mark("payments", payment.id, booked=number)
@@ -47,16 +48,16 @@ def book(draft: Draft, payment: Payment, fact: PaymentFact) -> bool:
     exchange_rate = rate(state, payment.currency)
     if account is None or exchange_rate is None:
         what = f"clearing in {payment.currency}" if account is None else f"the exchange rate of {payment.currency}"
-        draft.open("account_missing", f"payments:{payment.id}", what=what, number=payment.id)
+        draft.open("account_missing", Ref("payments", payment.id), what=what, number=payment.id)
         return False
-    draft.close("account_missing", f"payments:{payment.id}")
+    draft.close("account_missing", Ref("payments", payment.id))
     invoice = state.invoices.get(payment.invoice)
     applied = _applicable(invoice, payment)
     date = booking_date(state, fact.at)
     draft.entry(
         date,
         f"{payment.id} confirmed",
-        f"payments:{payment.id}",
+        Ref("payments", payment.id),
         [
             ledger.debit(
                 ledger.CLEARING,
@@ -99,7 +100,7 @@ def _note_excess(draft: Draft, payment: Payment, invoice: Invoice | None, rest_m
     number = invoice.number if invoice is not None else payment.invoice
     draft.open(
         "excess",
-        f"payments:{payment.id}",
+        Ref("payments", payment.id),
         amount_minor=rest_minor,
         currency=payment.currency,
         payment=payment.id,
@@ -114,8 +115,8 @@ def _ask_posting(draft: Draft, booking: Booking, account: str, exchange_rate: st
     true_day = times.local_day(fact.at, state.own.time_zone)
     dated = "" if true_day == booking.date else f", of {true_day}"
     command = draft.command(
-        f"bookings:{booking.id}",
-        f"post:{booking.id}",
+        Ref("bookings", booking.id),
+        refs.purpose("post", booking.id),
         commands.CreateCustomerPayment(
             customer=invoice.contact if invoice is not None else "",
             amount_minor=booking.amount_minor,
@@ -138,7 +139,7 @@ def _ask_posting(draft: Draft, booking: Booking, account: str, exchange_rate: st
 
 def unbook(draft: Draft, payment: Payment, number: int, fact: PaymentFact) -> None:
     """Undo booking `number`: the ledger now, Zoho as soon as it has the payment."""
-    key = f"{payment.id}:{number}"
+    key = refs.booking(payment.id, number)
     booking = draft.state.bookings[key]
     date = booking_date(draft.state, fact.at)
     if booking.stage == "opening":
@@ -148,7 +149,7 @@ def unbook(draft: Draft, payment: Payment, number: int, fact: PaymentFact) -> No
     draft.entry(
         date,
         f"{payment.id} {fact.action.replace('_', ' ')} after it was confirmed",
-        f"payments:{payment.id}",
+        Ref("payments", payment.id),
         [
             ledger.debit(ledger.RECEIVABLES, booking.applied_minor, booking.currency),
             ledger.debit(ledger.CUSTOMER_CREDIT, rest, booking.currency),
@@ -166,14 +167,14 @@ def unbook(draft: Draft, payment: Payment, number: int, fact: PaymentFact) -> No
         _ask_unapply(draft, booking)
     elif booking.stage == "refused":
         draft.mark("bookings", key, stage="reversed")
-        draft.close("posting_refused", f"bookings:{key}")
+        draft.close("posting_refused", Ref("bookings", key))
 
 
 def _ask_unapply(draft: Draft, booking: Booking) -> None:
     draft.mark("bookings", booking.id, stage="unapplying")
     draft.command(
-        f"bookings:{booking.id}",
-        f"unapply:{booking.id}",
+        Ref("bookings", booking.id),
+        refs.purpose("unapply", booking.id),
         commands.UnapplyPayment(booking.zoho_payment, booking.amount_minor, booking.currency),
         priority=commands.PRIORITY_MONEY,
         key=f"{booking.zoho_payment}:unapply",
@@ -206,12 +207,17 @@ def _number(draft: Draft, booking: Booking) -> str:
 def _show_refusal(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome, what: str) -> None:
     reason = outcome.message or outcome.reason
     draft.open(
-        "posting_refused", f"bookings:{booking.id}", what=what, number=_number(draft, booking), reason=reason, id=row.id
+        "posting_refused",
+        Ref("bookings", booking.id),
+        what=what,
+        number=_number(draft, booking),
+        reason=reason,
+        id=row.id,
     )
 
 
 def _posted(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
-    about = f"bookings:{booking.id}"
+    about = Ref("bookings", booking.id)
     if outcome.end == "succeeded":
         draft.close("posting_refused", about)
         if outcome.reason == "updated":
@@ -236,7 +242,7 @@ def _post_unapplied(draft: Draft, booking: Booking) -> None:
     draft.entry(
         booking.date,
         f"{booking.payment} could not be applied",
-        f"payments:{booking.payment}",
+        Ref("payments", booking.payment),
         [
             ledger.debit(ledger.RECEIVABLES, moved_minor, booking.currency),
             ledger.credit(ledger.CUSTOMER_CREDIT, moved_minor, booking.currency),
@@ -244,7 +250,7 @@ def _post_unapplied(draft: Draft, booking: Booking) -> None:
     )
     draft.open(
         "unapplied",
-        f"bookings:{booking.id}",
+        Ref("bookings", booking.id),
         amount_minor=booking.applied_minor,
         currency=booking.currency,
         payment=booking.payment,
@@ -266,8 +272,8 @@ def _unapplied(draft: Draft, booking: Booking, row: CommandRow, outcome: events.
             return
         draft.mark("bookings", booking.id, stage="refunding")
         draft.command(
-            f"bookings:{booking.id}",
-            f"refund:{booking.id}",
+            Ref("bookings", booking.id),
+            refs.purpose("refund", booking.id),
             commands.RefundPayment(
                 payment=booking.zoho_payment,
                 amount_minor=booking.amount_minor,
@@ -291,7 +297,7 @@ def _unapplied(draft: Draft, booking: Booking, row: CommandRow, outcome: events.
 def _refunded(draft: Draft, booking: Booking, row: CommandRow, outcome: events.Outcome) -> None:
     if outcome.end == "succeeded":
         draft.mark("bookings", booking.id, stage="reversed", refund=outcome.resource_id)
-        draft.close("posting_refused", f"bookings:{booking.id}")
+        draft.close("posting_refused", Ref("bookings", booking.id))
     elif outcome.end == "parked":
         _show_refusal(draft, booking, row, outcome, "the reversal")
     else:
@@ -307,7 +313,7 @@ def _to_suspense(draft: Draft, booking: Booking, outcome: events.Outcome) -> Non
     draft.entry(
         booking.reversal_at,
         f"{booking.payment} taken back, Zoho refused the reversal",
-        f"payments:{booking.payment}",
+        Ref("payments", booking.payment),
         [
             ledger.debit(ledger.SUSPENSE, booking.amount_minor, booking.currency),
             ledger.credit(ledger.RECEIVABLES, booking.applied_minor, booking.currency),
@@ -318,7 +324,7 @@ def _to_suspense(draft: Draft, booking: Booking, outcome: events.Outcome) -> Non
     reason = outcome.message or outcome.reason
     draft.open(
         "reversal_refused",
-        f"bookings:{booking.id}",
+        Ref("bookings", booking.id),
         amount_minor=booking.amount_minor,
         currency=booking.currency,
         number=_number(draft, booking),
@@ -328,11 +334,11 @@ def _to_suspense(draft: Draft, booking: Booking, outcome: events.Outcome) -> Non
     clearing, suspense = accounts.clearing.get(booking.currency), accounts.suspense.get(booking.currency)
     if clearing is None or suspense is None:
         what = f"suspense in {booking.currency}"
-        draft.open("account_missing", f"bookings:{booking.id}", what=what, number=_number(draft, booking))
+        draft.open("account_missing", Ref("bookings", booking.id), what=what, number=_number(draft, booking))
         return
     draft.command(
-        f"bookings:{booking.id}",
-        f"suspense:{booking.id}",
+        Ref("bookings", booking.id),
+        refs.purpose("suspense", booking.id),
         commands.CreateTransfer(
             from_account=clearing,
             to_account=suspense,

@@ -15,7 +15,7 @@ from typing import Final, Literal, get_args
 
 from msgspec.structs import replace
 
-from domain import lists, times
+from domain import lists, refs, times
 from domain.commands import CreatePayment
 from domain.state import CommandRow, DebitDay, Invoice, PayerMonth, State
 
@@ -62,7 +62,7 @@ def _count(state: State, day: str, mandate: str, amount_minor: int, currency: st
     key = day_key(day, currency)
     row = state.debit_days.get(key) or DebitDay(key, day, currency)
     if not row.count:
-        lists.add(state, f"debit_days:{currency}", day)
+        lists.add(state, refs.list_of("debit_days", currency), day)
     state.debit_days[key] = replace(row, count=row.count + sign, amount_minor=row.amount_minor + sign * amount_minor)
     held = state.mandates.get(mandate)
     payer = held.payer if held is not None else ""
@@ -143,7 +143,7 @@ def day_limits(state: State, day: str, currency: str) -> tuple[int, int]:
     """
     own = state.own
     start = times.add_days(day, -HISTORY_DAYS)
-    name = f"debit_days:{currency}"
+    name = refs.list_of("debit_days", currency)
     days = [one for one in lists.newest(state, name, HISTORY_DAYS + 1) if start <= one < day]
     past = [row for row in (state.debit_days[day_key(one, currency)] for one in days) if row.count > 0]
     most = TIMES_LARGEST * max((row.count for row in past), default=0)

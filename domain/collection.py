@@ -1,6 +1,7 @@
 """What a payment's end means for the invoice it collects: collected, failed, or taken back and on hold."""
 
 from domain.draft import Draft
+from domain.refs import Ref
 from domain.state import Invoice, Payment, PaymentFact
 
 
@@ -15,7 +16,7 @@ def collected(draft: Draft, payment: Payment) -> None:
     if row is not None and row.stage != "collected" and row.reason != "amount_mismatch":
         draft.mark("invoices", row.id, stage="collected", reason="", since=draft.at, payment=payment.id)
         for code in ("debit_failed", "debit_reversed"):
-            draft.close(code, f"invoices:{row.id}")
+            draft.close(code, Ref("invoices", row.id))
 
 
 def failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
@@ -32,7 +33,7 @@ def failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
         draft.mark("invoices", row.id, stage="failed", reason=reason, since=draft.at, payment=payment.id)
         draft.open(
             "debit_failed",
-            f"invoices:{row.id}",
+            Ref("invoices", row.id),
             amount_minor=payment.amount_minor,
             currency=payment.currency,
             number=row.number,
@@ -48,10 +49,10 @@ def lost(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
         return
     reason = fact.cause or fact.action
     draft.mark("invoices", row.id, stage="hold", reason=reason, since=draft.at, payment=payment.id)
-    draft.close("debit_failed", f"invoices:{row.id}")
+    draft.close("debit_failed", Ref("invoices", row.id))
     draft.open(
         "debit_reversed",
-        f"invoices:{row.id}",
+        Ref("invoices", row.id),
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         number=row.number,

@@ -4,9 +4,10 @@ daily tick.
 
 from msgspec.structs import replace
 
-from domain import ceilings, commands, customers, events, ledger, times
+from domain import ceilings, commands, customers, events, ledger, refs, times
 from domain.draft import Draft
 from domain.envelope import Event, Touched
+from domain.refs import Ref
 from domain.state import ConnectionRow, State
 from domain.vocabulary import Environment, narrowed
 
@@ -137,22 +138,22 @@ def decide(draft: Draft, key: str) -> None:
     if isinstance(data, events.GateOpened):
         reason = refusal(own, data)
         if reason:
-            draft.open("gate_refused", f"connections:{key}", reason=reason)
+            draft.open("gate_refused", Ref("connections", key), reason=reason)
         else:
-            draft.close("gate_refused", f"connections:{key}")
+            draft.close("gate_refused", Ref("connections", key))
             _post_opening(draft, own)
             ask_sweep(draft)
     elif isinstance(data, events.DayBegan) and own.gate == "open":
         ask_sweep(draft)
     elif isinstance(data, events.DayAccepted):
-        draft.close("day_over_limit", f"debit_days:{ceilings.day_key(data.day, data.currency)}")
+        draft.close("day_over_limit", Ref("debit_days", ceilings.day_key(data.day, data.currency)))
         ask_sweep(draft)
     elif isinstance(data, events.HeadReached) and customers.judged(draft.state):
         draft.wake(customers.UNMATCHED)
     elif isinstance(data, events.PolicySet) and own.policy is not None:
         if data.policy != own.policy:
             draft.open(
-                "policy_ignored", f"connections:{key}", got=str(data.policy.version), wanted=str(own.policy.version)
+                "policy_ignored", Ref("connections", key), got=str(data.policy.version), wanted=str(own.policy.version)
             )
             return
         draft.wake(customers.UNMATCHED)
@@ -173,25 +174,26 @@ def _post_opening(draft: Draft, own: ConnectionRow) -> None:
             ledger.debit(ledger.CLEARING, amount, currency, item="opening", name="opening balance"),
             ledger.credit(ledger.OPENING, amount, currency),
         ]
-        draft.entry(date, "opening clearing balance", f"connections:{own.id}", lines)
+        draft.entry(date, "opening clearing balance", Ref("connections", own.id), lines)
     draft.mark("connections", own.id, opening_posted=True)
 
 
 def ask_sweep(draft: Draft) -> None:
     """Ask for a read of all open invoices, unless one is under way."""
     key = draft.state.connection
-    purpose = "sweep"
     asked_at = draft.state.own.sweep_asked_at
     if asked_at > draft.state.own.open_listed_at or asked_at == draft.at:
         return
     draft.mark("connections", key, sweep_asked_at=draft.at)
-    draft.command(f"connections:{key}", purpose, commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT)
+    draft.command(
+        Ref("connections", key), refs.purpose("sweep"), commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT
+    )
 
 
 def on_outcome(draft: Draft, key: str, succeeded: bool, reason: str, command_id: str) -> None:
     """The sweep ended. A failed one frees the way for the next, and is shown."""
     if succeeded:
-        draft.close("read_refused", f"connections:{key}")
+        draft.close("read_refused", Ref("connections", key))
     else:
         draft.mark("connections", key, sweep_asked_at="")
-        draft.open("read_refused", f"connections:{key}", what="the open invoices", reason=reason, id=command_id)
+        draft.open("read_refused", Ref("connections", key), what="the open invoices", reason=reason, id=command_id)

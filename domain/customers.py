@@ -6,14 +6,15 @@ have been read to their heads, and again when another contact or payer gets the 
 doubtful from then on, and nothing is collected by it. An invitation is a billing request and its hosted page.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from domain import commands, events, ids, lists
+from domain import commands, events, ids, lists, refs
 from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
 from domain.envelope import Event, Touched
+from domain.refs import Handle, Ref
 from domain.state import BillingRequest, CommandRow, Contact, Invoice, Mandate, Payer, State
 from domain.vocabulary import Code
 
@@ -30,7 +31,7 @@ SHARING: Final = 20
 MANDATES: Final = 100
 
 #: Contacts that look again when a list has been read to its head, or a policy comes into force.
-UNMATCHED: Final = "unmatched"
+UNMATCHED: Final = refs.list_of("unmatched")
 
 #: A payment may be made on a mandate in these states (GoCardless API reference, payments; reference traps 8: some
 #: schemes activate a mandate only with its first payment, so waiting for "active" would wait for ever).
@@ -78,10 +79,10 @@ def evolve_payer(state: State, event: Event) -> Touched:
     if held == new:
         return ()
     state.payers[seen.id] = new
-    old_handles = {f"email:{held.email}"} if held is not None and held.email else set()
-    new_handles = {f"email:{new.email}"} if new.email else set()
+    old_handles = {refs.handle("email", held.email)} if held is not None and held.email else set()
+    new_handles = {refs.handle("email", new.email)} if new.email else set()
     touched = list(_rehandle(state, "payers", seen.id, old_handles, new_handles))
-    touched += [("contacts", key) for key in lists.oldest(state, f"contacts:payer:{seen.id}", SHARING)]
+    touched += _contacts_with(state, refs.handle("payer", seen.id))
     if held is not None and held.link != new.link:
         claimed = state.contacts.get(held.link)
         if claimed is not None and claimed.claimed_by == seen.id:
@@ -95,30 +96,34 @@ def evolve_payer(state: State, event: Event) -> Touched:
 
 def add_reference(state: State, reference: str, payer: str) -> Touched:
     """A payer's mandate carries this reference: contacts with the same one may be it."""
-    return _rehandle(state, "payers", payer, set(), {f"reference:{reference}"}) if reference else ()
+    return _rehandle(state, "payers", payer, set(), {refs.handle("reference", reference)}) if reference else ()
 
 
-def _handles(contact: Contact | None) -> set[str]:
+def _handles(contact: Contact | None) -> set[Handle]:
     """What a contact shares with a payer: "email:<lower case>", "reference:<text>", and "payer:<id>" for the payer that
     it names.
     """
     if contact is None:
         return set()
-    found = {f"email:{contact.email}"} if contact.email else set()
+    found = {refs.handle("email", contact.email)} if contact.email else set()
     if contact.payer_link:
-        found.add(f"payer:{contact.payer_link}")
-    return found | ({f"reference:{contact.reference}"} if contact.reference else set())
+        found.add(refs.handle("payer", contact.payer_link))
+    return found | ({refs.handle("reference", contact.reference)} if contact.reference else set())
 
 
-def _rehandle(state: State, side: str, key: str, old: set[str], new: set[str]) -> Touched:
+def _rehandle(
+    state: State, side: Literal["contacts", "payers"], key: str, old: set[Handle], new: set[Handle]
+) -> Touched:
     """Keep the lists of who shares what; the contacts for which "unique" may have become another answer."""
     for handle in sorted(old - new):
-        lists.remove(state, f"{side}:{handle}", key)
+        lists.remove(state, refs.list_of(side, handle), key)
     for handle in sorted(new - old):
-        lists.add(state, f"{side}:{handle}", key)
-    return tuple(
-        ("contacts", one) for handle in sorted(old ^ new) for one in lists.oldest(state, f"contacts:{handle}", SHARING)
-    )
+        lists.add(state, refs.list_of(side, handle), key)
+    return tuple(one for handle in sorted(old ^ new) for one in _contacts_with(state, handle))
+
+
+def _contacts_with(state: State, handle: Handle) -> Touched:
+    return tuple(("contacts", key) for key in lists.oldest(state, refs.list_of("contacts", handle), SHARING))
 
 
 def evolve_billing_request(state: State, event: Event) -> Touched:
@@ -179,7 +184,7 @@ def usable_mandate(state: State, contact: Contact, currency: str) -> Mandate | N
     if not contact.payer:
         return None
     found = None
-    for key in lists.newest(state, f"mandates:{contact.payer}", MANDATES):
+    for key in lists.newest(state, refs.list_of("mandates", contact.payer), MANDATES):
         mandate = state.mandates.get(key)
         if mandate is None or mandate.currency != currency or mandate.status not in CHARGEABLE:
             continue
@@ -203,21 +208,21 @@ def doubtful(state: State, contact: Contact) -> bool:
     """
     if contact.match_by not in {"email", "reference"} or not contact.payer:
         return False
-    handle = f"{contact.match_by}:{contact.email if contact.match_by == 'email' else contact.reference}"
-    if not lists.has(state, f"payers:{handle}", contact.payer):
+    by_email = contact.match_by == "email"
+    handle = refs.handle("email", contact.email) if by_email else refs.handle("reference", contact.reference)
+    if not lists.has(state, refs.list_of("payers", handle), contact.payer):
         return False
-    return lists.only(state, f"contacts:{handle}") != contact.id or _candidates(
+    return lists.only(state, refs.list_of("contacts", handle)) != contact.id or _candidates(
         state, contact.match_by, handle, contact.id
     ) != [contact.payer]
 
 
-def _candidates(state: State, how: str, handle: str, contact: str) -> list[str]:
+def _candidates(state: State, how: str, handle: Handle, contact: str) -> list[str]:
     """The payers with this handle, but for those that belong to another contact by something better; of a great many,
     the first.
     """
-    return [
-        key for key in lists.oldest(state, f"payers:{handle}", SHARING) if not _better_linked(state, key, contact, how)
-    ]
+    having = lists.oldest(state, refs.list_of("payers", handle), SHARING)
+    return [key for key in having if not _better_linked(state, key, contact, how)]
 
 
 def _better_linked(state: State, payer: str, contact: str, how: str) -> bool:
@@ -229,7 +234,8 @@ def _better_linked(state: State, payer: str, contact: str, how: str) -> bool:
 
 def decide_tie(draft: Draft, key: str) -> None:
     """Two observations of the same second differ: a full read settles it."""
-    draft.command(f"contacts:{key}", f"read_contact:{key}", commands.ReadContact(key), priority=commands.PRIORITY_READ)
+    data = commands.ReadContact(key)
+    draft.command(Ref("contacts", key), refs.purpose("read_contact", key), data, priority=commands.PRIORITY_READ)
 
 
 def decide(draft: Draft, key: str) -> None:
@@ -256,7 +262,7 @@ def decide(draft: Draft, key: str) -> None:
 def _approved(draft: Draft, contact: Contact, data: events.MatchApproved) -> None:
     if data.payer:
         if data.payer not in draft.state.payers:
-            _read_payer(draft, data.payer)
+            read_payer(draft, data.payer)
         draft.mark("payers", data.payer, contact=contact.id)
         _link(draft, contact, data.payer, "operator")
     elif data.invite:
@@ -269,28 +275,31 @@ def _match(draft: Draft, contact: Contact) -> None:
     request = state.billing_requests.get(contact.billing_request)
     if request is not None and request.status == "fulfilled" and request.payer:
         if request.payer not in state.payers:
-            _read_payer(draft, request.payer)
+            read_payer(draft, request.payer)
         _link(draft, contact, request.payer, "invitation")
         return
     if contact.payer_link and contact.claimed_by and contact.payer_link != contact.claimed_by:
         draft.mark("contacts", contact.id, match="ambiguous")
-        draft.open("link_conflict", f"contacts:{contact.id}", name=contact.id)
+        draft.open("link_conflict", Ref("contacts", contact.id), name=contact.id)
         return
     stored = contact.payer_link or contact.claimed_by
     if stored:
         if stored in state.payers:
             _link(draft, contact, stored, "stored link")
         else:
-            _read_payer(draft, stored)
+            read_payer(draft, stored)
         return
     if not judged(state):
         draft.join(UNMATCHED, contact.id)
         return
-    for how, handle in (("reference", f"reference:{contact.reference}"), ("email", f"email:{contact.email}")):
+    for how, handle in (
+        ("reference", refs.handle("reference", contact.reference)),
+        ("email", refs.handle("email", contact.email)),
+    ):
         free = [] if handle.endswith(":") else _candidates(state, how, handle, contact.id)
         if not free:
             continue
-        alone = len(free) == 1 and lists.only(state, f"contacts:{handle}") == contact.id
+        alone = len(free) == 1 and lists.only(state, refs.list_of("contacts", handle)) == contact.id
         if alone and how == "email" and state.own.policy is None:
             draft.join(UNMATCHED, contact.id)
         elif alone and (how == "reference" or state.policy.match_by_email == "auto"):
@@ -298,15 +307,15 @@ def _match(draft: Draft, contact: Contact) -> None:
         elif alone:
             draft.join(UNMATCHED, contact.id)
             draft.mark("contacts", contact.id, match="proposed")
-            draft.close("contact_ambiguous", f"contacts:{contact.id}")
-            draft.open("match_proposed", f"contacts:{contact.id}", name=contact.id, how=_HOW[how], payer=free[0])
+            draft.close("contact_ambiguous", Ref("contacts", contact.id))
+            draft.open("match_proposed", Ref("contacts", contact.id), name=contact.id, how=_HOW[how], payer=free[0])
         else:
-            _ambiguous(draft, contact, how, free, lists.oldest(state, f"contacts:{handle}", SHARING))
+            _ambiguous(draft, contact, how, free, lists.oldest(state, refs.list_of("contacts", handle), SHARING))
         return
     if contact.match in {"ambiguous", "proposed"}:  # who it might have been has gone
         draft.mark("contacts", contact.id, match="none")
         for code in ("contact_ambiguous", "match_proposed", "payer_taken", "link_conflict"):
-            draft.close(code, f"contacts:{contact.id}")
+            draft.close(code, Ref("contacts", contact.id))
 
 
 _HOW: Final = {"email": "e-mail", "reference": "reference"}
@@ -315,10 +324,10 @@ _HOW: Final = {"email": "e-mail", "reference": "reference"}
 def _ambiguous(draft: Draft, contact: Contact, how: str, payers: list[str], contacts: list[str]) -> None:
     """Several could be meant: all of them are named, and a person decides."""
     draft.mark("contacts", contact.id, match="ambiguous")
-    draft.close("match_proposed", f"contacts:{contact.id}")
+    draft.close("match_proposed", Ref("contacts", contact.id))
     draft.open(
         "contact_ambiguous",
-        f"contacts:{contact.id}",
+        Ref("contacts", contact.id),
         name=contact.id,
         how=_HOW[how],
         contacts=_named(contacts),
@@ -346,7 +355,7 @@ def _taken(state: State, payer: str, contact: str) -> bool:
 
 
 def _link(draft: Draft, contact: Contact, payer: str, how: str) -> None:
-    about = f"contacts:{contact.id}"
+    about = Ref("contacts", contact.id)
     if _taken(draft.state, payer, contact.id):
         draft.mark("contacts", contact.id, match="ambiguous")
         draft.open("payer_taken", about, name=contact.id, payer=payer, other=draft.state.payers[payer].contact)
@@ -358,15 +367,14 @@ def _link(draft: Draft, contact: Contact, payer: str, how: str) -> None:
         draft.close(code, about)
 
 
-def _read_payer(draft: Draft, payer: str) -> None:
-    purpose = f"read_payer:{payer}"
-    if draft.attempts(purpose) == 0:
-        draft.command(f"payers:{payer}", purpose, commands.ReadPayer(payer), priority=commands.PRIORITY_READ)
+def read_payer(draft: Draft, payer: str) -> None:
+    """Ask who a payer is, once."""
+    draft.ask_once(Ref("payers", payer), refs.purpose("read_payer", payer), commands.ReadPayer(payer))
 
 
 def wait(draft: Draft, contact: str, invoice: Invoice) -> None:
     """An invoice waits for a mandate of its contact, in its currency; it is woken when there is one."""
-    draft.join(f"waiting:{contact}:{invoice.currency}", invoice.id)
+    draft.join(refs.list_of("waiting", contact, invoice.currency), invoice.id)
     row = draft.state.contacts.get(contact)
     held = row.waiting_currencies if row is not None else ()
     if invoice.currency not in held:
@@ -379,7 +387,7 @@ def _waiting_currencies(draft: Draft, contact: Contact) -> list[str]:
     """
     found = []
     for currency in contact.waiting_currencies:
-        name = f"waiting:{contact.id}:{currency}"
+        name = refs.list_of("waiting", contact.id, currency)
         for key in lists.oldest(draft.state, name, SHARING):
             row = draft.state.invoices.get(key)
             if row is not None and (row.stage, row.contact, row.currency) == ("waiting", contact.id, currency):
@@ -388,7 +396,9 @@ def _waiting_currencies(draft: Draft, contact: Contact) -> list[str]:
             draft.leave(name, key)
     if len(found) < len(contact.waiting_currencies):
         rest = tuple(
-            one for one in contact.waiting_currencies if lists.first(draft.state, f"waiting:{contact.id}:{one}")
+            one
+            for one in contact.waiting_currencies
+            if lists.first(draft.state, refs.list_of("waiting", contact.id, one))
         )
         draft.mark("contacts", contact.id, waiting_currencies=rest)
     return found
@@ -399,13 +409,13 @@ def _wake(draft: Draft, contact: Contact, currency: str) -> None:
     draft.mark(
         "contacts", contact.id, waiting_currencies=tuple(one for one in row.waiting_currencies if one != currency)
     )
-    draft.wake(f"waiting:{contact.id}:{currency}")
-    draft.close("needs_mandate", f"contacts:{contact.id}")
+    draft.wake(refs.list_of("waiting", contact.id, currency))
+    draft.close("needs_mandate", Ref("contacts", contact.id))
 
 
 def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
     request = draft.state.billing_requests.get(contact.billing_request)
-    invited = draft.attempts(f"invite:{contact.id}:{currency}") > 0
+    invited = draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
     over = request is not None and request.status in {"cancelled", "failed"}
     undecided = contact.match in {"ambiguous", "proposed"} or not judged(draft.state)
     if draft.state.own.gate != "open" or undecided or (invited and not over):
@@ -413,20 +423,20 @@ def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
     if draft.state.policy.invite == "auto" and not over:
         _invite(draft, contact, currency)
     else:
-        draft.open("needs_mandate", f"contacts:{contact.id}", name=contact.id)
+        draft.open("needs_mandate", Ref("contacts", contact.id), name=contact.id)
 
 
 def _invite(draft: Draft, contact: Contact, currency: str) -> None:
-    purpose = f"invite:{contact.id}:{currency}"
+    purpose = refs.purpose("invite", contact.id, currency)
     attempt = draft.attempts(purpose) + 1
     if currency not in CURRENCY_SCHEME:
-        draft.open("needs_mandate", f"contacts:{contact.id}", name=contact.id)
+        draft.open("needs_mandate", Ref("contacts", contact.id), name=contact.id)
         return
     if contact.match != "linked":
         draft.mark("contacts", contact.id, match="invited")
-    draft.close("needs_mandate", f"contacts:{contact.id}")
+    draft.close("needs_mandate", Ref("contacts", contact.id))
     draft.command(
-        f"contacts:{contact.id}",
+        Ref("contacts", contact.id),
         purpose,
         commands.CreateBillingRequest(contact.id, currency, CURRENCY_SCHEME[currency], contact.payer),
         priority=commands.PRIORITY_MONEY,
@@ -438,10 +448,8 @@ def decide_billing_request(draft: Draft, key: str) -> None:
     """A billing request changed: its contact is told; a fulfilled one has its mandate read."""
     request = draft.state.billing_requests[key]
     if not request.contact:
-        purpose = f"read_billing_request:{key}"
-        if draft.attempts(purpose) == 0:
-            data = commands.ReadBillingRequest(key)
-            draft.command(f"billing_requests:{key}", purpose, data, priority=commands.PRIORITY_READ)
+        purpose = refs.purpose("read_billing_request", key)
+        draft.ask_once(Ref("billing_requests", key), purpose, commands.ReadBillingRequest(key))
         return
     if request.mandate and request.mandate not in draft.state.mandates:
         draft.mark("mandates", request.mandate, payer=request.payer)
@@ -453,7 +461,7 @@ def decide_billing_request(draft: Draft, key: str) -> None:
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """An invitation's call ended."""
-    about = f"contacts:{key}"
+    about = Ref("contacts", key)
     if outcome.end != "succeeded":
         code: Code = "posting_refused" if row.type.startswith("gocardless.create") else "read_refused"
         draft.open(code, about, what=row.type, number=key, reason=outcome.reason, id=row.id)
@@ -465,7 +473,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
         request = draft.state.billing_requests.get(outcome.resource_id)
         if request is None or not request.contact:
             draft.mark("billing_requests", outcome.resource_id, contact=key)
-        purpose = f"flow:{outcome.resource_id}"
+        purpose = refs.purpose("flow", outcome.resource_id)
         own = draft.state.own
         flow_key = ids.idempotency_key(own.environment, own.organization_id, purpose, draft.attempts(purpose) + 1)
         data = commands.CreateFlow(key, outcome.resource_id)

@@ -7,18 +7,19 @@ made them.
 
 from collections import deque
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from domain import ceilings, codec, ids, ledger, lists
-from domain.commands import AnyCommandData, Command, CreatePayment
+from domain import ceilings, codec, ids, ledger, lists, refs
+from domain.commands import PRIORITY_READ, AnyCommandData, Command, CreatePayment
 from domain.decisions import RULES_VERSION, Decision, Entry, Line, ListChange, Mark, Opened, Publication, Timer
 from domain.discrepancies import describe
 from domain.envelope import Event
+from domain.refs import ListName, PurposeName, Ref, TimerName
 from domain.state import CLOSED, KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
-from domain.vocabulary import Code
+from domain.vocabulary import Code, RowKind, RuleKind
 
 #: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut
 #: short. Higher: a rule that keeps waking itself would hold up its partition for longer before it is stopped and its
@@ -30,7 +31,7 @@ MAX_TOUCHES: Final = 20_000
 WAKE_AT_ONCE: Final = 100
 
 #: What is woken of a list, by the first part of its name.
-WOKEN: Final[dict[str, str]] = {"viewing": "invoices", "waiting": "invoices", "unmatched": "contacts"}
+WOKEN: Final[dict[str, RuleKind]] = {"viewing": "invoices", "waiting": "invoices", "unmatched": "contacts"}
 
 
 class Draft:
@@ -67,13 +68,13 @@ class Draft:
         self._marks: list[Mark] = []
         self._lists: list[ListChange] = []
         self._publications: list[Publication] = []
-        self._work: deque[tuple[str, str]] = deque()
-        self._waiting: set[tuple[str, str]] = set()
+        self._work: deque[tuple[RuleKind, str]] = deque()
+        self._waiting: set[tuple[RuleKind, str]] = set()
         self._touches = 0
 
     # --- the work list: rows whose rule must look again ---
 
-    def touch(self, kind: str, key: str) -> None:
+    def touch(self, kind: RuleKind, key: str) -> None:
         """The rule of this row must look again, after what is being done now."""
         item = (kind, key)
         if key and item not in self._waiting:
@@ -83,7 +84,7 @@ class Draft:
             self._work.append(item)
             self._waiting.add(item)
 
-    def take(self) -> tuple[str, str] | None:
+    def take(self) -> tuple[RuleKind, str] | None:
         """The next row to look at, in the order they were touched."""
         if not self._work:
             return None
@@ -93,7 +94,7 @@ class Draft:
 
     # --- what can be decided ---
 
-    def mark(self, kind: str, key: str, **changes: Any) -> None:
+    def mark(self, kind: RowKind, key: str, **changes: Any) -> None:
         """Change fields of a row; nothing is recorded when they hold these values already."""
         mapping = self.state.mapping(kind)
         row = mapping.get(key)
@@ -109,8 +110,8 @@ class Draft:
 
     def command(
         self,
-        about: str,
-        purpose: str,
+        about: Ref,
+        purpose: PurposeName,
         data: AnyCommandData,
         *,
         priority: int,
@@ -127,38 +128,61 @@ class Draft:
             if asked.id == command_id:
                 return asked
         number = self.attempts(purpose) + 1 if attempt is None else attempt
-        command = Command(command_id, about, purpose, data, priority, number, key, not_after, look_up_first)
+        command = Command(command_id, str(about), purpose, data, priority, number, key, not_after, look_up_first)
         _apply_command(self.state, command, self.event.id, self.at)
         self._commands.append(command)
         return command
 
-    def attempts(self, purpose: str) -> int:
+    def ask_once(
+        self,
+        about: Ref,
+        purpose: PurposeName,
+        data: AnyCommandData,
+        *,
+        priority: int = PRIORITY_READ,
+        until_cleared: bool = False,
+    ) -> None:
+        """Ask for a read that was not asked for before, which the purpose's count says. `until_cleared`: the row's
+        `read_asked` says it instead, so that a rule can clear it to have the read asked for again.
+        """
+        if until_cleared:
+            assert about.kind != "deliveries", "only a row remembers"
+            assert about.kind != "types", "only a row remembers"
+            row = self.state.mapping(about.kind).get(about.key)
+            if row is not None and row.read_asked:
+                return
+            self.mark(about.kind, about.key, read_asked=True)
+        elif self.attempts(purpose):
+            return
+        self.command(about, purpose, data, priority=priority)
+
+    def attempts(self, purpose: PurposeName) -> int:
         """How many commands have been recorded for a purpose."""
         row = self.state.purposes.get(purpose)
         return row.count if row else 0
 
     # --- lists ---
 
-    def join(self, name: str, key: str) -> None:
+    def join(self, name: ListName, key: str) -> None:
         """Put a key at the end of a list, unless it is in it."""
         self._change_list(ListChange(name, key))
 
-    def leave(self, name: str, key: str) -> None:
+    def leave(self, name: ListName, key: str) -> None:
         """Take a key out of a list, if it is in it."""
         self._change_list(ListChange(name, key, "leave"))
 
-    def wake(self, name: str) -> None:
+    def wake(self, name: ListName) -> None:
         """Whatever waits in a list looks again, and is in it no longer; as many at once as one decision may hold
         (`wake_next`).
         """
         self._change_list(ListChange(name, act="walk"))
         self.touch("lists", name)
 
-    def wake_next(self, name: str) -> None:
+    def wake_next(self, name: ListName) -> None:
         """The next keys of a walk over a list; it goes on in a further event while there are more. What joins meanwhile
         waits for the next walk.
         """
-        kind = WOKEN[name.partition(":")[0]]
+        kind = WOKEN[refs.split(name)[0]]
         for _ in range(WAKE_AT_ONCE):
             row = self.state.lists.get(name)
             if row is None or not row.until:
@@ -173,7 +197,7 @@ class Draft:
         if _apply_list(self.state, change):
             self._lists.append(change)
 
-    def go_on(self, kind: str, key: str) -> None:
+    def go_on(self, kind: Literal["lists", "payouts"], key: str) -> None:
         """The rule of this row goes on in a further event, which comes at once: this decision holds as much as one may.
 
         The event is a due time, so that it lies in the log like every other; its number makes it one that has not been
@@ -181,7 +205,7 @@ class Draft:
         """
         number = self.state.own.continued + 1
         self.mark("connections", self.state.connection, continued=number)
-        self.timer(f"more:{number}", self.at, f"{kind}:{key}")
+        self.timer(refs.timer("more", str(number)), self.at, Ref(kind, key))
 
     # --- calls, entries, discrepancies, times, publications ---
 
@@ -190,19 +214,19 @@ class Draft:
         _apply_resend(self.state, command_id)
         self._resends.append(command_id)
 
-    def entry(self, date: str, text: str, about: str, lines: list[Line]) -> None:
+    def entry(self, date: str, text: str, about: Ref, lines: list[Line]) -> None:
         """Post to the ledger. Lines of zero are left out; raises `LedgerError` when the rest does not balance."""
         kept = [line for line in lines if line.amount_minor]
         if not kept:
             return
-        entry = Entry(ids.entry_id(self.event.id, len(self._entries)), date, text, about, kept)
+        entry = Entry(ids.entry_id(self.event.id, len(self._entries)), date, text, str(about), kept)
         ledger.post(self.state, entry)
         self._entries.append(entry)
 
-    def open(self, code: Code, about: str, *, amount_minor: int = 0, currency: str = "", **facts: str) -> None:
+    def open(self, code: Code, about: Ref, *, amount_minor: int = 0, currency: str = "", **facts: str) -> None:
         """Open a discrepancy from the catalogue (`domain.discrepancies`); one per code and row."""
         text, remedy = describe(code, facts)
-        opened = Opened(f"{code}:{about}", code, about, text, remedy, amount_minor, currency)
+        opened = Opened(refs.discrepancy(code, about), code, str(about), text, remedy, amount_minor, currency)
         if opened.id in self._closed:  # a rebuild opens before it closes, so an id must not end in both lists as open
             self._closed.remove(opened.id)
             _apply_reopened(self.state, opened.id)
@@ -212,9 +236,9 @@ class Draft:
         _apply_opened(self.state, opened, self.event.id, self.at)
         self._opened.append(opened)
 
-    def close(self, code: Code, about: str) -> None:
+    def close(self, code: Code, about: Ref) -> None:
         """Close a discrepancy if it is open."""
-        self.close_id(f"{code}:{about}")
+        self.close_id(refs.discrepancy(code, about))
 
     def close_id(self, discrepancy: str) -> None:
         """Close a discrepancy by its id, if it is open."""
@@ -223,13 +247,13 @@ class Draft:
             _apply_closed(self.state, discrepancy, self.at)
             self._closed.append(discrepancy)
 
-    def timer(self, name: str, at: str, about: str) -> None:
+    def timer(self, name: TimerName, at: str, about: Ref) -> None:
         """Decide a due time; it comes back as `clock.due_reached`."""
         held = self.state.timers.get(name)
         if held is None or held.at != at:
-            self._set_timer(Timer(name, at, about))
+            self._set_timer(Timer(name, at, str(about)))
 
-    def cancel_timer(self, name: str) -> None:
+    def cancel_timer(self, name: TimerName) -> None:
         """Forget a due time."""
         if name in self.state.timers:
             self._set_timer(Timer(name, ""))
@@ -313,7 +337,7 @@ def _apply_mark(state: State, mark: Mark) -> None:
 def _without_lists(state: State, mark: Mark, changes: dict[str, Any]) -> dict[str, Any]:
     """Version 0.1.0 kept two lists in rows, and recorded them whole: what it recorded becomes rows of those lists."""
     if mark.kind == "mandates" and "viewing" in changes:
-        lists.become(state, f"viewing:{mark.key}", changes.pop("viewing"))
+        lists.become(state, refs.list_of("viewing", mark.key), changes.pop("viewing"))
     elif mark.kind == "contacts" and "waiting" in changes:
         by_currency: dict[str, list[str]] = {}
         for key in changes.pop("waiting"):
@@ -322,16 +346,16 @@ def _without_lists(state: State, mark: Mark, changes: dict[str, Any]) -> dict[st
                 by_currency.setdefault(invoice.currency, []).append(key)
         held = state.contacts.get(mark.key)
         for currency in sorted({*by_currency, *(held.waiting_currencies if held is not None else ())}):
-            lists.become(state, f"waiting:{mark.key}:{currency}", tuple(by_currency.get(currency, ())))
+            lists.become(state, refs.list_of("waiting", mark.key, currency), tuple(by_currency.get(currency, ())))
         changes["waiting_currencies"] = tuple(sorted(by_currency))
     return changes
 
 
 def _apply_list(state: State, change: ListChange) -> bool:
     if change.act == "walk":
-        return lists.begin_walk(state, change.list)
+        return lists.begin_walk(state, ListName(change.list))
     act = lists.add if change.act == "join" else lists.remove
-    return act(state, change.list, change.key)
+    return act(state, ListName(change.list), change.key)
 
 
 def _change(mapping: MutableMapping[str, Any], row: Any, kind: str, key: str, changes: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from domain.vocabulary import RuleKind
+
 
 class Event(msgspec.Struct, frozen=True):
     """One immutable fact in the total order of a connection.
@@ -34,5 +36,8 @@ class UnknownData(msgspec.Struct, frozen=True):
     raw: msgspec.Raw
 
 
-#: The rows, as (kind, key), that folding an event has changed, or whose rules must look again because of it.
-Touched = tuple[tuple[str, str], ...]
+#: A row, or what one event alone says, whose rule must look again.
+Touch = tuple[RuleKind, str]
+
+#: What folding an event has changed, or whose rules must look again because of it.
+Touched = tuple[Touch, ...]

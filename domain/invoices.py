@@ -10,11 +10,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import attempts, ceilings, commands, connections, customers, events, ids, mandates, money, times
+from domain import attempts, ceilings, commands, connections, customers, events, ids, mandates, money, refs, times
 from domain.customers import CHARGEABLE, usable_mandate
 from domain.draft import Draft
-from domain.envelope import Event, Touched
+from domain.envelope import Event, Touch, Touched
 from domain.policy import Policy
+from domain.refs import Ref
 from domain.state import CommandRow, Contact, Invoice, Mandate, Payment, State
 from domain.vocabulary import Code
 
@@ -100,7 +101,7 @@ def evolve_gone(state: State, event: Event) -> Touched:
 def evolve_listed(state: State, event: Event) -> Touched:
     """A page of invoices was read: what it names is as fresh as the page, and looks again at what it waits for."""
     data: events.InvoicesListed = event.data
-    touched = []
+    touched: list[Touch] = []
     for key in data.ids:
         row = state.invoices.get(key)
         if row is None:
@@ -118,7 +119,7 @@ def evolve_listed(state: State, event: Event) -> Touched:
 def evolve_applied(state: State, event: Event) -> Touched:
     """Zoho's answer about a customer payment names the balance it left on each invoice."""
     data: events.CustomerPaymentRead = event.data
-    touched = []
+    touched: list[Touch] = []
     for applied in data.invoices:
         held = state.invoices.get(applied.invoice_id)
         if held is None or applied.balance_minor is None or applied.balance_minor == held.balance_minor:
@@ -136,8 +137,8 @@ def evolve_due(state: State, event: Event) -> Touched:
     if held is None or held.at != data.at:
         return ()
     del state.timers[data.timer]
-    kind, _, key = held.about.partition(":")
-    return ((kind, key),)
+    about = refs.ruled(held.about)
+    return (about,) if about is not None else ()
 
 
 def evolve_released(state: State, event: Event) -> Touched:
@@ -222,13 +223,13 @@ def decide(draft: Draft, key: str) -> None:
         if invoice.stage != "none":
             _rest(draft, invoice, "not_open")
     elif hindrance == "gate_closed":
-        if invoice.stage == "scheduled" and f"debit:{key}" not in draft.state.timers:
+        if invoice.stage == "scheduled" and refs.timer("debit", key) not in draft.state.timers:
             draft.mark("invoices", key, stage="none", reason="gate_closed", since=draft.at)
     elif hindrance:
         _wait(draft, invoice, hindrance)
     else:
-        draft.close("collected_elsewhere", f"invoices:{key}")
-        draft.close("account_missing", f"invoices:{key}")
+        draft.close("collected_elsewhere", Ref("invoices", key))
+        draft.close("account_missing", Ref("invoices", key))
         if ceilings.before_start(draft.state, invoice):
             _hold(draft, invoice, "due_before_start")
         else:
@@ -237,17 +238,17 @@ def decide(draft: Draft, key: str) -> None:
 
 def _hold(draft: Draft, invoice: Invoice, ceiling: ceilings.Ceiling) -> None:
     """A ceiling holds it until a person answers, or raises the ceiling."""
-    about, state = f"invoices:{invoice.id}", draft.state
+    about, state = Ref("invoices", invoice.id), draft.state
     _cancel_timers(draft, invoice)
     draft.mark("invoices", invoice.id, stage="hold", reason=ceiling, since=draft.at)
     if ceiling == "over_day":
-        key = ceilings.day_key(times.local_day(draft.at, state.own.time_zone), invoice.currency)
+        day = times.local_day(draft.at, state.own.time_zone)
+        key = ceilings.day_key(day, invoice.currency)
         most, sum_minor = ceilings.of_day(state, key, invoice.currency)
         limits = [f"{most} debits"] if most != ceilings.NONE else []
         limits += [money.format_minor(sum_minor, invoice.currency)] if sum_minor != ceilings.NONE else []
-        day = key.partition(":")[0]
         facts = {"day": day, "limit": " or ".join(limits), "currency_code": invoice.currency}
-        draft.open("day_over_limit", f"debit_days:{key}", amount_minor=0, currency=invoice.currency, **facts)
+        draft.open("day_over_limit", Ref("debit_days", key), amount_minor=0, currency=invoice.currency, **facts)
         return
     facts = {"number": invoice.number}
     code: Code = "debit_over_limit"
@@ -271,7 +272,7 @@ def _held(draft: Draft, invoice: Invoice) -> None:
         return
     approved_minor = invoice.balance_minor if ceilings.accepted(state, invoice) else invoice.approved_minor
     for code in ("due_before_start", "debit_over_limit", "payer_over_limit"):
-        draft.close(code, f"invoices:{invoice.id}")
+        draft.close(code, Ref("invoices", invoice.id))
     draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=approved_minor)
     draft.touch("invoices", invoice.id)
 
@@ -280,16 +281,16 @@ def _rest(draft: Draft, invoice: Invoice, reason: str) -> None:
     draft.mark("invoices", invoice.id, stage="none", reason=reason, since=draft.at)
     _cancel_timers(draft, invoice)
     for code in (*_ANSWERED, "collected_elsewhere", "account_missing"):
-        draft.close(code, f"invoices:{invoice.id}")
+        draft.close(code, Ref("invoices", invoice.id))
 
 
 def _cancel_timers(draft: Draft, invoice: Invoice) -> None:
-    draft.cancel_timer(f"debit:{invoice.id}")
-    draft.cancel_timer(f"view:{invoice.id}")
+    draft.cancel_timer(refs.timer("debit", invoice.id))
+    draft.cancel_timer(refs.timer("view", invoice.id))
 
 
 def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
-    about = f"invoices:{invoice.id}"
+    about = Ref("invoices", invoice.id)
     if (invoice.stage, invoice.reason) != ("waiting", hindrance):
         draft.mark("invoices", invoice.id, stage="waiting", reason=hindrance, since=draft.at)
         _cancel_timers(draft, invoice)
@@ -302,9 +303,9 @@ def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
         contact = draft.state.contacts.get(invoice.contact) or Contact(invoice.contact)
         if hindrance != "contact_unknown":
             draft.touch("contacts", contact.id)
-        elif draft.attempts(f"read_contact:{contact.id}") == 0:
-            data = commands.ReadContact(contact.id)
-            draft.command(f"contacts:{contact.id}", f"read_contact:{contact.id}", data, priority=commands.PRIORITY_READ)
+        else:
+            purpose = refs.purpose("read_contact", contact.id)
+            draft.ask_once(Ref("contacts", contact.id), purpose, commands.ReadContact(contact.id))
 
 
 def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
@@ -320,7 +321,7 @@ def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
 
 
 def _advance(draft: Draft, invoice: Invoice) -> None:
-    timer = f"debit:{invoice.id}"
+    timer = refs.timer("debit", invoice.id)
     if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
         pending = draft.state.timers.get(timer)
         since = draft.at
@@ -330,7 +331,7 @@ def _advance(draft: Draft, invoice: Invoice) -> None:
             since = times.add_seconds(pending.at, -1)
         due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
         draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
-        draft.timer(timer, due_at, f"invoices:{invoice.id}")
+        draft.timer(timer, due_at, Ref("invoices", invoice.id))
         if invoice.stage != "scheduled":
             draft.mark("invoices", invoice.id, since=draft.at)
         return
@@ -343,17 +344,17 @@ def _view(draft: Draft, invoice: Invoice) -> None:
     contact = draft.state.contacts[invoice.contact]
     mandate = usable_mandate(draft.state, contact, invoice.currency)
     assert mandate is not None, "obstacle() has just found one"
-    retry = f"view:{invoice.id}"
+    retry = refs.timer("view", invoice.id)
     if invoice.as_of >= invoice.due_at and mandate.payments_read_at >= invoice.due_at:
         draft.cancel_timer(retry)
-        draft.leave(f"viewing:{mandate.id}", invoice.id)
+        draft.leave(refs.list_of("viewing", mandate.id), invoice.id)
         _debit(draft, invoice, mandate)
         return
     overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
     if overdue:
-        purpose = f"read_invoice:{invoice.id}"
+        purpose = refs.purpose("read_invoice", invoice.id)
         draft.command(
-            f"invoices:{invoice.id}", purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT
+            Ref("invoices", invoice.id), purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT
         )
         draft.mark("mandates", mandate.id, payments_asked_at="")
         mandate = draft.state.mandates[mandate.id]
@@ -362,17 +363,17 @@ def _view(draft: Draft, invoice: Invoice) -> None:
     if mandate.payments_read_at < invoice.due_at:
         mandates.ask_payments(draft, mandate, invoice.id, invoice.due_at)
     if retry not in draft.state.timers:
-        draft.timer(retry, times.add_seconds(draft.at, VIEW_RETRY_S), f"invoices:{invoice.id}")
+        draft.timer(retry, times.add_seconds(draft.at, VIEW_RETRY_S), Ref("invoices", invoice.id))
 
 
 def _debit(draft: Draft, invoice: Invoice, mandate: Mandate) -> None:
-    about = f"invoices:{invoice.id}"
+    about = Ref("invoices", invoice.id)
     state, policy, own = draft.state, draft.state.policy, draft.state.own
     held = state.payments.get(invoice.payment)
     if held is not None and held.status not in DEAD:
         draft.mark("invoices", invoice.id, stage="collecting", reason="", since=draft.at)
         return
-    purpose = f"debit:{invoice.id}"
+    purpose = refs.purpose("debit", invoice.id)
     if held is not None and not draft.attempts(purpose) and invoice.approved_minor != invoice.balance_minor:
         _fail_earlier(draft, invoice, held)
         return
@@ -409,7 +410,7 @@ def _fail_earlier(draft: Draft, invoice: Invoice, payment: Payment) -> None:
     """
     reason = payment.reason or payment.status
     draft.mark("invoices", invoice.id, stage="failed", reason=reason, since=draft.at)
-    draft.open("debit_failed", f"invoices:{invoice.id}", number=invoice.number, reason=reason.replace("_", " "))
+    draft.open("debit_failed", Ref("invoices", invoice.id), number=invoice.number, reason=reason.replace("_", " "))
 
 
 def _work_out_limits(draft: Draft, currency: str) -> None:
@@ -426,12 +427,12 @@ def _work_out_limits(draft: Draft, currency: str) -> None:
 def decide_tie(draft: Draft, key: str) -> None:
     """Two observations of the same second differ: a full read settles it."""
     data = commands.ReadInvoice(key)
-    draft.command(f"invoices:{key}", f"read_invoice:{key}", data, priority=commands.PRIORITY_READ)
+    draft.command(Ref("invoices", key), refs.purpose("read_invoice", key), data, priority=commands.PRIORITY_READ)
 
 
 def _released(draft: Draft, invoice: Invoice, data: events.InvoiceReleased) -> None:
     for code in (*_ANSWERED, "amount_mismatch"):
-        draft.close(code, f"invoices:{invoice.id}")
+        draft.close(code, Ref("invoices", invoice.id))
     if data.action == "retry" and invoice.stage in {"failed", "hold", "ignored"}:
         draft.mark(
             "invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor
@@ -450,7 +451,7 @@ def on_replay(draft: Draft, key: str, row: CommandRow) -> None:
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A debit, or a read of the invoice, ended."""
-    about = f"invoices:{key}"
+    about = Ref("invoices", key)
     invoice = draft.state.invoices.get(key)
     if row.type != "gocardless.create_payment" or invoice is None:
         if outcome.end == "succeeded":
@@ -482,7 +483,7 @@ def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome)
 
 
 def _debited(draft: Draft, invoice: Invoice, row: CommandRow, payment: str) -> None:
-    about = f"invoices:{invoice.id}"
+    about = Ref("invoices", invoice.id)
     draft.close("command_parked", about)
     draft.close("debit_refused", about)
     made = draft.state.payments.get(payment)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from domain import refs
 from domain.decisions import Entry, Line
 from domain.errors import LedgerError
 from domain.state import Balance, OpenItem, State
@@ -51,14 +52,14 @@ def post(state: State, entry: Entry) -> None:
 
 
 def _add(state: State, line: Line) -> None:
-    key = f"{line.account}:{line.currency}"
+    key = refs.balance(line.account, line.currency)
     before = state.balances.get(key)
     amount = line.amount_minor + (before.amount_minor if before else 0)
     state.balances[key] = Balance(key, line.account, line.currency, amount)
 
 
 def _move(state: State, line: Line, entry: Entry) -> None:
-    key = f"{line.currency}:{line.item}"
+    key = refs.open_item(line.currency, line.item)
     before = state.open_items.get(key)
     amount = line.amount_minor + (before.amount_minor if before else 0)
     if amount == 0:
@@ -72,5 +73,5 @@ def _move(state: State, line: Line, entry: Entry) -> None:
 
 def balance(state: State, account: str, currency: str) -> int:
     """Debits minus credits, minor units."""
-    row = state.balances.get(f"{account}:{currency}")
+    row = state.balances.get(refs.balance(account, currency))
     return row.amount_minor if row else 0

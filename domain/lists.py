@@ -9,92 +9,94 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from domain.refs import ListName
 from domain.state import Element, ListRow, State
 
 
-def _id(name: str, key: str) -> str:
+def element(name: ListName, key: str) -> str:
+    """The id of the row of a key in a list."""
     return f"{name}|{key}"
 
 
-def has(state: State, name: str, key: str) -> bool:
+def has(state: State, name: ListName, key: str) -> bool:
     """Whether the key is in the list."""
-    return _id(name, key) in state.elements
+    return element(name, key) in state.elements
 
 
-def first(state: State, name: str) -> str:
+def first(state: State, name: ListName) -> str:
     """The key that has been in the list for longest, "" when it is empty."""
     row = state.lists.get(name)
     return row.first if row is not None else ""
 
 
-def only(state: State, name: str) -> str:
+def only(state: State, name: ListName) -> str:
     """The key of a list that holds exactly one, else ""."""
     row = state.lists.get(name)
     return row.first if row is not None and row.first == row.last else ""
 
 
-def oldest(state: State, name: str, limit: int) -> list[str]:
+def oldest(state: State, name: ListName, limit: int) -> list[str]:
     """At most `limit` keys, from the first."""
     return list(_walk(state, name, limit, newest=False))
 
 
-def newest(state: State, name: str, limit: int) -> list[str]:
+def newest(state: State, name: ListName, limit: int) -> list[str]:
     """At most `limit` keys, from the last."""
     return list(_walk(state, name, limit, newest=True))
 
 
-def _walk(state: State, name: str, limit: int, *, newest: bool) -> Iterator[str]:
+def _walk(state: State, name: ListName, limit: int, *, newest: bool) -> Iterator[str]:
     row = state.lists.get(name)
     key = "" if row is None else row.last if newest else row.first
     for _ in range(limit):
         if not key:
             return
         yield key
-        element = state.elements[_id(name, key)]
-        key = element.before if newest else element.after
+        held = state.elements[element(name, key)]
+        key = held.before if newest else held.after
 
 
-def add(state: State, name: str, key: str) -> bool:
+def add(state: State, name: ListName, key: str) -> bool:
     """Put a key at the end; False when the list has it already."""
-    place = _id(name, key)
+    place = element(name, key)
     if not key or place in state.elements:
         return False
     row = state.lists.get(name) or ListRow(name)
     if row.last:
-        last = _id(name, row.last)
+        last = element(name, row.last)
         state.elements[last] = replace(state.elements[last], after=key)
     state.elements[place] = Element(place, before=row.last)
     state.lists[name] = replace(row, first=row.first or key, last=key)
     return True
 
 
-def remove(state: State, name: str, key: str) -> bool:
+def remove(state: State, name: ListName, key: str) -> bool:
     """Take a key out; False when the list does not have it. A walk that was to end with it ends one earlier."""
-    place = _id(name, key)
-    element = state.elements.get(place)
-    if element is None:
+    place = element(name, key)
+    held = state.elements.get(place)
+    if held is None:
         return False
     row = state.lists[name]
-    if element.before:
-        before = _id(name, element.before)
-        state.elements[before] = replace(state.elements[before], after=element.after)
-    if element.after:
-        after = _id(name, element.after)
-        state.elements[after] = replace(state.elements[after], before=element.before)
+    if held.before:
+        before = element(name, held.before)
+        state.elements[before] = replace(state.elements[before], after=held.after)
+    if held.after:
+        after = element(name, held.after)
+        state.elements[after] = replace(state.elements[after], before=held.before)
     del state.elements[place]
-    if not (element.before or element.after):
+    if not (held.before or held.after):
         del state.lists[name]
         return True
     state.lists[name] = replace(
         row,
-        first=row.first if element.before else element.after,
-        last=row.last if element.after else element.before,
-        until=element.before if row.until == key else row.until,
+        first=row.first if held.before else held.after,
+        last=row.last if held.after else held.before,
+        until=held.before if row.until == key else row.until,
     )
     return True
 
 
-def become(state: State, name: str, keys: tuple[str, ...]) -> None:
+def become(state: State, name: ListName, keys: tuple[str, ...]) -> None:
     """Make the list hold these keys: those that are missing come to its end, in their order; others go.
 
     For decisions of version 0.1.0, which recorded a list whole with each change; its rules only ever added at the end,
@@ -106,7 +108,7 @@ def become(state: State, name: str, keys: tuple[str, ...]) -> None:
     key = row.first if row is not None else ""
     while key:
         held.append(key)
-        key = state.elements[_id(name, key)].after
+        key = state.elements[element(name, key)].after
     for key in held:
         if key not in wanted:
             remove(state, name, key)
@@ -114,7 +116,7 @@ def become(state: State, name: str, keys: tuple[str, ...]) -> None:
         add(state, name, key)
 
 
-def begin_walk(state: State, name: str) -> bool:
+def begin_walk(state: State, name: ListName) -> bool:
     """Note that a walk from the first key ends with the key that is the last one now; False when there is none."""
     row = state.lists.get(name)
     if row is None:

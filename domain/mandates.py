@@ -6,10 +6,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import commands, customers, events, lists, payments, times
+from domain import commands, customers, events, lists, payments, refs, times
 from domain.currencies import SCHEME_CURRENCY
 from domain.draft import Draft
 from domain.envelope import Event, Touched
+from domain.refs import Ref
 from domain.state import CommandRow, Mandate, Payer, State
 
 #: What each action of GoCardless makes of a mandate's status (API reference, events, mandates). "" leaves it as it is.
@@ -87,7 +88,7 @@ def evolve_read(state: State, event: Event) -> Touched:
     )
     if data.customer not in state.payers:
         state.payers[data.customer] = Payer(data.customer)
-    lists.add(state, f"mandates:{data.customer}", data.id)
+    lists.add(state, refs.list_of("mandates", data.customer), data.id)
     return (("mandates", data.id), *customers.add_reference(state, data.reference, data.customer))
 
 
@@ -106,10 +107,8 @@ def decide(draft: Draft, key: str) -> None:
     """Read what is not known; wake the contact, and the invoices that wait for this mandate's payments."""
     mandate = draft.state.mandates[key]
     if not mandate.read:
-        if not mandate.read_asked:
-            draft.mark("mandates", key, read_asked=True)
-            data = commands.ReadMandate(key)
-            draft.command(f"mandates:{key}", f"read_mandate:{key}", data, priority=commands.PRIORITY_READ)
+        purpose = refs.purpose("read_mandate", key)
+        draft.ask_once(Ref("mandates", key), purpose, commands.ReadMandate(key), until_cleared=True)
         return
     if mandate.new_mandate and mandate.new_mandate not in draft.state.mandates:
         draft.mark("mandates", mandate.new_mandate, payer=mandate.payer)
@@ -117,25 +116,22 @@ def decide(draft: Draft, key: str) -> None:
     payer = draft.state.payers.get(mandate.payer)
     if payer is not None:
         if not payer.email and not payer.name:
-            purpose = f"read_payer:{payer.id}"
-            if draft.attempts(purpose) == 0:
-                data_payer = commands.ReadPayer(payer.id)
-                draft.command(f"payers:{payer.id}", purpose, data_payer, priority=commands.PRIORITY_READ)
+            customers.read_payer(draft, payer.id)
         draft.touch("contacts", payer.contact)
     if isinstance(draft.event.data, events.MandatePaymentsRead) or mandate.status not in customers.CHARGEABLE:
-        draft.wake(f"viewing:{key}")
+        draft.wake(refs.list_of("viewing", key))
 
 
 def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> None:
     """Ask for a view of the mandate's payments no older than `since`; the invoice is woken when it is there."""
-    draft.join(f"viewing:{mandate.id}", invoice)
+    draft.join(refs.list_of("viewing", mandate.id), invoice)
     if mandate.payments_asked_at >= since:
         return
     draft.mark("mandates", mandate.id, payments_asked_at=draft.at)
     day = times.add_days(draft.at[:10], -PAYMENTS_WINDOW_DAYS)
     draft.command(
-        f"mandates:{mandate.id}",
-        f"view_mandate:{mandate.id}",
+        Ref("mandates", mandate.id),
+        refs.purpose("view_mandate", mandate.id),
         commands.ReadMandatePayments(mandate.id, f"{day}T00:00:00.000Z"),
         priority=commands.PRIORITY_DEBIT,
     )
@@ -143,7 +139,7 @@ def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> No
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a mandate, or of its payments, ended."""
-    about = f"mandates:{key}"
+    about = Ref("mandates", key)
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
         return

@@ -15,10 +15,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import bookings, commands, events
+from domain import bookings, commands, events, refs
 from domain.collection import collected, failed, lost
 from domain.draft import Draft
-from domain.envelope import Event, Touched
+from domain.envelope import Event, Touch, Touched
+from domain.refs import Ref
 from domain.state import CommandRow, DebitCount, Payment, PaymentFact, State
 
 #: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the
@@ -159,7 +160,7 @@ def fold_read(state: State, data: events.PaymentRead) -> Touched:
     if new == held:
         return ()
     state.payments[data.id] = new
-    touched = [("payments", data.id)]
+    touched: list[Touch] = [("payments", data.id)]
     _count_debit(state, held, new)
     invoice = state.invoices.get(new.invoice)
     if invoice is not None and invoice.payment != new.id and _newer(state, invoice.payment, new):
@@ -209,11 +210,9 @@ def _ask_read(draft: Draft, payment: Payment) -> None:
     answer_is_coming = (
         creation is not None and creation.status == "open" and not payment.confirmed and not payment.reversed
     )
-    if payment.read_asked or answer_is_coming:
-        return
-    draft.mark("payments", payment.id, read_asked=True)
-    data = commands.ReadPayment(payment.id)
-    draft.command(f"payments:{payment.id}", f"read_payment:{payment.id}", data, priority=commands.PRIORITY_MONEY)
+    if not answer_is_coming:
+        ask, purpose = commands.ReadPayment(payment.id), refs.purpose("read_payment", payment.id)
+        draft.ask_once(Ref("payments", payment.id), purpose, ask, priority=commands.PRIORITY_MONEY, until_cleared=True)
 
 
 def _reverse(draft: Draft, payment: Payment) -> None:
@@ -242,7 +241,7 @@ def _tell_invoice(draft: Draft, payment: Payment) -> None:
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a payment ended: one that GoCardless does not have is not ours (a test webhook names such)."""
-    about = f"payments:{key}"
+    about = Ref("payments", key)
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
     elif outcome.end == "refused" and outcome.http_status in {404, 410}:

@@ -9,6 +9,7 @@ much as it may.
 from collections.abc import Callable
 from typing import Final, Literal
 
+from domain import refs
 from domain.draft import Draft
 from domain.state import Payout, PayoutItemRow, State
 from domain.vocabulary import Walk
@@ -20,7 +21,7 @@ ITEMS_AT_ONCE: Final = 500
 
 def item(state: State, payout: Payout, position: int) -> PayoutItemRow | None:
     """The item at a position, None while its page has not come."""
-    return state.payout_items.get(f"{payout.id}:{position:06d}")
+    return state.payout_items.get(refs.payout_item(payout.id, position))
 
 
 #: How far a walk came: to the end; to where one decision holds enough, and it goes on by itself; or to an item that is

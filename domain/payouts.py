@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from domain import commands, events, ledger, money, payout_items, reconciliation, times
+from domain import commands, events, ledger, money, payout_items, reconciliation, refs, times
 from domain.bookings import before_books, booking_date, rate
 from domain.decisions import Line
 from domain.draft import Draft
-from domain.envelope import Event, Touched
+from domain.envelope import Event, Touch, Touched
 from domain.payments import add_fact
+from domain.refs import Ref
 from domain.state import CommandRow, Payment, PaymentFact, Payout, PayoutItemRow, State
 from domain.vocabulary import Code
 
@@ -86,11 +87,11 @@ def evolve_items(state: State, event: Event) -> Touched:
     held = state.payouts.get(data.payout) or Payout(data.payout)
     if held.posted or held.walk != "counting":  # all of it is here, and added up
         return ()
-    touched: list[tuple[str, str]] = []
+    touched: list[Touch] = []
     for position, item in enumerate(data.items, start=data.first):
         if position < held.cursor:  # it is added up: a second page cannot change it
             continue
-        key = f"{data.payout}:{position:06d}"
+        key = refs.payout_item(data.payout, position)
         tax = item.taxes[0] if item.taxes else None
         sign = -1 if item.amount_tenths < 0 else 1
         state.payout_items[key] = PayoutItemRow(
@@ -157,30 +158,28 @@ def _go_on(draft: Draft, payout: Payout) -> None:
         payout = payout_items.begin(draft, payout, "awaiting")
     if payout.walk == "awaiting":
         walked = payout_items.walk(draft, payout, lambda row: _known(draft.state, row))
-        if walked == "waits" and f"payout:{payout.id}" not in draft.state.timers:
+        if walked == "waits" and refs.timer("payout", payout.id) not in draft.state.timers:
             # Most waits end with a payment that names this payout; an item of an older payment names another, so look
             # again.
-            draft.timer(f"payout:{payout.id}", times.add_seconds(draft.at, _LOOK_AGAIN_S), f"payouts:{payout.id}")
+            _look_again(draft, payout.id)
         if walked != "done":
             return
         payout = payout_items.begin(draft, payout, "posting")
     _post(draft, payout)
 
 
+def _look_again(draft: Draft, key: str) -> None:
+    draft.timer(refs.timer("payout", key), times.add_seconds(draft.at, _LOOK_AGAIN_S), Ref("payouts", key))
+
+
 def _ask_read(draft: Draft, payout: Payout) -> None:
-    purpose = f"read_payout:{payout.id}"
-    last = draft.attempts(purpose)
-    if last and payout.read_asked:
-        return
-    draft.mark("payouts", payout.id, read_asked=True)
-    draft.command(f"payouts:{payout.id}", purpose, commands.ReadPayout(payout.id), priority=commands.PRIORITY_READ)
+    purpose = refs.purpose("read_payout", payout.id)
+    draft.ask_once(Ref("payouts", payout.id), purpose, commands.ReadPayout(payout.id), until_cleared=True)
 
 
 def _ask_items(draft: Draft, payout: Payout) -> None:
-    purpose = f"read_payout_items:{payout.id}"
-    if draft.attempts(purpose) == 0:
-        data = commands.ReadPayoutItems(payout.id)
-        draft.command(f"payouts:{payout.id}", purpose, data, priority=commands.PRIORITY_READ)
+    purpose = refs.purpose("read_payout_items", payout.id)
+    draft.ask_once(Ref("payouts", payout.id), purpose, commands.ReadPayoutItems(payout.id))
 
 
 def _count(draft: Draft, payout: Payout) -> payout_items.Walked:
@@ -228,7 +227,7 @@ def _hold(draft: Draft, payout: Payout, code: Code, reason: str, **facts: str) -
     draft.mark("payouts", payout.id, stage="held", reason=reason)
     draft.open(
         code,
-        f"payouts:{payout.id}",
+        Ref("payouts", payout.id),
         amount_minor=payout.amount_minor,
         currency=payout.currency,
         payout=payout.id,
@@ -275,9 +274,9 @@ def _accounts(draft: Draft, payout: Payout) -> _Accounts | None:
             if bank is None
             else f"clearing or the exchange rate of {payout.currency}"
         )
-        draft.open("account_missing", f"payouts:{payout.id}", what=what, number=payout.id)
+        draft.open("account_missing", Ref("payouts", payout.id), what=what, number=payout.id)
         return None
-    draft.close("account_missing", f"payouts:{payout.id}")
+    draft.close("account_missing", Ref("payouts", payout.id))
     arrival = payout.arrival_date or times.local_day(payout.paid_at, state.own.time_zone)
     return _Accounts(clearing, bank, booking_date(state, times.local_instant(arrival, 12, state.own.time_zone)))
 
@@ -295,7 +294,7 @@ def _post(draft: Draft, payout: Payout) -> None:
     moved_minor = -sum(line.amount_minor for line in lines)
     if walked != "done":
         lines.append(ledger.debit(ledger.CLEARING, moved_minor, payout.currency, item=payout.id, name=_UNDER_WAY))
-        draft.entry(accounts.date, f"{payout.id} paid, in part", f"payouts:{payout.id}", lines)
+        draft.entry(accounts.date, f"{payout.id} paid, in part", Ref("payouts", payout.id), lines)
         draft.mark("payouts", payout.id, moved_minor=payout.moved_minor + moved_minor)
         return
     gross_minor = payout.gross_tenths // 10
@@ -308,7 +307,7 @@ def _post(draft: Draft, payout: Payout) -> None:
         *lines,
         ledger.credit(ledger.CLEARING, payout.moved_minor, payout.currency, item=payout.id, name=_UNDER_WAY),
     ]
-    draft.entry(accounts.date, f"{payout.id} paid", f"payouts:{payout.id}", whole)
+    draft.entry(accounts.date, f"{payout.id} paid", Ref("payouts", payout.id), whole)
     draft.mark(
         "payouts",
         payout.id,
@@ -347,7 +346,7 @@ def _item_lines(draft: Draft, payout: Payout, rows: list[PayoutItemRow], date: s
             draft.entry(
                 date,
                 f"{payout.id} item {row.position}: {row.type.replace('_', ' ')}, not ours",
-                f"payouts:{payout.id}",
+                Ref("payouts", payout.id),
                 [
                     ledger.debit(ledger.CLEARING, amount, currency, item=item, name=name),
                     ledger.credit(ledger.SUSPENSE, amount, currency),
@@ -365,7 +364,7 @@ def _item_lines(draft: Draft, payout: Payout, rows: list[PayoutItemRow], date: s
 def _opening(state: State, payment: str) -> bool:
     row = state.payments.get(payment)
     first = row.facts[0].at if row is not None and row.facts else ""
-    booking = state.bookings.get(f"{payment}:1")
+    booking = state.bookings.get(refs.booking(payment, 1))
     return booking is not None and booking.amount_minor == 0 and bool(first) and before_books(state, first)
 
 
@@ -373,8 +372,8 @@ def _ask_transfer(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     if payout.amount_minor <= 0:
         return
     command = draft.command(
-        f"payouts:{payout.id}",
-        f"transfer:{payout.id}",
+        Ref("payouts", payout.id),
+        refs.purpose("transfer", payout.id),
         commands.CreateTransfer(
             from_account=accounts.clearing,
             to_account=accounts.bank,
@@ -397,7 +396,7 @@ def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     if payout.fee_minor < 0:
         draft.open(
             "fee_refund",
-            f"payouts:{payout.id}",
+            Ref("payouts", payout.id),
             amount_minor=-payout.fee_minor,
             currency=payout.currency,
             payout=payout.id,
@@ -407,8 +406,8 @@ def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
         return
     value = f"{draft.state.own.environment}:{payout.id}"
     command = draft.command(
-        f"payouts:{payout.id}",
-        f"expense:{payout.id}",
+        Ref("payouts", payout.id),
+        refs.purpose("expense", payout.id),
         commands.CreateExpense(
             account=named.fees,
             paid_through=accounts.clearing,
@@ -449,7 +448,7 @@ def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     net = payout.foreign_minor
     draft.open(
         "foreign_items",
-        f"payouts:{payout.id}",
+        Ref("payouts", payout.id),
         amount_minor=net,
         currency=payout.currency,
         payout=payout.id,
@@ -458,14 +457,14 @@ def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     suspense = draft.state.policy.accounts.suspense.get(payout.currency)
     if suspense is None:
         what = f"suspense in {payout.currency}"
-        draft.open("account_missing", f"payouts:{payout.id}:suspense", what=what, number=payout.id)
+        draft.open("account_missing", Ref("payouts", f"{payout.id}:suspense"), what=what, number=payout.id)
         return
     if net == 0:
         return
     source, target = (suspense, accounts.clearing) if net > 0 else (accounts.clearing, suspense)
     command = draft.command(
-        f"payouts:{payout.id}",
-        f"foreign:{payout.id}",
+        Ref("payouts", payout.id),
+        refs.purpose("foreign", payout.id),
         commands.CreateTransfer(
             from_account=source,
             to_account=target,
@@ -484,23 +483,21 @@ def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
     draft.mark("payouts", payout.id, suspense_command=command.id)
 
 
+#: What a command about a payout is for → the field of its row that holds what Zoho made.
+_ROW_FIELDS: Final = {"transfer": "transfer", "expense": "expense", "foreign": "suspense_transfer"}
+
+
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
     """A call about a payout ended."""
-    about = f"payouts:{key}"
-    field = {f"transfer:{key}": "transfer", f"expense:{key}": "expense", f"foreign:{key}": "suspense_transfer"}.get(
-        row.purpose
-    )
+    about = Ref("payouts", key)
+    field = _ROW_FIELDS.get(refs.split(row.purpose)[0])
     if outcome.end == "succeeded":
         draft.close("posting_refused" if field else "read_refused", about)
-        if field == "transfer":
-            draft.mark("payouts", key, transfer=outcome.resource_id)
-        elif field == "expense":
-            draft.mark("payouts", key, expense=outcome.resource_id)
-        elif field:
-            draft.mark("payouts", key, suspense_transfer=outcome.resource_id)
+        if field:
+            draft.mark("payouts", key, **{field: outcome.resource_id})
         elif draft.state.payouts[key].status != "paid":
             draft.mark("payouts", key, read_asked=False)
-            draft.timer(f"payout:{key}", times.add_seconds(draft.at, _LOOK_AGAIN_S), about)
+            _look_again(draft, key)
             return
         draft.touch("payouts", key)
     elif field:

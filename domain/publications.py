@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from domain import refs
 from domain.draft import Draft
 from domain.state import Payment, Payout
 
@@ -93,7 +94,7 @@ _STAGES: Final[dict[str, PaymentStatus]] = {
 
 def payment(draft: Draft, row: Payment) -> None:
     """Publish how a payment of ours stands, once Zoho has it."""
-    booking = draft.state.bookings.get(f"{row.id}:{row.booked}")
+    booking = draft.state.bookings.get(refs.booking(row.id, row.booked))
     status = _STAGES.get(booking.stage) if booking is not None else None
     if booking is None or status is None or not booking.zoho_payment:
         return

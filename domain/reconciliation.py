@@ -2,7 +2,7 @@
 of.
 """
 
-from domain import payout_items, publications
+from domain import payout_items, publications, refs
 from domain.draft import Draft
 from domain.state import OpenItem, Payout, PayoutItemRow, State
 
@@ -35,7 +35,7 @@ def _recorded(state: State, item: PayoutItemRow) -> bool:
     row = state.payments.get(item.payment)
     if row is None or row.claim != "ours":
         return True
-    booking = state.bookings.get(f"{row.id}:{row.booked}")
+    booking = state.bookings.get(refs.booking(row.id, row.booked))
     return booking is None or booking.stage not in {"asked", "refused"}
 
 

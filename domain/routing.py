@@ -23,11 +23,14 @@ from domain import (
     payments,
     payouts,
     publications,
+    refs,
 )
 from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, Touched, UnknownData
+from domain.refs import ListName, Ref, RefKind
 from domain.state import CommandRow, State
+from domain.vocabulary import RuleKind
 
 #: Resources of GoCardless whose events change nothing here. They are known, so nobody is told; any other unknown one is
 #: shown.
@@ -161,12 +164,14 @@ def evolve(state: State, event: Event) -> Touched:
 
 def _decide_outcome(draft: Draft, key: str) -> None:
     row = draft.state.commands[key]
-    kind, _, about = row.about.partition(":")
-    handler = _OUTCOMES.get(kind)
+    about = Ref.parse(row.about)
+    if about is None:
+        return
+    handler = _OUTCOMES.get(about.kind)
     if handler is not None:
-        handler(draft, about, row, draft.event.data)
+        handler(draft, about.key, row, draft.event.data)
     if draft.event.data.reason == "duplicate":
-        draft.open("duplicate_found", row.about, command=row.type, got=draft.event.data.resource_id)
+        draft.open("duplicate_found", about, command=row.type, got=draft.event.data.resource_id)
 
 
 def _on_connection(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
@@ -174,14 +179,15 @@ def _on_connection(draft: Draft, key: str, row: CommandRow, outcome: events.Outc
 
 
 def _on_read(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
-    about = row.about
+    about = Ref.parse(row.about)
+    assert about is not None, "`_decide_outcome` has just found a rule for it"
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
     else:
         draft.open("read_refused", about, what=key, reason=outcome.reason, id=row.id)
 
 
-_OUTCOMES: Final[dict[str, Callable[[Draft, str, CommandRow, events.Outcome], None]]] = {
+_OUTCOMES: Final[dict[RefKind, Callable[[Draft, str, CommandRow, events.Outcome], None]]] = {
     "connections": _on_connection,
     "contacts": customers.on_outcome,
     "payers": _on_read,
@@ -197,7 +203,7 @@ _OUTCOMES: Final[dict[str, Callable[[Draft, str, CommandRow, events.Outcome], No
 def _decide_conflict(draft: Draft, key: str) -> None:
     row = draft.state.commands[key]
     outcome: events.Outcome = draft.event.data
-    draft.open("two_resources", f"commands:{key}", command=row.type, got=outcome.resource_id, wanted=row.resource_id)
+    draft.open("two_resources", Ref("commands", key), command=row.type, got=outcome.resource_id, wanted=row.resource_id)
 
 
 def _decide_replay(draft: Draft, key: str) -> None:
@@ -206,35 +212,35 @@ def _decide_replay(draft: Draft, key: str) -> None:
         return
     draft.resend(key)
     if row.type == "gocardless.create_payment":
-        invoices.on_replay(draft, row.about.partition(":")[2], row)
+        invoices.on_replay(draft, refs.split(row.about)[1], row)
 
 
 def _decide_closing(draft: Draft, key: str) -> None:
     draft.close_id(key)
     row = draft.state.discrepancies[key]
-    kind, _, about = row.about.partition(":")
-    if kind in _DECIDE and about in draft.state.mapping(kind):
-        draft.touch(kind, about)
+    about = refs.ruled(row.about)
+    if about is not None and about[1] in draft.state.mapping(about[0]):
+        draft.touch(*about)
 
 
 def _decide_parked(draft: Draft, key: str) -> None:
     data: events.DeliveryParked = draft.event.data
-    draft.open("delivery_parked", f"deliveries:{key}", where=data.where or "the whole", reason=data.reason, id=key)
+    draft.open("delivery_parked", Ref("deliveries", key), where=data.where or "the whole", reason=data.reason, id=key)
 
 
 def _decide_list(draft: Draft, key: str) -> None:
-    draft.wake_next(key)
+    draft.wake_next(ListName(key))
 
 
 def _decide_crowded(draft: Draft, key: str) -> None:
-    draft.open("facts_left_out", f"payments:{key}", payment=key, count=str(payments.MAX_FACTS))
+    draft.open("facts_left_out", Ref("payments", key), payment=key, count=str(payments.MAX_FACTS))
 
 
 def _decide_unknown(draft: Draft, key: str) -> None:
-    draft.open("not_understood", f"types:{key}", type=key)
+    draft.open("not_understood", Ref("types", key), type=key)
 
 
-_DECIDE: Final[dict[str, Callable[[Draft, str], None]]] = {
+_DECIDE: Final[dict[RuleKind, Callable[[Draft, str], None]]] = {
     "connections": connections.decide,
     "contacts": customers.decide,
     "contact_ties": customers.decide_tie,

@@ -70,6 +70,52 @@ Code = Literal[
     "unapplied",
 ]
 
+#: Kinds of rows, as `domain.state` has them.
+RowKind = Literal[
+    "connections",
+    "contacts",
+    "payers",
+    "billing_requests",
+    "lists",
+    "elements",
+    "mandates",
+    "invoices",
+    "payments",
+    "bookings",
+    "payouts",
+    "payout_items",
+    "balances",
+    "open_items",
+    "discrepancies",
+    "timers",
+    "commands",
+    "purposes",
+    "debit_counts",
+    "debit_days",
+    "payer_months",
+]
+
+#: What a rule looks at again: rows of these kinds, and what one event alone says ("contact_ties", "outcomes", …).
+RuleKind = Literal[
+    "connections",
+    "contacts",
+    "contact_ties",
+    "billing_requests",
+    "mandates",
+    "invoices",
+    "invoice_ties",
+    "payments",
+    "payouts",
+    "lists",
+    "crowded_payments",
+    "outcomes",
+    "conflicts",
+    "replays",
+    "closings",
+    "parked",
+    "unknown",
+]
+
 T = TypeVar("T", bound=str)
 
 

@@ -5,15 +5,16 @@ takes what to do from the discrepancies that the rules opened, so that explanati
 personal data: names are ids or numbers.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
-from domain import bookings, ceilings, customers, invoices, lists, payout_items, times
-from domain.discrepancies import CATALOGUE
+from domain import bookings, ceilings, customers, invoices, lists, payout_items, refs, times
 from domain.money import format_minor
 from domain.payments import turns
+from domain.refs import Ref
 from domain.state import Booking, CommandRow, Contact, DiscrepancyRow, Invoice, Payment, Payout, State
+from domain.vocabulary import Code
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -93,15 +94,15 @@ _MATCH: Final = {
 }
 
 
-def discrepancies(state: State, about: str) -> list[DiscrepancyRow]:
+def discrepancies(state: State, about: Ref) -> list[DiscrepancyRow]:
     """What is open about a row, oldest first."""
-    rows = (state.discrepancies.get(f"{code}:{about}") for code in CATALOGUE)
+    rows = (state.discrepancies.get(refs.discrepancy(code, about)) for code in get_args(Code))
     return sorted(
         (row for row in rows if row is not None and not row.closed_at), key=lambda row: (row.opened_at, row.id)
     )
 
 
-def _todo(state: State, *abouts: str) -> tuple[str, ...]:
+def _todo(state: State, *abouts: Ref) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.remedy for about in abouts for row in discrepancies(state, about)))
 
 
@@ -117,11 +118,13 @@ def invoice(state: State, key: str) -> Why | None:
     row = state.invoices.get(key)
     if row is None:
         return None
-    about = f"invoices:{key}"
+    about = Ref("invoices", key)
     words, until = _invoice_words(state, row)
-    abouts = [about, f"contacts:{row.contact}", f"payments:{row.payment}"]
+    abouts = [about, Ref("contacts", row.contact), Ref("payments", row.payment)]
     if row.stage == "hold" and row.reason == "over_day":
-        abouts.append(f"debit_days:{ceilings.day_key(times.local_day(row.since, state.own.time_zone), row.currency)}")
+        abouts.append(
+            Ref("debit_days", ceilings.day_key(times.local_day(row.since, state.own.time_zone), row.currency))
+        )
     todo = _todo(state, *abouts)
     hindrance = invoices.obstacle(state, row)
     if (
@@ -132,7 +135,7 @@ def invoice(state: State, key: str) -> Why | None:
     ):
         todo = (OBSTACLES[hindrance][1],)
     amount = f"{format_minor(row.balance_minor, row.currency)} {row.currency}" if row.currency else "an unknown amount"
-    return Why(about, row.number or key, f"Owing {amount}. {words}", row.since or row.last_modified, until, todo)
+    return Why(str(about), row.number or key, f"Owing {amount}. {words}", row.since or row.last_modified, until, todo)
 
 
 def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
@@ -144,7 +147,7 @@ def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
         case "scheduled":
             return f"The debit is decided for {row.due_at}.{but}", row.due_at
         case "viewing":
-            timer = state.timers.get(f"view:{row.id}")
+            timer = state.timers.get(refs.timer("view", row.id))
             return (
                 f"It is due, and being read again before the debit: {_stale(state, row)}.{but}",
                 timer.at if timer else "",
@@ -208,11 +211,11 @@ def payment(state: State, key: str) -> Why | None:
     row = state.payments.get(key)
     if row is None:
         return None
-    about = f"payments:{key}"
+    about = Ref("payments", key)
     since = row.facts[-1].at if row.facts else row.created_at
-    booking = state.bookings.get(f"{key}:{row.booked}")
-    todo = _todo(state, about, f"bookings:{key}:{row.booked}", f"invoices:{row.invoice}")
-    return Why(about, key, f"It {_status(row)}. {_books(state, row, booking)}", since, _payment_until(row), todo)
+    booking = state.bookings.get(refs.booking(key, row.booked))
+    todo = _todo(state, about, Ref("bookings", refs.booking(key, row.booked)), Ref("invoices", row.invoice))
+    return Why(str(about), key, f"It {_status(row)}. {_books(state, row, booking)}", since, _payment_until(row), todo)
 
 
 def _payment_until(row: Payment) -> str:
@@ -254,11 +257,11 @@ def payout(state: State, key: str) -> Why | None:
     row = state.payouts.get(key)
     if row is None:
         return None
-    about = f"payouts:{key}"
-    timer = state.timers.get(f"payout:{key}")
-    todo = _todo(state, about, f"{about}:suspense")
+    about = Ref("payouts", key)
+    timer = state.timers.get(refs.timer("payout", key))
+    todo = _todo(state, about, Ref("payouts", f"{key}:suspense"))
     return Why(
-        about,
+        str(about),
         row.reference or key,
         _payout_words(state, row),
         row.paid_at or row.created_at,
@@ -283,7 +286,7 @@ def _payout_words(state: State, row: Payout) -> str:
         return "Paid; it is being read from GoCardless."
     if not row.items_complete:
         return "Paid; its items are being read from GoCardless."
-    if discrepancies(state, f"payouts:{row.id}"):
+    if discrepancies(state, Ref("payouts", row.id)):
         return "Paid and read, and not posted: an account that it needs is not mapped."
     return f"Paid and read; waiting for its payments to be known and booked: {_unsettled(state, row)}."
 
@@ -325,13 +328,13 @@ def contact(state: State, key: str) -> Why | None:
     row = state.contacts.get(key)
     if row is None:
         return None
-    about = f"contacts:{key}"
+    about = Ref("contacts", key)
     request = state.billing_requests.get(row.billing_request)
     since = row.last_modified
     until = (
         request.expires_at if request is not None and request.status not in {"fulfilled", "cancelled", "failed"} else ""
     )
-    return Why(about, key, _contact_words(state, row), since, until, _todo(state, about))
+    return Why(str(about), key, _contact_words(state, row), since, until, _todo(state, about))
 
 
 def _contact_words(state: State, row: Contact) -> str:
@@ -343,7 +346,8 @@ def _contact_words(state: State, row: Contact) -> str:
     if request is not None:
         words.append(f"Its invitation {request.id} is {_plain(request.status) or 'made'}.")
     known = [
-        state.mandates.get(one) for one in reversed(lists.newest(state, f"mandates:{row.payer}", customers.MANDATES))
+        state.mandates.get(one)
+        for one in reversed(lists.newest(state, refs.list_of("mandates", row.payer), customers.MANDATES))
     ]
     listed = ", ".join(
         f"{one.id} {_plain(one.status)} in {one.currency or 'an unknown currency'}" for one in known if one is not None
@@ -363,7 +367,7 @@ def _waiting(state: State, row: Contact) -> str:
     keys = [
         key
         for currency in row.waiting_currencies
-        for key in lists.oldest(state, f"waiting:{row.id}:{currency}", _COUNTED + 1)
+        for key in lists.oldest(state, refs.list_of("waiting", row.id, currency), _COUNTED + 1)
     ]
     waiting = [key for key in keys if (held := state.invoices.get(key)) is not None and held.stage == "waiting"]
     if len(waiting) > _COUNTED:

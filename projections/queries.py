@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from domain.invoices import OPEN
+from domain.refs import Ref, RefKind
 from domain.state import (
     Balance,
     Booking,
@@ -466,12 +467,12 @@ def _history(
     payouts: list[Payout],
     items: list[PayoutItemRow],
     *,
-    about: tuple[str, ...],
+    about: tuple[RefKind, ...],
 ) -> History:
     """Add what was asked, posted and opened about the rows of the kinds in `about`."""
     bookings = [booking for payment in payments for booking in _below(reader, "bookings", connection, payment.id)]
     rows: dict[str, list[Any]] = {"invoices": invoices, "payments": payments, "bookings": bookings, "payouts": payouts}
-    names = [f"{kind}:{row.id}" for kind in about for row in rows[kind]][:LIMIT]
+    names = [str(Ref(kind, row.id)) for kind in about for row in rows[kind]][:LIMIT]
     commands, opened, entry = STATE["commands"], STATE["discrepancies"], ledger_entries.c
     asked = sa.select(commands).where(commands.c.connection == connection, commands.c.about.in_(names)).limit(LIMIT)
     shown = sa.select(opened).where(opened.c.connection == connection, opened.c.about.in_(names)).limit(LIMIT)

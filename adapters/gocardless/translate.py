@@ -15,7 +15,7 @@ from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Parked, Transl
 from adapters.gocardless import facts, pages, perform, wire
 from adapters.gocardless.webhook import MAX_BODY_BYTES
 from adapters.verdicts import Answer, Call, Done, Step
-from domain import commands, events, ids
+from domain import commands, events, ids, refs
 from domain.envelope import Event
 from domain.errors import DomainError
 from domain.vocabulary import narrowed
@@ -74,7 +74,7 @@ class _Found:
 
     def observed(self, type_: str, key: str, data: events.Data, correlation_id: str) -> None:
         """Something we read: it holds at the time of the delivery."""
-        subject = f"payer:{correlation_id}" if type_ == "gocardless.payer_read" else ""
+        subject = refs.subject("payer", correlation_id) if type_ == "gocardless.payer_read" else ""
         self._add(
             ids.observation_id(self._meta.id, type_, key), type_, self._meta.received_at, data, subject, correlation_id
         )

@@ -17,6 +17,7 @@ from adapters.verdicts import Answer, Call, Done, Step
 from adapters.zoho import codes, facts, pages, perform, wire
 from adapters.zoho.webhook import is_form
 from domain import commands as c
+from domain import refs
 from domain.envelope import Event
 from domain.errors import DomainError
 from domain.events import CurrenciesRead, HeadReached, InvoiceGone, InvoicesListed, Outcome
@@ -214,7 +215,11 @@ class _Reading:
             ids.append(fact.id)
             if new:
                 self._seen(
-                    "zoho.invoice_seen", fact.id, fact.last_modified, fact, subject=f"contact:{fact.customer_id}"
+                    "zoho.invoice_seen",
+                    fact.id,
+                    fact.last_modified,
+                    fact,
+                    subject=refs.subject("contact", fact.customer_id),
                 )
         listed = InvoicesListed(scope=scope, as_of=as_of, page=page, ids=ids, complete=complete)
         self._seen("zoho.invoices_listed", f"{scope}:{page}", self.meta.received_at, listed)
@@ -243,12 +248,12 @@ class _Reading:
 
     def _invoice(self, event_type: str, row: wire.InvoiceRow, as_of: str) -> None:
         fact = facts.invoice(row, as_of)
-        self._seen(event_type, fact.id, fact.last_modified, fact, subject=f"contact:{fact.customer_id}")
+        self._seen(event_type, fact.id, fact.last_modified, fact, subject=refs.subject("contact", fact.customer_id))
 
     def _contact(self, event_type: str, raw: msgspec.Raw) -> None:
         self._require_ours(raw)
         fact = facts.contact(wire.read(raw, wire.ContactRow), self.payer_link_field)
-        self._seen(event_type, fact.id, fact.last_modified, fact, subject=f"contact:{fact.id}")
+        self._seen(event_type, fact.id, fact.last_modified, fact, subject=refs.subject("contact", fact.id))
 
     def _payment(self, raw: msgspec.Raw, *, created: bool | None) -> None:
         row = wire.read(raw, wire.PaymentRow)

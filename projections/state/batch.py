@@ -29,7 +29,7 @@ from domain.envelope import Event
 from domain.events import Outcome
 from domain.state import State
 from projections.state.mappings import RowSource, StateOverRows, take_back
-from projections.state.prefetch import ROUNDS, rows_behind, rows_named
+from projections.state.prefetch import prefetch
 from projections.store.errors import StoreFenced
 from projections.store.rows import CODECS
 from projections.store.select_in import among, chunks
@@ -277,41 +277,14 @@ class Batch:
     def prepare(self, events: Sequence[Event]) -> None:
         """Look for all ids at once, and read the rows that the events name with one query per kind and connection."""
         self._look_up(list(dict.fromkeys(self._digest(event) for event in events)))
-        wanted: dict[str, dict[str, dict[str, None]]] = {}
-        for event in events:
-            kinds = wanted.get(event.connection)
-            if kinds is None:
-                kinds = wanted[event.connection] = {kind: {} for kind in STATE}
-            for kind, key in rows_named(event):
-                kinds[kind][key] = None
-        for connection, kinds in wanted.items():
-            for kind, keys in kinds.items():
-                self.preload(connection, kind, keys)
-        for _ in range(ROUNDS):
-            if not self._read_behind(events):
-                break
-
-    def _read_behind(self, events: Sequence[Event]) -> bool:
-        """Read the rows that those read so far lead to. False: all of them were in memory."""
-        wanted: dict[tuple[str, str], dict[str, None]] = {}
-        for event in events:
-            over = self._over(event.connection)
-            for kind, key in rows_behind(event, over.peek):
-                if not over.holds(kind, key):
-                    wanted.setdefault((event.connection, kind), {})[key] = None
-        for (connection, kind), keys in wanted.items():
-            self.preload(connection, kind, keys)
-        return bool(wanted)
-
-    def preload(self, connection: str, kind: str, keys: Iterable[str]) -> None:
-        """Read rows at once that the rules will ask for."""
-        self._over(connection).preload(kind, keys)
+        prefetch(events, self.rows)
 
     def state(self, connection: str) -> State:
         """The state of one connection, as of the last event recorded."""
-        return self._over(connection).state
+        return self.rows(connection).state
 
-    def _over(self, connection: str) -> StateOverRows:
+    def rows(self, connection: str) -> StateOverRows:
+        """The rows that the state of one connection lies in."""
         over = self._used.get(connection)
         if over is None:
             over = self._own.states.get(connection)

@@ -11,6 +11,7 @@ import click
 from domain import events, times
 from domain import why as reasons
 from domain.ceilings import day_key
+from domain.refs import Ref
 from domain.times import TimeError
 from streams.cli.codes import NotFound
 from streams.cli.command import Command, Group, Reply, Session, day_of, text
@@ -40,7 +41,7 @@ def decide() -> None:
 
 
 def _decided(
-    session: Session, connection: str | None, act: Callable[[Operator, str], Awaitable[tuple[str, Told, str]]]
+    session: Session, connection: str | None, act: Callable[[Operator, str], Awaitable[tuple[Ref, Told, str]]]
 ) -> Reply:
     """Run one act: it gives what it is about, where it went, and the state in words."""
 
@@ -48,7 +49,7 @@ def _decided(
         async with operating(session.settings) as operator:
             about, told, words = await act(operator, session.connection(connection))
         data = {
-            "about": about,
+            "about": str(about),
             "event": told.event,
             "position": told.position._asdict(),
             "taken": told.taken,
@@ -80,7 +81,7 @@ def invoice(session: Session, number: str, action: str | None, note: str, by: st
     if action is None:
         raise click.UsageError("say --retry or --ignore", click.get_current_context())
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         found = operator.queries.find_invoice(name, number)
         if found is None:
             raise NotFound(
@@ -92,7 +93,7 @@ def invoice(session: Session, number: str, action: str | None, note: str, by: st
             " alone"
         )
         told = await operator.act(operator.event(name, "operator.invoice_released", data), refusal=refusal)
-        return f"invoices:{found.id}", told, _words(operator, name, "invoice", found.id, told)
+        return Ref("invoices", found.id), told, _words(operator, name, "invoice", found.id, told)
 
     return _decided(session, connection, act)
 
@@ -107,7 +108,7 @@ def match(session: Session, contact: str, payer: str, invite: bool, by: str, con
     if bool(payer) == invite:
         raise click.UsageError("say either --payer ID or --invite", click.get_current_context())
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         if operator.queries.row("contacts", name, contact) is None:
             raise NotFound(
                 f"no contact {contact[:60]!r} is known in {name}", "the store", "give Zoho's id of the contact"
@@ -115,7 +116,7 @@ def match(session: Session, contact: str, payer: str, invite: bool, by: str, con
         data = events.MatchApproved(by, contact, payer, invite)
         refusal = "it is matched so already, or was invited and can be asked again only when that invitation has ended"
         told = await operator.act(operator.event(name, "operator.match_approved", data), refusal=refusal)
-        return f"contacts:{contact}", told, _words(operator, name, "contact", contact, told)
+        return Ref("contacts", contact), told, _words(operator, name, "contact", contact, told)
 
     return _decided(session, connection, act)
 
@@ -129,7 +130,7 @@ def discrepancy(session: Session, discrepancy: str, note: str, by: str, connecti
     still there.
     """
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         if operator.queries.row("discrepancies", name, discrepancy) is None:
             remedy = "`zoho-gocardless status --json` lists their ids"
             raise NotFound(f"no discrepancy {discrepancy[:120]!r} is known in {name}", "the store", remedy)
@@ -137,7 +138,7 @@ def discrepancy(session: Session, discrepancy: str, note: str, by: str, connecti
         told = await operator.act(
             operator.event(name, "operator.discrepancy_closed", data), refusal="it is closed already"
         )
-        return f"discrepancies:{discrepancy}", told, ""
+        return Ref("discrepancies", discrepancy), told, ""
 
     return _decided(session, connection, act)
 
@@ -151,7 +152,7 @@ def day(session: Session, day: str, currency: str, by: str, connection: str | No
     send hours.
     """
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         key = day_key(day, currency)
         if operator.queries.row("debit_days", name, key) is None:
             raise NotFound(
@@ -163,7 +164,7 @@ def day(session: Session, day: str, currency: str, by: str, connection: str | No
         told = await operator.act(
             operator.event(name, "operator.day_accepted", data), refusal="the day was accepted already"
         )
-        return f"debit_days:{key}", told, ""
+        return Ref("debit_days", key), told, ""
 
     return _decided(session, connection, act)
 
@@ -179,9 +180,9 @@ def gate(session: Session, close: bool, note: str, by: str, connection: str | No
             "say --close; the gate is opened by `zoho-gocardless check NAME --approve`", click.get_current_context()
         )
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         told = await operator.act(operator.event(name, "operator.gate_closed", events.GateClosed(by, note)))
-        return f"connections:{name}", told, ""
+        return Ref("connections", name), told, ""
 
     return _decided(session, connection, act)
 
@@ -198,8 +199,8 @@ def time(session: Session, until: str, by: str, connection: str | None) -> Reply
     except TimeError as error:
         raise click.BadParameter(str(error), param_hint="--until") from None
 
-    async def act(operator: Operator, name: str) -> tuple[str, Told, str]:
+    async def act(operator: Operator, name: str) -> tuple[Ref, Told, str]:
         told = await operator.act(operator.event(name, "operator.time_accepted", events.TimeAccepted(by, moment)))
-        return f"connections:{name}", told, ""
+        return Ref("connections", name), told, ""
 
     return _decided(session, connection, act)

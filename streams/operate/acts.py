@@ -14,10 +14,11 @@ import msgspec
 
 from adapters.clock import Clock
 from adapters.deliveries import Parked
-from domain import codec, events, ids, routing
+from domain import codec, events, ids, refs, routing
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
+from domain.refs import Ref
 from domain.state import CommandRow, DiscrepancyRow, State
 from projections.queries import Queries
 from projections.state.batch import processed
@@ -39,7 +40,6 @@ TAKEN_S: Final = 5.0
 _LOOK_S: Final = 0.05
 
 _PARKED_TYPE: Final = b"delivery.parked"
-_PARKED_ABOUT: Final = "deliveries:"
 
 
 class Refused(Exception):  # noqa: N818 - named as the log's and the store's errors are: by the condition
@@ -196,7 +196,8 @@ class Operator:
         new = [msgspec.structs.replace(event, learned_at=now) for event in readable if event.id not in known]
         acts = list(new)
         if not pieces:
-            closed = events.DiscrepancyClosed(by, f"delivery_parked:{_PARKED_ABOUT}{delivery}", "read again in full")
+            about = Ref("deliveries", delivery)
+            closed = events.DiscrepancyClosed(by, refs.discrepancy("delivery_parked", about), "read again in full")
             acts.append(self.event(connection, "operator.discrepancy_closed", closed))
         if acts:
             await self.tell(acts)
@@ -233,7 +234,8 @@ def _parked_command(connection: str, row: CommandRow) -> ParkedItem:
 
 
 def _parked_delivery(connection: str, row: DiscrepancyRow) -> ParkedItem:
-    return ParkedItem("delivery", row.about.removeprefix(_PARKED_ABOUT), connection, row.about, row.text, row.opened_at)
+    delivery = refs.split(row.about)[1]
+    return ParkedItem("delivery", delivery, connection, row.about, row.text, row.opened_at)
 
 
 @contextlib.asynccontextmanager

@@ -5,11 +5,12 @@ from domain.decisions import Entry
 from domain.draft import Draft
 from domain.envelope import Event
 from domain.errors import LedgerError
+from domain.refs import Ref
 from domain.state import State
 
 
 def entry(*lines, id_="le-1", date="2026-03-02"):
-    return Entry(id_, date, "a text", "payments:PM1", list(lines))
+    return Entry(id_, date, "a text", Ref("payments", "PM1"), list(lines))
 
 
 def into(amount, currency="GBP", item="PM1"):
@@ -66,7 +67,9 @@ def test_an_open_item_shrinks_turns_and_goes():
 def test_a_draft_leaves_out_lines_of_zero_and_entries_without_lines():
     state = State("c1")
     draft = Draft(state, Event("e-1", "x", "c1", "", "2026-03-02T09:00:00.000Z", "test", None))
-    draft.entry("2026-03-02", "nothing", "payments:PM1", [into(0), out(0)])
-    draft.entry("2026-03-02", "something", "payments:PM1", [into(5), out(5), out(0, account=ledger.CUSTOMER_CREDIT)])
+    draft.entry("2026-03-02", "nothing", Ref("payments", "PM1"), [into(0), out(0)])
+    draft.entry(
+        "2026-03-02", "something", Ref("payments", "PM1"), [into(5), out(5), out(0, account=ledger.CUSTOMER_CREDIT)]
+    )
     (made,) = draft.decision().entries
     assert len(made.lines) == 2

@@ -25,7 +25,15 @@ WRONG = {
     "an end of a command that is compared": 'from domain.events import Outcome\n\n\ndef rule(data: Outcome) -> bool:\n    return data.status == "witheld"\n',
     "a step that an answer belongs to": 'from adapters.verdicts import Step\nstep: Step = "lookup"\n',
     "a module that lacks a verb of its protocol": "from adapters.gocardless import pages\nfrom adapters.interface import Perform\nfound: Perform = pages\n",
-    "a code that is opened": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.open("debit_faild", "invoices:1")\n',
+    "a code that is opened": 'from domain.draft import Draft\nfrom domain.refs import Ref\n\n\ndef rule(draft: Draft) -> None:\n    draft.open("debit_faild", Ref("invoices", "1"))\n',
+    "a row that something is about": 'from domain.refs import Ref\nfound = Ref("invoces", "1")\n',
+    "a purpose's kind": 'from domain import refs\nfound = refs.purpose("read_payuot", "PO1")\n',
+    "a purpose made by hand": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> int:\n    return draft.attempts("debit:1")\n',
+    "a list's name made by hand": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.wake("viewing:MD1")\n',
+    "a due time made by hand": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.cancel_timer("view:1")\n',
+    "a rule that is to look again": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.touch("invoice", "1")\n',
+    "a kind of rows that is marked": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.mark("invoice", "1", stage="hold")\n',
+    "a row that the rules are said to read": 'from domain.reads import Named\n\n\ndef rows() -> Named:\n    yield "invoice", "1"\n',
 }
 RIGHT = 'from domain.state import Invoice\nfound = Invoice("1", stage="collecting").stage == "collected"\n'
 
@@ -35,7 +43,7 @@ def check_types(tmp_path_factory):
     """What the type check says of each of several modules."""
     folder = tmp_path_factory.mktemp("wrong")
     for number, text in enumerate([RIGHT, *WRONG.values()]):
-        (folder / f"module_{number}.py").write_text(text)
+        (folder / f"module_{number:02d}.py").write_text(text)
     words = (
         sys.executable,
         "-m",
@@ -52,7 +60,7 @@ def check_types(tmp_path_factory):
 
 
 def test_a_misspelt_status_or_code_fails_the_type_check(check_types):
-    told = {int(number) for number in re.findall(r"module_(\d)\.py:\d+: error", check_types)}
+    told = {int(number) for number in re.findall(r"module_(\d+)\.py:\d+: error", check_types)}
     assert told == {number for number, _ in enumerate(WRONG, start=1)}, check_types
 
 

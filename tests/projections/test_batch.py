@@ -286,7 +286,7 @@ def test_no_hot_statement_reads_a_whole_table(sqlite_url: str, make) -> None:
         command_event, resend = make.event(50), make.event(51)
         with own.batch(2) as batch:
             for kind in KINDS:
-                batch.preload("acme", kind, [f"k{number}" for number in range(40)])
+                batch.rows("acme").preload(kind, [f"k{number}" for number in range(40)])
                 batch.state("acme").mapping(kind).get("k")
             batch.state("acme").payments.pop("PM000000")
             batch.record(2, command_event, make.decision(command_event, commands=(make.command("cm-1"),)))

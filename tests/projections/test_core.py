@@ -5,9 +5,9 @@ import pytest
 from domain import events, routing
 from domain.envelope import Event
 from domain.policy import Accounts, Policy
+from domain.reads import rows_named
 from domain.state import KINDS, State
 from projections.state.batch import take
-from projections.state.prefetch import rows_named
 from projections.state.rebuild import Rebuild, compare
 from projections.store.store import Store, open_store
 

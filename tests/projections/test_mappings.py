@@ -110,7 +110,7 @@ def test_the_committed_state_can_be_read_without_owning_it(store: Store, make) -
 def test_a_row_is_read_once_and_its_absence_too(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
-        batch.preload("acme", "payments", ["PM1", "PM2"])
+        batch.rows("acme").preload("payments", ["PM1", "PM2"])
         payments = batch.state("acme").payments
         own.source._cursor.close()  # whatever asks the database from here on fails
         assert payments.get("PM1") is None
@@ -119,7 +119,7 @@ def test_a_row_is_read_once_and_its_absence_too(store: Store) -> None:
             payments["PM1"]
         with pytest.raises(KeyError):
             del payments["PM1"]
-        batch.preload("acme", "payments", ["PM2"])
+        batch.rows("acme").preload("payments", ["PM2"])
 
 
 @pytest.mark.parametrize("kept", [2, 1000])

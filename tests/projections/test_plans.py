@@ -121,7 +121,7 @@ def _drive(store: Store, make) -> None:
     with own.batch(0) as batch:
         batch.prepare(asking)
         for kind in KINDS:
-            batch.preload("acme", kind, [f"k{number}" for number in range(40)])
+            batch.rows("acme").preload(kind, [f"k{number}" for number in range(40)])
             batch.state("acme").mapping(kind).get("one")
             batch.state("acme").mapping(kind)[f"new-{kind}"] = KINDS[kind](f"new-{kind}")
         for offset, event in enumerate(asking):
