@@ -353,6 +353,7 @@ class Batch:
 
         """
         own = self._own
+        assert all(offset < next_offset for _, offset in self._facts.ids), "an event past the position would be lost"
         if self._ended:
             raise RuntimeError("a batch is committed once")
         self._ended = True
@@ -371,6 +372,7 @@ class Batch:
             for mapping in over.mappings.values():
                 if mapping.changed:
                     mapping.keep()
+                assert not mapping.changed, "a change that is not in the database would count as what it has"
         own.position = next_offset
         own.frozen.update((name, row[2]) for name, row in self._frozen.items())
         for name in self._released:
@@ -432,6 +434,7 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
         StoreFenced: the store was rebuilt or restored by another process.
 
     """
+    assert start >= 0, "a partition begins at 0"
     with store.write() as connection:
         store.require_generation(connection)
         # One statement: of two that take a partition nobody had before, one is first.
@@ -446,7 +449,9 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
             quarantine.c.partition == partition
         )
         own.frozen.update((name, int(since)) for name, since in connection.execute(frozen))
-        return own
+    assert own.epoch > 0, "an owner without an epoch would be fenced off by nobody"
+    assert own.position >= 0, "a position is an offset"
+    return own
 
 
 def _take(store: Store) -> sa.ClauseElement:

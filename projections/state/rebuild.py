@@ -166,8 +166,10 @@ class Rebuild:
             StoreFenced: another rebuild was begun meanwhile.
 
         """
+        assert all(offset >= 0 for offset in next_offsets.values()), "a position is an offset"
         self.discard()
         self._flush()
+        assert not self._facts.ids, "an event whose id is not written would be decided twice"
         for kind in KINDS:
             for values in self._chunks(kind):
                 with self._store.write() as connection:
@@ -184,6 +186,14 @@ class Rebuild:
                 self._store.put(connection, quarantine, self._set_aside)
             self._store.require_catch_up(connection, "rebuilt", self._now)
             self._store.set_meta(connection, "rebuild", "")
+            assert self._stood(connection) == dict(next_offsets), "the next owner would go on somewhere else"
+
+    def _stood(self, connection: sa.Connection) -> dict[int, int]:
+        """Where the next owner of each partition goes on."""
+        c = positions.c
+        here = sa.and_(c.stage == self._stage, c.topic == self._topic, c.generation == self._store.generation)
+        found = connection.execute(sa.select(c.partition, c.next_offset).where(here))
+        return {int(partition): int(offset) for partition, offset in found}
 
     def _chunks(self, kind: str) -> Iterator[list[tuple[Any, ...]]]:
         values = CODECS[kind].values

@@ -72,6 +72,8 @@ class Leases:
         """Take the lease for `ttl_s` seconds, under a new epoch, unless another owner's runs. `now`: the caller's
         instant.
         """
+        assert owner, "a lease without an owner is free"
+        assert ttl_s >= 0, "a lease that has lapsed before it is taken protects nothing"
         c = leases.c
         here = sa.and_(c.connection == connection, c.api == api)
         with self._store.write() as writer:
@@ -80,7 +82,7 @@ class Leases:
                 until = add_seconds(_now(writer, self._clock, now), ttl_s)
                 first = {"connection": connection, "api": api, "owner": owner, "until": until}
                 if writer.execute(_FIRST, first).rowcount:
-                    return Lease(connection, api, owner, 1, until, self._clock)
+                    return _stands(writer, Lease(connection, api, owner, 1, until, self._clock))
                 held = writer.execute(sa.select(leases).where(here).with_for_update()).one()
             at = _now(writer, self._clock, now)
             if held.owner not in ("", owner) and held.until > at:
@@ -88,7 +90,7 @@ class Leases:
                 return Held(held.owner, held.until, math.ceil(left_s))
             lease = Lease(connection, api, owner, int(held.epoch) + 1, add_seconds(at, ttl_s), self._clock)
             writer.execute(sa.update(leases).where(here).values(owner=owner, epoch=lease.epoch, until=lease.until))
-            return lease
+            return _stands(writer, lease)
 
     def renew(self, lease: Lease, now: str, ttl_s: int) -> Lease:
         """Hold it for `ttl_s` seconds from now. One that lapsed may be renewed while nobody has taken it.
@@ -108,6 +110,13 @@ class Leases:
         with self._store.write() as writer:
             until = _now(writer, lease.clock, now)
             writer.execute(sa.update(leases).where(*_same(lease)).values(owner="", until=until))
+
+
+def _stands(connection: sa.Connection, lease: Lease) -> Lease:
+    """The lease, once the database has been seen to say the same."""
+    until = connection.execute(sa.select(leases.c.until).where(*_same(lease))).scalar()
+    assert until == lease.until, "two would call for one connection"
+    return lease
 
 
 def require(connection: sa.Connection, lease: Lease, now: str, where: str) -> None:

@@ -52,6 +52,7 @@ class Outbox:
         """
         if not decisions:
             return
+        assert len({(one.partition, one.offset) for one in decisions}) == len(decisions), "a decision is published once"
         offsets: dict[int, list[int]] = {}
         for one in decisions:
             offsets.setdefault(one.partition, []).append(one.offset)
@@ -64,16 +65,18 @@ class Outbox:
                     sql = self._store.sql(f"published {size}", partial(_published, self._store, size))
                     connection.exec_driver_sql(sql, (partition, *parameters))
                 ready += queue.publish(self._store, connection, partition, published)
-                self._advance(connection, partition, published[-1])
+                assert self._advance(connection, partition, published[-1]) >= published[-1], "the relay would go back"
             if ready:
                 queue.ring_executors(self._store, connection)
 
-    def _advance(self, connection: sa.Connection, partition: int, offset: int) -> None:
-        held = connection.execute(
-            sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
-        ).scalar()
-        if held is None or held < offset:
-            connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
+    def _advance(self, connection: sa.Connection, partition: int, offset: int) -> int:
+        """Move forward, and return what the database says then."""
+        query = sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
+        held = connection.execute(query).scalar()
+        if held is not None and held >= offset:
+            return int(held)
+        connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
+        return int(connection.execute(query).scalar_one())
 
     def oversize(self, limit_bytes: int) -> bool:
         """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then

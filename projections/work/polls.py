@@ -4,6 +4,7 @@ rebuild.
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
@@ -11,6 +12,9 @@ import sqlalchemy as sa
 from projections.store.select_in import among, chunks
 from projections.store.store import Store
 from projections.store.tables import poll_rows, polls
+
+#: Bytes of a row's digest. Lower: two versions of a row could be taken for one. Higher: only room.
+DIGEST_BYTES: Final = 16
 
 
 class Poll(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class Polls:
         """Advance a poll, once its delivery is durable, with the digests of the rows that the delivery showed. One
         transaction.
         """
+        assert all(len(digest) == DIGEST_BYTES for digest in (rows or {}).values()), "a digest is whole"
         with self._store.write() as writer:
             writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
             if rows:
@@ -65,6 +70,7 @@ class Polls:
                 found.update(
                     (key, bytes(digest)) for key, digest in reader.exec_driver_sql(sql, (connection, kind, *parameters))
                 )
+        assert all(len(digest) == DIGEST_BYTES for digest in found.values()), "a digest is whole"
         return found
 
 

@@ -21,6 +21,7 @@ class Progress:
 
     def advance(self, stage: str, topic: str, partition: int, next_offset: int) -> None:
         """Everything before `next_offset` is done; one that is behind what is known changes nothing."""
+        assert next_offset >= 0, "a position is an offset"
         here = _here(stage, topic, partition)
         with self._store.write() as writer:
             changed = (
@@ -32,6 +33,8 @@ class Progress:
             ):
                 row = (stage, topic, partition, next_offset, self._store.generation, 0)
                 writer.exec_driver_sql(self._store.insert(positions), row)
+            held = writer.execute(sa.select(positions.c.next_offset).where(*here)).scalar_one()
+            assert held >= next_offset, "what is done would be done again"
 
 
 def _here(stage: str, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -35,6 +35,10 @@ _decode: Final = msgspec.json.Decoder(Command).decode
 QueueState = Literal["waiting_publication", "ready", "sent", "unknown", "answered", "done", "parked"]
 
 
+#: States of a command that is sent or looked up at its due time.
+_WAITS: Final[frozenset[QueueState]] = frozenset({"ready", "unknown"})
+
+
 class Queued(msgspec.Struct, frozen=True):
     """A command in the queue. `state` "unknown" (or `calls` above zero, for a write): look up before sending. `due_at`
     "" while nothing is to be done; `deadline_at`: the hard deadline of the last call begun.
@@ -119,6 +123,8 @@ class Queue:
         """
         c = command_queue.c
         granted: list[Queued] = []
+        assert all(claim.state in _WAITS for claim in claims), "only what waits is called"
+        assert deadline_at >= now, "a call whose deadline is over could not be told from one that a dead process began"
         with self._store.write() as connection:
             self._store.require_generation(connection)
             leases.require(connection, lease, now, self._store.where)
@@ -183,15 +189,18 @@ class Queue:
 
         """
         c = command_queue.c
+        assert due_at >= now, "the former owner's calls may still arrive"
         begun = sa.and_(c.connection == lease.connection, c.api == lease.api, c.state == sa.literal_column("'sent'"))
         with self._store.write() as connection:
             self._store.require_generation(connection)
             leases.require(connection, lease, now, self._store.where)
             rows = connection.execute(sa.select(c.connection, c.id).where(begun)).all()
             hold(self._store, connection, [(name, command) for name, command in rows])
-            return connection.execute(
+            count = connection.execute(
                 sa.update(command_queue).where(begun).values(state="unknown", due_at=due_at)
             ).rowcount
+        assert count == len(rows), "a call that was begun would be forgotten"
+        return count
 
     def get(self, connection: str, command_id: str) -> Queued | None:
         """One command, in whatever state."""
@@ -210,6 +219,8 @@ class Queue:
 
     def _after_call(self, connection: str, command_id: str, call: int, **values: Any) -> bool:
         c = command_queue.c
+        assert call > 0, "the intent of a call is counted before it"
+        assert (values["state"] in _WAITS) == bool(values["due_at"]), "what waits has an instant to go on at, no other"
         unmoved = sa.and_(*_one(connection, command_id), c.state == "sent", c.calls == call)
         with self._store.write() as writer:
             return writer.execute(sa.update(command_queue).where(unmoved).values(**values)).rowcount == 1
@@ -254,6 +265,8 @@ def _claimable(connection: str, api: str, now: str) -> sa.ColumnElement[bool]:
 
 
 def _queued(row: Any) -> Queued:
+    assert (row.state in _WAITS) == bool(row.due_at), f"{row.id} is {row.state}, and due at {row.due_at!r}"
+    assert row.state != "sent" or row.calls > 0, f"{row.id} is being called, and no call is counted"
     return Queued(
         row.connection,
         _decode(row.command),

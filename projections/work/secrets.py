@@ -19,10 +19,13 @@ class Secrets:
         c = sealed_secrets.c
         with self._store.read() as reader:
             found = reader.execute(sa.select(c.sealed).where(c.connection == connection, c.name == name)).scalar()
-            return None if found is None else bytes(found)
+            sealed = None if found is None else bytes(found)
+        assert sealed is None or sealed, "sealed bytes are never empty"
+        return sealed
 
     def put(self, connection: str, name: str, sealed: bytes) -> None:
         """Keep sealed bytes, in place of earlier ones; durable when it returns."""
+        assert sealed, "sealed bytes are never empty"
         with self._store.write() as writer:
             writer.exec_driver_sql(self._store.upsert(sealed_secrets), (connection, name, sealed))
 

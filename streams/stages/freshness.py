@@ -4,11 +4,9 @@ often we look.
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from projections.work.polls import Polls
-
-_DIGEST_BYTES: Final = 16
+from projections.work.polls import DIGEST_BYTES, Polls
 
 
 class Compared(NamedTuple):
@@ -23,13 +21,13 @@ class Compared(NamedTuple):
 
 def digests_of(rows: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     """The digest of each row, by id."""
-    return {key: blake2b(value, digest_size=_DIGEST_BYTES).digest() for key, value in rows}
+    return {key: blake2b(value, digest_size=DIGEST_BYTES).digest() for key, value in rows}
 
 
 def whole_digest(digests: dict[str, bytes]) -> str:
     """The digest of a page."""
     return blake2b(
-        b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=_DIGEST_BYTES
+        b"".join(key.encode() + digest for key, digest in digests.items()), digest_size=DIGEST_BYTES
     ).hexdigest()
 
 

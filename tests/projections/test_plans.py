@@ -147,7 +147,7 @@ def _drive(store: Store, make) -> None:
     leases.release(lease, make.now)
     _answer(store, own, make, [one.command.id for one in claims])
     polls = Polls(store)
-    polls.save(Poll("acme", "zoho.invoices", due_at=make.now), {f"{number}": b"d" for number in range(30)})
+    polls.save(Poll("acme", "zoho.invoices", due_at=make.now), {f"{number}": b"d" * 16 for number in range(30)})
     polls.digests("acme", "zoho.invoices", [f"{number}" for number in range(30)])
     processed(store, "acme", [event.id for event in asking])
     Budgets(store).put("acme", "zoho", "{}")

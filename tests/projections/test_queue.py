@@ -149,7 +149,7 @@ def test_a_late_answer_moves_nothing_backwards(store: Store, make, ask, lease) -
     queue = Queue(store)
     [one] = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
     with ask.own.batch(ask.own.position) as batch:
-        batch.record(90, make.outcome(1, "cm-1"))
+        batch.record(ask.own.position, make.outcome(1, "cm-1"))
         batch.commit(ask.own.position + 1)
     assert not queue.answered("acme", "cm-1", one.calls)
     assert not queue.retry_at("acme", "cm-1", one.calls, SOON, "late")
@@ -164,7 +164,7 @@ def test_a_success_ends_what_waits_for_a_retry(store: Store, make, ask, lease) -
     [one] = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
     assert queue.unknown("acme", "cm-1", one.calls, SOON, "timeout")
     with ask.own.batch(ask.own.position) as batch:
-        batch.record(90, make.outcome(1, "cm-1"))
+        batch.record(ask.own.position, make.outcome(1, "cm-1"))
         batch.commit(ask.own.position + 1)
     assert queue.claim(LATER, "acme", "zoho", 1) == []
 

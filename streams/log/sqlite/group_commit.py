@@ -117,8 +117,8 @@ class GroupCommit:
             return
         try:
             written = self._storage.write(appends)
-        except (sqlite3.Error, LogError) as fault:
-            self._failed(fault)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            self._not_written(fault)
         else:
             self._mean_commit_s += (written.commit_s - self._mean_commit_s) * (
                 _MEAN_WEIGHT if self._count % _PROBE_EVERY else 1
@@ -146,7 +146,12 @@ class GroupCommit:
         fault = writing.exception()
         if fault is None:
             self._written(writing.result())
-        elif isinstance(fault, sqlite3.Error | LogError):
+        else:
+            self._not_written(fault)
+
+    def _not_written(self, fault: BaseException) -> None:
+        """Tell those who wait. A fault of ours ends the writer: what it remembers of the file may be wrong."""
+        if isinstance(fault, sqlite3.Error | LogError):
             self._failed(fault)
         else:
             self._broken = LogClosed(f"the writer failed ({fault!r})", str(self._storage.path), "restart")

@@ -233,7 +233,9 @@ class Storage:
                 self._latest_ms.clear()
             ends = dict(db.execute(_ENDS)) if foreign else dict(self.ends)
             new: list[tuple[int, int, int, bytes | None, bytes | None, bytes | None, int, int]] = []
+            before = sum(ends.values())
             positions = [self._place(db, append, ends, new) for append in appends]
+            assert sum(ends.values()) == before + len(new), "an end that is no record's neighbour would leave a hole"
             if new:
                 db.executemany(_APPEND, new)
             places = [place for append in appends for place in append.positions]
