@@ -50,9 +50,10 @@ class PageInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DeliveryMeta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`id` is derived from the cause: webhook → digest of (connection, received_at, body, counter of the receiver);
-    answer → command, call, digest; page → kind, as_of, page. `secret` names which webhook secret verified it, never the
-    secret. `same_as`: the body is left out because it equals that of an earlier page with this digest.
+    """`id` is derived from the cause: webhook → connection, instant, the receiver's run and its counter in it; answer →
+    command, call, step, calls sent so far, digest of the body; page → connection, kind, `as_of`, page, digest of the
+    rows. `secret` names which webhook secret verified it, never the secret. `same_as`: the body is left out because it
+    equals that of an earlier page with this digest.
     """
 
     id: str

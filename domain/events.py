@@ -215,9 +215,7 @@ class InvoicesListed(Data, frozen=True):
 
 
 class ContactFacts(Data, frozen=True):
-    """A contact as Zoho showed it; `customer_id_link` is our custom field with GoCardless's customer id, "" when
-    empty.
-    """
+    """A contact as Zoho showed it; `payer_link` is our custom field with GoCardless's customer id, "" when empty."""
 
     id: str
     name: str

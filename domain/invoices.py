@@ -130,17 +130,6 @@ def evolve_applied(state: State, event: Event) -> Touched:
     return tuple(touched)
 
 
-def evolve_due(state: State, event: Event) -> Touched:
-    """A due time was reached: its timer is gone, its row looks again."""
-    data: events.DueReached = event.data
-    held = state.timers.get(data.timer)
-    if held is None or held.at != data.at:
-        return ()
-    del state.timers[data.timer]
-    about = refs.ruled(held.about)
-    return (about,) if about is not None else ()
-
-
 def evolve_released(state: State, event: Event) -> Touched:
     """A person decided about an invoice."""
     data: events.InvoiceReleased = event.data
@@ -325,9 +314,8 @@ def _advance(draft: Draft, invoice: Invoice) -> None:
     if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
         pending = draft.state.timers.get(timer)
         since = draft.at
-        if (
-            pending is not None and pending.at <= since
-        ):  # its tick is on its way: the slot stays, unless the due date has moved
+        # A tick that is on its way keeps the slot, unless the due date has moved.
+        if pending is not None and pending.at <= since:
             since = times.add_seconds(pending.at, -1)
         due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
         draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
@@ -352,10 +340,8 @@ def _view(draft: Draft, invoice: Invoice) -> None:
         return
     overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
     if overdue:
-        purpose = refs.purpose("read_invoice", invoice.id)
-        draft.command(
-            Ref("invoices", invoice.id), purpose, commands.ReadInvoice(invoice.id), priority=commands.PRIORITY_DEBIT
-        )
+        purpose, data = refs.purpose("read_invoice", invoice.id), commands.ReadInvoice(invoice.id)
+        draft.command(Ref("invoices", invoice.id), purpose, data, priority=commands.PRIORITY_DEBIT)
         draft.mark("mandates", mandate.id, payments_asked_at="")
         mandate = draft.state.mandates[mandate.id]
     elif invoice.as_of < invoice.due_at:
@@ -434,9 +420,8 @@ def _released(draft: Draft, invoice: Invoice, data: events.InvoiceReleased) -> N
     for code in (*_ANSWERED, "amount_mismatch"):
         draft.close(code, Ref("invoices", invoice.id))
     if data.action == "retry" and invoice.stage in {"failed", "hold", "ignored"}:
-        draft.mark(
-            "invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=invoice.balance_minor
-        )
+        approved_minor = invoice.balance_minor
+        draft.mark("invoices", invoice.id, stage="none", reason="", since=draft.at, approved_minor=approved_minor)
     elif data.action == "ignore" and invoice.stage not in {"collecting", "collected"}:
         draft.mark("invoices", invoice.id, stage="ignored", reason="operator", since=draft.at)
         _cancel_timers(draft, invoice)

@@ -19,13 +19,11 @@ from domain.bookings import before_books, booking_date, rate
 from domain.decisions import Line
 from domain.draft import Draft
 from domain.envelope import Event, Touch, Touched
+from domain.fees import FEE_TYPES, fee_lines
 from domain.payments import add_fact
 from domain.refs import Ref
 from domain.state import CommandRow, Payment, PaymentFact, Payout, PayoutItemRow, State
 from domain.vocabulary import Code
-
-#: Item types that are fees; every other type moves a payment's or refund's gross (reference 2.11).
-FEE_TYPES: Final = frozenset({"gocardless_fee", "app_fee", "surcharge_fee"})
 
 #: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many
 #: events of the clock. Higher: what it waited for is posted later by that much.
@@ -426,20 +424,6 @@ def _ask_expense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
         key=value,
     )
     draft.mark("payouts", payout.id, expense_command=command.id)
-
-
-def fee_lines(payout: Payout, taxes: dict[str, str]) -> list[commands.ExpenseLine]:
-    """One line per fee type and tax rate, tax included; the rounding penny goes on a line without tax. They sum to the
-    fee.
-    """
-    lines = []
-    for name, (gross_tenths, tax_tenths) in sorted(payout.fees.items()):
-        kind, _, tax_rate = name.partition("|")
-        if amount_minor := money.minor_from_tenths(-gross_tenths):
-            tax_minor = money.minor_from_tenths(-tax_tenths)
-            lines.append(commands.ExpenseLine(kind.replace("_", " "), amount_minor, taxes.get(tax_rate, ""), tax_minor))
-    rest = payout.fee_minor - sum(line.amount_minor for line in lines)
-    return [*lines, commands.ExpenseLine("rounding", rest)] if rest else lines
 
 
 def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:

@@ -33,7 +33,6 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     version: int
     accounts: Accounts = Accounts()
-    post_on: Literal["confirmed"] = "confirmed"
     match_by_email: Literal["auto", "ask"] = "auto"
     invite: Literal["auto", "ask"] = "ask"
     send_days_before_due: int = 0

@@ -80,6 +80,17 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
     return (("outcomes", data.command),)
 
 
+def _evolve_due(state: State, event: Event) -> Touched:
+    """A due time was reached: its timer is gone, its row looks again."""
+    data: events.DueReached = event.data
+    held = state.timers.get(data.timer)
+    if held is None or held.at != data.at:
+        return ()
+    del state.timers[data.timer]
+    about = refs.ruled(held.about)
+    return (about,) if about is not None else ()
+
+
 def _evolve_replay(state: State, event: Event) -> Touched:
     data: events.ReplayRequested = event.data
     return (("replays", data.item),) if data.item in state.commands else ()
@@ -127,7 +138,7 @@ _EVOLVE: Final[dict[str, Callable[[State, Event], Touched]]] = {
     "operator.day_accepted": connections.evolve_day_accepted,
     "policy.set": connections.evolve_policy,
     "poll.head_reached": connections.evolve_head,
-    "clock.due_reached": invoices.evolve_due,
+    "clock.due_reached": _evolve_due,
     "clock.day_began": connections.evolve_day,
     "delivery.parked": _evolve_parked,
 }

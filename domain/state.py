@@ -442,30 +442,7 @@ class State:
     instead.
     """
 
-    __slots__ = (
-        "balances",
-        "billing_requests",
-        "bookings",
-        "commands",
-        "connection",
-        "connections",
-        "contacts",
-        "debit_counts",
-        "debit_days",
-        "discrepancies",
-        "elements",
-        "invoices",
-        "lists",
-        "mandates",
-        "open_items",
-        "payer_months",
-        "payers",
-        "payments",
-        "payout_items",
-        "payouts",
-        "purposes",
-        "timers",
-    )
+    __slots__ = ("connection", *KINDS)
 
     connections: MutableMapping[str, ConnectionRow]
     contacts: MutableMapping[str, Contact]

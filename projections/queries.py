@@ -322,7 +322,8 @@ class Queries:
                 .where(c.connection == connection)
                 .order_by(c.event_offset.desc(), c.number.desc())
             )
-            return _entries(reader, connection, reversed(reader.execute(newest.limit(limit)).all()))
+            rows = reader.execute(newest.limit(limit)).all()
+            return [_entry(reader, connection, row) for row in reversed(rows)]
 
     # --- time ---
 
@@ -484,20 +485,14 @@ def _history(
         payouts,
         items,
         _rows(reader, "commands", asked.order_by(commands.c.asked_at, commands.c.id)),
-        _entries(reader, connection, reader.execute(posted.order_by(entry.event_offset, entry.number))),
+        [_entry(reader, connection, row) for row in reader.execute(posted.order_by(entry.event_offset, entry.number))],
         _rows(reader, "discrepancies", shown.order_by(opened.c.opened_at, opened.c.id)),
     )
-
-
-def _entries(reader: sa.Connection, connection: str, rows: Iterable[Any]) -> list[EntryView]:
-    return [_entry(reader, connection, row) for row in rows]
 
 
 def _entry(reader: sa.Connection, connection: str, row: Any) -> EntryView:
     c = ledger_lines.c
     own = sa.and_(c.connection == connection, c.event_offset == row.event_offset, c.number == row.number)
-    lines = reader.execute(
-        sa.select(c.account, c.currency, c.amount_minor, c.item, c.item_name).where(own).order_by(c.line)
-    )
-    views = [LineView(*line) for line in lines]
+    wanted = sa.select(c.account, c.currency, c.amount_minor, c.item, c.item_name).where(own).order_by(c.line)
+    views = [LineView(*line) for line in reader.execute(wanted)]
     return EntryView(row.id, row.date, row.text, row.about, row.event, row.event_offset, row.decided_at, views)

@@ -3,7 +3,6 @@ alone owns the APIs.
 """
 
 import asyncio
-import contextlib
 import multiprocessing
 import os
 import shutil
@@ -17,67 +16,23 @@ from projections import transfer
 from projections.state.rebuild import compare
 from projections.store.errors import StoreIsBackup, StoreMoved
 from projections.store.store import open_store
-from projections.store.tables import budgets, command_queue, leases, metadata, poll_rows, polls, positions
+from projections.store.tables import budgets, command_queue, leases, poll_rows, polls, positions
 from projections.work.halts import Standstills
 from projections.work.queue import Queue
 from streams import failpoints
 from streams.credentials import Credentials, open_vault
 from streams.log.interface import Limits, LogMoved, LogNotReady, NewRecord, TopicPartition
-from streams.log.kafka import KafkaLog, control, provision
+from streams.log.kafka import control, provision
 from streams.log.kafka.access import Access
 from streams.log.sqlite import SqliteLog
 from streams.log.topics import Topics
 from streams.operate import move_records
 from streams.operate.move_records import MoveRefused, Pair
-from streams.settings import GROUP, Kafka
+from streams.settings import GROUP
+from tests.support.sides import KAFKA, Side, rows_of
 
-KAFKA = Kafka(replication=1, min_insync=1)
 TRIMMED = TopicPartition("deliveries.gocardless", 1)
 _built = {}
-
-
-class Side:
-    """A log as the test sees it: all of each record, by partition, under the topic's name without its prefix."""
-
-    def __init__(self, url, prefix=""):
-        self.url, self.prefix = url, prefix
-
-    @contextlib.asynccontextmanager
-    async def log(self):
-        made = (
-            KafkaLog.from_url(self.url, kafka=KAFKA, prefix=self.prefix)
-            if self.url.startswith("kafka")
-            else SqliteLog.from_url(self.url)
-        )
-        async with made as log:
-            yield log
-
-    def run(self, work):
-        async def inside():
-            async with self.log() as log:
-                return await work(log)
-
-        return asyncio.run(inside())
-
-    def records(self):
-        async def work(log):
-            found = {}
-            for spec in Topics("", 2):
-                for number in range(2):
-                    tp = TopicPartition(self.prefix + spec.name, number)
-                    at, rows = await log.start_offset(tp), []
-                    first, end = at, await log.end_offset(tp)
-                    while at < end:
-                        page = await log.read(tp, at)
-                        rows += [(one.offset, one.timestamp_ms, one.key, one.value, one.headers) for one in page]
-                        at += len(page)
-                    found[spec.name, number] = (first, end, rows)
-            return found
-
-        return self.run(work)
-
-    def committed(self, group, topic, number):
-        return self.run(lambda log: log.committed(group, TopicPartition(self.prefix + topic, number)))
 
 
 def _live(installation, company, events_of, signed, payment_event):
@@ -201,15 +156,6 @@ def same_records(here, there):
     for part in wanted:
         assert got[part] == wanted[part], part
     return wanted
-
-
-def rows_of(url):
-    """Every row of the copied tables, as it stands."""
-    with open_store(url, moving=True) as store, store.read() as reader:
-        return {
-            table.name: sorted(map(tuple, reader.execute(sa.select(table))), key=repr)
-            for table in metadata.sorted_tables
-        }
 
 
 def same_store(old, postgres_url, prefix):

@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from domain import events, payouts
+from domain import events
+from domain.fees import fee_lines
 from domain.state import Payout
 
 PAID = "2026-03-09T09:30:00.000Z"
@@ -392,7 +393,7 @@ def test_a_read_of_a_payout_that_is_refused_is_shown(company):
 
 def test_fee_lines_are_grouped_by_type_and_rate_and_sum_to_the_fee():
     fees = {"gocardless_fee|GB": (-2_010, -336), "gocardless_fee|": (-333, 0), "surcharge_fee|": (-500, 0)}
-    found = payouts.fee_lines(Payout("PO1", fee_minor=285, fees=fees), {"GB": "tax-20"})
+    found = fee_lines(Payout("PO1", fee_minor=285, fees=fees), {"GB": "tax-20"})
     assert [(line.description, line.amount_minor, line.tax, line.tax_minor) for line in found] == [
         ("gocardless fee", 33, "", 0),
         ("gocardless fee", 201, "tax-20", 34),

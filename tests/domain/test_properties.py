@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import events, ids, times
-from tests.domain.strategies import DATA, INSTANTS, anything, facts_of_a_payment, lives, months, resolved
+from tests.domain.made_ids import resolved
+from tests.domain.strategies import DATA, INSTANTS, anything, facts_of_a_payment, lives, months
 
 
 def test_every_type_of_event_is_drawn():
