@@ -10,6 +10,7 @@ import msgspec
 
 from domain.commands import Command
 from domain.envelope import Event
+from domain.vocabulary import Api
 
 #: Record header that holds the meta.
 META_HEADER: Final = "meta"
@@ -58,7 +59,7 @@ class DeliveryMeta(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: str
     connection: str
-    api: Literal["gocardless", "zoho"]
+    api: Api
     kind: Literal["webhook", "answer", "page"]
     received_at: str
     headers: dict[str, str] = {}

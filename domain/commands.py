@@ -5,9 +5,11 @@ Money-bearing commands name the key that makes them idempotent: GoCardless's `Id
 Zoho. No personal data.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
+
+from domain.vocabulary import Api
 
 
 class CommandData(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -230,7 +232,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         return str(self.data.__struct_config__.tag)
 
     @property
-    def api(self) -> Literal["gocardless", "zoho"]:
+    def api(self) -> Api:
         """Which API it is for."""
         return "gocardless" if self.type.startswith("gocardless.") else "zoho"
 

@@ -7,6 +7,11 @@ a record undecodable.
 
 from typing import Any, Final, Literal, TypeVar, get_args
 
+#: The two sides, and what people call them.
+Api = Literal["gocardless", "zoho"]
+APIS: Final[tuple[Api, ...]] = get_args(Api)
+API_NAMES: Final[dict[Api, str]] = {"gocardless": "GoCardless", "zoho": "Zoho Books"}
+
 Environment = Literal["", "sandbox", "live"]
 Gate = Literal["closed", "open"]
 Match = Literal["none", "ambiguous", "proposed", "linked", "invited"]

@@ -19,13 +19,13 @@ import msgspec
 import sqlalchemy as sa
 
 from domain import times
+from domain.vocabulary import APIS
 from projections.store.store import Store
 from projections.store.tables import catch_ups, command_queue, outbox, polls, quarantine
 
 #: Rows of one figure. Lower: a burst looks smaller than it is. Higher: a scrape reads more of the store.
 LIMIT: Final = 10_000
 
-APIS: Final = ("gocardless", "zoho")
 State = Literal["waiting_publication", "ready", "unknown", "sent"]
 STATES: Final[tuple[State, ...]] = ("waiting_publication", "ready", "unknown", "sent")
 
@@ -54,7 +54,7 @@ def read(store: Store, connections: Collection[str], now: str) -> Depths:
     """
     with store.read() as reader:
         queue: dict[tuple[str, State], int] = {(api, state): 0 for api in APIS for state in STATES}
-        overdue = dict.fromkeys(APIS, 0.0)
+        overdue: dict[str, float] = dict.fromkeys(APIS, 0.0)
         for api in APIS:
             for connection, state, count, due_at in reader.execute(_WAITING, {"api": api}):
                 if connection in connections:

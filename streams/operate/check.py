@@ -27,14 +27,15 @@ from domain.envelope import Event
 from domain.errors import AmountError, DomainError
 from domain.events import ConnectionChecked, Finding, GateOpened, PolicySet
 from domain.policy import Accounts, Policy
+from domain.vocabulary import API_NAMES, APIS, Api
 from projections.queries import Owing, Queries
 from projections.store.store import Store
 from projections.work.polls import Polls
 from streams.credentials import Credentials
 from streams.operate.check_reads import Findings, Reader, Row, Rows
-from streams.process.program import APIS, gocardless_send, zoho_send
+from streams.process.program import gocardless_send, zoho_send
 from streams.settings import Settings
-from streams.stages.api_access import NAMES, Api, Send
+from streams.stages.api_access import Send
 from streams.stages.poller import KINDS
 
 #: Zoho's account types that fees can be booked to.
@@ -122,7 +123,7 @@ class _Check:
         await self._others_collect()
         for api in self._unheard:
             text = (
-                f"No webhook secret of {NAMES[api]} is entered: what happens there is noticed by polls only, hours"
+                f"No webhook secret of {API_NAMES[api]} is entered: what happens there is noticed by polls only, hours"
                 " later."
             )
             self._find(f"no_webhooks_{api}", "decide", text)

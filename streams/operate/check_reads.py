@@ -19,7 +19,8 @@ from adapters.zoho import pages as zoho_pages
 from adapters.zoho import wire as zoho_wire
 from domain.errors import DomainError
 from domain.events import Finding
-from streams.stages.api_access import NAMES, Api, Send
+from domain.vocabulary import API_NAMES, Api
+from streams.stages.api_access import Send
 
 #: Real seconds for one read. Lower: Zoho's slow lists are cut off. Higher: the person who runs the check waits for a
 #: dead API.
@@ -165,15 +166,17 @@ class Reader:
             return await self._sends[api](call, _DEADLINE_S)
         except TransportError as error:
             self._stop(
-                api, "unreachable", f"{NAMES[api]} cannot be reached ({error.reason}): check the network, then again."
+                api,
+                "unreachable",
+                f"{API_NAMES[api]} cannot be reached ({error.reason}): check the network, then again.",
             )
         except AdapterError as error:
-            self._stop(api, "credentials", f"{NAMES[api]}: {error}.")
+            self._stop(api, "credentials", f"{API_NAMES[api]}: {error}.")
         return None
 
     def _unreadable(self, api: Api, name: str) -> None:
         self._findings.add(
-            f"{api}_unreadable_{name}", "stop", f"{NAMES[api]} shows {name} in a form that is not documented."
+            f"{api}_unreadable_{name}", "stop", f"{API_NAMES[api]} shows {name} in a form that is not documented."
         )
 
     def _stop(self, api: Api, what: str, text: str) -> None:

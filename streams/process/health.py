@@ -17,6 +17,7 @@ from typing import Final, Literal
 import orjson
 from aiohttp import web
 
+from domain.vocabulary import Api
 from projections import backlog as depths
 from projections.queries import Queries
 from projections.store.errors import StoreError
@@ -25,7 +26,7 @@ from streams.log.interface import LogError, TopicPartition
 from streams.log.worker import Worker
 from streams.process.probe import Probe
 from streams.process.stall_watch import Watch
-from streams.stages.api_access import Api, Desk
+from streams.stages.api_access import Desk
 from streams.stages.clock import ClockStage
 from streams.stages.context import Shop
 from streams.stages.refusals import Refusal, refusals

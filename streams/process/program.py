@@ -34,6 +34,7 @@ from adapters.verdicts import Answer, Call
 from adapters.zoho.client import Client as ZohoClient
 from adapters.zoho.oauth import TokenSource
 from adapters.zoho.regions import simulator
+from domain.vocabulary import APIS, Api
 from projections.store.errors import StoreError
 from projections.store.store import Store, open_store
 from projections.store.wakeups import Bell, open_bell
@@ -48,7 +49,7 @@ from streams.process.stall_watch import Watch
 from streams.settings import Connection, Settings, SettingsError, group_of
 from streams.stages import gateway
 from streams.stages.activity import Pulse
-from streams.stages.api_access import EMBEDDED_OWNER, UNAUTHORISED, Api, Desk, Send
+from streams.stages.api_access import EMBEDDED_OWNER, UNAUTHORISED, Desk, Send
 from streams.stages.clock import ClockStage
 from streams.stages.context import Shop
 from streams.stages.core import Core
@@ -58,8 +59,6 @@ from streams.stages.metrics import Metrics
 from streams.stages.poller import Poller
 from streams.stages.relay import Relay
 from streams.stages.translate import Translate
-
-APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 

@@ -13,7 +13,7 @@ unknown, and looks them up once the deadline and the settle time have passed sin
 import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Final, Literal
+from typing import Final
 
 from adapters import budgets, headers
 from adapters.errors import CredentialError, TransportError
@@ -21,6 +21,7 @@ from adapters.http import nothing_sent_after, uptime_s
 from adapters.verdicts import Answer, Call
 from domain import times
 from domain.times import add_seconds
+from domain.vocabulary import Api
 from projections.store.errors import LeaseLost
 from projections.work.budgets import Budgets
 from projections.work.leases import Held, Lease, Leases
@@ -49,11 +50,6 @@ UNAUTHORISED: Final = 401
 
 #: Zoho's token service gave none, and did not say that it never will.
 NO_TOKEN: Final = "no_token"  # noqa: S105 - a reason, not a token
-
-Api = Literal["gocardless", "zoho"]
-
-#: What people call the two sides.
-NAMES: Final[dict[Api, str]] = {"gocardless": "GoCardless", "zoho": "Zoho Books"}
 
 Send = Callable[[Call, float], Awaitable[Answer]]
 

@@ -22,6 +22,7 @@ from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices
 from domain.envelope import Event
 from domain.times import add_seconds
+from domain.vocabulary import Api
 from projections.queries import Queries
 from projections.state.mappings import read_state
 from projections.store.errors import LeaseLost
@@ -30,7 +31,7 @@ from projections.work.queue import Queue, Queued
 from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls
-from streams.stages.api_access import NO_TOKEN, Api, Desk
+from streams.stages.api_access import NO_TOKEN, Desk
 from streams.stages.context import Shop
 from streams.stages.freshness import Compared, compare
 

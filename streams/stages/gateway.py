@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -24,6 +24,7 @@ from adapters.texts import encodable
 from adapters.vault import Secret
 from adapters.zoho import webhook as zoho
 from domain import ids
+from domain.vocabulary import APIS, Api
 from streams import failpoints
 from streams.credentials import Credentials
 from streams.log.interface import LogError
@@ -58,9 +59,6 @@ _NOBODY: Final = secrets.token_bytes(32)
 _KEPT: Final = (gocardless.HEADER, zoho.HEADER, "user-agent", "origin", "content-type", "date")
 
 _LATER: Final = {"Retry-After": "30"}
-
-Api = Literal["gocardless", "zoho"]
-_APIS: Final[tuple[Api, ...]] = ("gocardless", "zoho")
 
 
 class _Impersonal(logging.Filter):
@@ -99,7 +97,7 @@ class Gateway:
         self._count = 0
         self._in_hand = 0
         self._run = secrets.token_hex(8)
-        self._accepted = {api: shop.metrics.deliveries.labels(api) for api in _APIS}
+        self._accepted = {api: shop.metrics.deliveries.labels(api) for api in APIS}
 
     def routes(self) -> list[web.RouteDef]:
         """What to mount."""

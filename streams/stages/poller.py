@@ -21,6 +21,7 @@ from domain import commands, ids
 from domain.customers import HEADS
 from domain.state import ConnectionRow
 from domain.times import add_seconds
+from domain.vocabulary import Api
 from projections.queries import Queries
 from projections.state.batch import processed
 from projections.store.errors import LeaseLost
@@ -29,7 +30,7 @@ from projections.work.polls import Poll, Polls
 from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls, Polling
-from streams.stages.api_access import Api, Desk
+from streams.stages.api_access import Desk
 from streams.stages.context import Shop
 from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from adapters import budgets
+from domain.vocabulary import API_NAMES, APIS, Api
 from projections.store.store import Store
 from projections.work.budgets import Budgets
-from streams.stages.api_access import NAMES, Api
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -28,10 +28,9 @@ class Refusal(msgspec.Struct, frozen=True):
         """What it is, since when, and what to do."""
         again = f"at {self.again_at}" if self.again_at else "now"
         return (
-            f"{NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials that "
-            f"are valid with "
-            f"`zoho-gocardless connect {self.connection}`; a running program tries them {again}, one that is started "
-            f"tries them at once"
+            f"{API_NAMES[self.api]} has refused {self.connection} since {self.since}: {self.why}; enter credentials "
+            f"that are valid with `zoho-gocardless connect {self.connection}`; a running program tries them {again}, "
+            f"one that is started tries them at once"
         )
 
 
@@ -40,7 +39,7 @@ def refusals(store: Store, connections: Iterable[str]) -> list[Refusal]:
     rows = Budgets(store)
     found: list[Refusal] = []
     for name in sorted(connections):
-        for api in NAMES:
+        for api in APIS:
             row = rows.get(name, api)
             spent = budgets.Spent() if row is None else budgets.decode(row)
             if spent.refused_since:
