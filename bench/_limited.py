@@ -7,6 +7,7 @@ from itertools import count
 import orjson
 
 from adapters.clock import SystemClock
+from adapters.senders import Send
 from adapters.verdicts import Answer, Call
 from domain import commands
 from domain.decisions import Decision
@@ -20,7 +21,7 @@ from streams.log.interface import Log
 from streams.log.topics import Topics
 from streams.settings import Calls
 from streams.stages.activity import Pulse
-from streams.stages.api_access import Desk, Send
+from streams.stages.api_access import Desk
 from streams.stages.context import Shop
 from streams.stages.core import STAGE
 from streams.stages.executor import Executor

@@ -7,20 +7,26 @@ secrets "gocardless.webhook.<label>", "zoho.webhook.<label>": several at once wh
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+import aiohttp
 import msgspec
 import structlog
 
 from adapters.errors import CredentialError, KeyringError, VaultError
-from adapters.vault import Keyring, Vault
+from adapters.gocardless import client as gocardless
+from adapters.senders import Send
+from adapters.vault import Keyring, Secret, Vault
+from adapters.zoho import client as zoho
 from adapters.zoho.oauth import ClientKey, TokenState
+from domain.vocabulary import Api
 from projections.store.errors import StoreError
 from projections.store.store import Store
 from projections.work.secrets import Secrets
+from streams.settings import Connection
 
 GOCARDLESS_TOKEN: Final = "gocardless.token"  # noqa: S105 - the name of a secret, not one
 ZOHO_CLIENT: Final = "zoho.client"
@@ -114,6 +120,10 @@ class Credentials:
                 self._secrets.put(connection, name, self._vault.rotate(f"{connection}/{name}", sealed))
         return len(names)
 
+    def gocardless_token(self, connection: str) -> Secret:
+        """GoCardless's access token."""
+        return Secret(GOCARDLESS_TOKEN, self.get(connection, GOCARDLESS_TOKEN))
+
     def zoho_client(self, connection: str) -> ClientKey:
         """The OAuth client's id and secret."""
         found = _decode_client(self.get(connection, ZOHO_CLIENT))
@@ -145,3 +155,24 @@ class SealedTokens:
         """
         async with self._lock:
             yield
+
+
+def sender(
+    api: Api,
+    session: aiohttp.ClientSession,
+    credentials: Credentials,
+    name: str,
+    connection: Connection,
+    now: Callable[[], str],
+) -> Send:
+    """How to send a call to an API for the connection `name`: with what was entered, where the settings say.
+
+    Raises:
+        CredentialError, VaultError: nothing was entered, or it cannot be used.
+
+    """
+    if api == "gocardless":
+        url = connection.gocardless.url
+        return gocardless.sender(session, lambda: credentials.gocardless_token(name), connection.environment, url)
+    tokens, side = SealedTokens(credentials, name), connection.zoho
+    return zoho.sender(session, lambda: credentials.zoho_client(name), tokens, side.organization_id, now, side.url)

@@ -3,12 +3,14 @@ nothing and repeats nothing; what an answer means is `perform`'s.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
 
 from adapters.errors import CredentialError
 from adapters.http import exchange
+from adapters.senders import Send, renewing
 from adapters.vault import Secret
 from adapters.verdicts import Answer, Call
 
@@ -18,6 +20,9 @@ URLS: Final = {"live": "https://api.gocardless.com", "sandbox": "https://api-san
 
 #: The only version there is; without it every call is answered 400. Additive changes come without a new one.
 API_VERSION: Final = "2015-07-06"
+
+#: How GoCardless answers a token that it does not know, or no longer.
+UNAUTHORISED: Final = 401
 
 #: A query parameter that begins so is a note of ours to the translation of the answer (see `pages`), and does not
 #: travel.
@@ -51,3 +56,13 @@ class Client:
         headers = self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"}
         sent = Call(call.method, call.path, query, call.body, call.headers)
         return await exchange(self._session, self._base_url, sent, headers, deadline_s=deadline_s)
+
+
+def sender(session: aiohttp.ClientSession, token: Callable[[], Secret], environment: str, url: str = "") -> Send:
+    """How to send a call. `token` is asked at first, and after GoCardless refused the one it gave; `url` replaces the
+    environment's own address (a simulator, a proxy). Raises what `token` raises, and as `Client`.
+    """
+    return renewing(
+        lambda: Client(session, token(), url or URLS[environment]),
+        refused=lambda answer: answer.status == UNAUTHORISED,
+    )

@@ -3,6 +3,7 @@ nothing and repeats nothing; what an answer means is `perform`'s.
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -10,8 +11,10 @@ import aiohttp
 
 from adapters.errors import CredentialError, TransportError
 from adapters.http import exchange
+from adapters.senders import Send, renewing
 from adapters.verdicts import Answer, Call
-from adapters.zoho.oauth import Access, TokenSource, missing_scopes, scope_for
+from adapters.zoho.oauth import Access, ClientKey, TokenSource, TokenStore, missing_scopes, scope_for
+from adapters.zoho.regions import simulator
 
 #: Below the data centre's API address; v4 exists, and what differs in it is not known. Source: Zoho Books API v3,
 #: introduction.
@@ -58,6 +61,22 @@ class Client:
         else:
             self._tokens.accepted(access.token)
         return answer
+
+
+def sender(
+    session: aiohttp.ClientSession,
+    key: Callable[[], ClientKey],
+    tokens: TokenStore,
+    organization_id: str,
+    now: Callable[[], str],
+    url: str = "",
+) -> Send:
+    """How to send a call. `key` is asked at first, and after the credentials were refused; `url` is where a simulator
+    is. Raises what `key` raises.
+    """
+    table = [simulator(url)] if url else []
+    # A 401 is the client's own affair: it replaces the token.
+    return renewing(lambda: Client(session, TokenSource(session, key(), tokens, now, table=table), organization_id))
 
 
 def _check_scope(access: Access, call: Call) -> None:

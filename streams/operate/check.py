@@ -14,12 +14,14 @@ ok      good to know       the organisation, the creditor, how much has been rea
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from adapters.errors import AdapterError
 from adapters.http import open_session
+from adapters.senders import Send
 from adapters.verdicts import Answer, Call
 from adapters.zoho import amounts
 from domain import currencies, ids, money, times
@@ -31,11 +33,9 @@ from domain.vocabulary import API_NAMES, APIS, Api
 from projections.queries import Owing, Queries
 from projections.store.store import Store
 from projections.work.polls import Polls
-from streams.credentials import Credentials
+from streams.credentials import Credentials, sender
 from streams.operate.check_reads import Findings, Reader, Row, Rows
-from streams.process.program import gocardless_send, zoho_send
 from streams.settings import Settings
-from streams.stages.api_access import Send
 from streams.stages.poller import KINDS
 
 #: Zoho's account types that fees can be booked to.
@@ -603,7 +603,7 @@ def _at_least(count: int, *, cut: bool) -> str:
     return f"At least {count}" if cut else str(count)
 
 
-def _sender(make: Callable[[], Send]) -> Send:
+def _send(make: Callable[[], Send]) -> Send:
     """How to send, or, where the credentials are missing or cannot be opened, how to say so at every call."""
     try:
         return make()
@@ -632,10 +632,7 @@ async def check(
     """
     connection = settings.connections[name]
     async with open_session() as session:
-        sends: dict[Api, Send] = {
-            "gocardless": _sender(lambda: gocardless_send(session, credentials, name, connection)),
-            "zoho": _sender(lambda: zoho_send(session, credentials, name, connection, now)),
-        }
+        sends = {api: _send(partial(sender, api, session, credentials, name, connection, now)) for api in APIS}
         unheard = [api for api in APIS if not credentials.webhook_secrets(name, api)]
         return await _Check(name, settings, store, sends, unheard, now(), collect_from).run()
 

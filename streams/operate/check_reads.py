@@ -13,6 +13,7 @@ import msgspec
 from adapters.errors import AdapterError, TransportError
 from adapters.gocardless import pages as gocardless_pages
 from adapters.gocardless import wire as gocardless_wire
+from adapters.senders import Send
 from adapters.verdicts import Answer, Call, Done
 from adapters.zoho import codes as zoho_codes
 from adapters.zoho import pages as zoho_pages
@@ -20,7 +21,6 @@ from adapters.zoho import wire as zoho_wire
 from domain.errors import DomainError
 from domain.events import Finding
 from domain.vocabulary import API_NAMES, Api
-from streams.stages.api_access import Send
 
 #: Real seconds for one read. Lower: Zoho's slow lists are cut off. Higher: the person who runs the check waits for a
 #: dead API.

@@ -24,21 +24,13 @@ import aiohttp
 from aiohttp import web
 
 from adapters.clock import Clock, SystemClock
-from adapters.errors import CredentialError, VaultError
-from adapters.gocardless.client import URLS
-from adapters.gocardless.client import Client as GoCardlessClient
 from adapters.http import open_session
 from adapters.sandbox_clock import SandboxClock
-from adapters.vault import Secret
-from adapters.verdicts import Answer, Call
-from adapters.zoho.client import Client as ZohoClient
-from adapters.zoho.oauth import TokenSource
-from adapters.zoho.regions import simulator
 from domain.vocabulary import APIS, Api
 from projections.store.errors import StoreError
 from projections.store.store import Store, open_store
 from projections.store.wakeups import Bell, open_bell
-from streams.credentials import GOCARDLESS_TOKEN, Credentials, SealedTokens, open_vault
+from streams.credentials import GOCARDLESS_TOKEN, Credentials, open_vault, sender
 from streams.log.engines import log_of
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
@@ -46,10 +38,10 @@ from streams.log.worker import HandlerSpec, Worker
 from streams.process.health import Health, Role
 from streams.process.quiescence import Settle
 from streams.process.stall_watch import Watch
-from streams.settings import Connection, Settings, SettingsError, group_of
+from streams.settings import Settings, SettingsError, group_of
 from streams.stages import gateway
 from streams.stages.activity import Pulse
-from streams.stages.api_access import EMBEDDED_OWNER, UNAUTHORISED, Desk, Send
+from streams.stages.api_access import EMBEDDED_OWNER, Desk
 from streams.stages.clock import ClockStage
 from streams.stages.context import Shop
 from streams.stages.core import Core
@@ -190,7 +182,7 @@ class Program:
         for name, connection in self.settings.connections.items():
             for api in APIS:
                 if self.credentials.has(name, GOCARDLESS_TOKEN if api == "gocardless" else "zoho.token"):
-                    send = self._sender(session, api, name, connection)
+                    send = sender(api, session, self.credentials, name, connection, self.clock.now)
                     desk = Desk(self.shop, name, api, send, owner, self.settings.calls)
                     self.desks[api][name] = desk
                     self._exit.callback(self._release, desk)
@@ -203,11 +195,6 @@ class Program:
             desk.release()
         except StoreError as error:
             self.shop.journal.warning("lease.not_released", api=desk.api, error=type(error).__name__)
-
-    def _sender(self, session: aiohttp.ClientSession, api: Api, name: str, connection: Connection) -> Send:
-        if api == "gocardless":
-            return gocardless_send(session, self.credentials, name, connection)
-        return zoho_send(session, self.credentials, name, connection, self.clock.now)
 
     async def _start_worker(self) -> None:
         if self._mend is not None:
@@ -287,57 +274,3 @@ def _refuse_mixtures(settings: Settings, role: Role, *, shared: bool) -> None:
         raise SettingsError(
             "store: a SQLite file cannot be shared by the processes of a cluster; set store = postgresql://…"
         )
-
-
-def gocardless_send(
-    session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection
-) -> Send:
-    """How to send a call to GoCardless for a connection."""
-    url = connection.gocardless.url or URLS[connection.environment]
-
-    def client() -> GoCardlessClient:
-        return GoCardlessClient(session, Secret(GOCARDLESS_TOKEN, credentials.get(name, GOCARDLESS_TOKEN)), url)
-
-    return _renewing(client, refused=lambda answer: answer.status == UNAUTHORISED)
-
-
-def zoho_send(
-    session: aiohttp.ClientSession, credentials: Credentials, name: str, connection: Connection, now: Callable[[], str]
-) -> Send:
-    """How to send a call to Zoho Books for a connection."""
-    tokens = SealedTokens(credentials, name)
-    table = [simulator(connection.zoho.url)] if connection.zoho.url else []
-
-    def client() -> ZohoClient:
-        source = TokenSource(session, credentials.zoho_client(name), tokens, now, table=table)
-        return ZohoClient(session, source, connection.zoho.organization_id)
-
-    return _renewing(client)  # a 401 of Zoho's is its client's own affair, which replaces the token
-
-
-def _renewing(
-    client: Callable[[], GoCardlessClient | ZohoClient], refused: Callable[[Answer], bool] = lambda _: False
-) -> Send:
-    """Sends with the credentials as they are now, and reads them anew once they were refused: a person may have entered
-    others.
-
-    `client` raises `CredentialError` or `VaultError` where there are none that can be used; at a start both end it.
-    """
-    current: GoCardlessClient | ZohoClient | None = client()
-
-    async def send(call: Call, deadline_s: float) -> Answer:
-        nonlocal current
-        try:
-            current = current or client()
-            answer = await current.send(call, deadline_s=deadline_s)
-        except CredentialError:
-            current = None
-            raise
-        except VaultError as error:
-            current = None
-            raise CredentialError(f"what is stored cannot be opened: {error}") from None
-        if refused(answer):
-            current = None
-        return answer
-
-    return send

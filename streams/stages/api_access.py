@@ -11,13 +11,14 @@ unknown, and looks them up once the deadline and the settle time have passed sin
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
 from adapters import budgets, headers
 from adapters.errors import CredentialError, TransportError
+from adapters.gocardless.client import UNAUTHORISED
 from adapters.http import nothing_sent_after, uptime_s
+from adapters.senders import Send
 from adapters.verdicts import Answer, Call
 from domain import times
 from domain.times import add_seconds
@@ -45,13 +46,8 @@ _SPENT_EVERY_S: Final = 1.0
 #: each start of a process has a name of its own.
 EMBEDDED_OWNER: Final = "embedded"
 
-#: How GoCardless answers a token that it does not know, or no longer.
-UNAUTHORISED: Final = 401
-
 #: Zoho's token service gave none, and did not say that it never will.
 NO_TOKEN: Final = "no_token"  # noqa: S105 - a reason, not a token
-
-Send = Callable[[Call, float], Awaitable[Answer]]
 
 LIMITS: Final = {"gocardless": budgets.GOCARDLESS, "zoho": budgets.ZOHO}
 

@@ -12,8 +12,7 @@ from adapters.verdicts import Call
 from adapters.zoho.oauth import TokenState
 from domain import commands
 from projections.work.polls import Polls
-from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN
-from streams.process.program import gocardless_send, zoho_send
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, sender
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
@@ -85,8 +84,8 @@ async def rig(company):
             type(company.settings.connections["acme"]),
         )
         sends = {
-            "gocardless": gocardless_send(session, company.credentials, "acme", connection),
-            "zoho": zoho_send(session, company.credentials, "acme", connection, company.clock.now),
+            api: sender(api, session, company.credentials, "acme", connection, company.clock.now)
+            for api in ("gocardless", "zoho")
         }
         yield Rig(company, server, {api: company.desk(api, send, calls=CALLS) for api, send in sends.items()})
 

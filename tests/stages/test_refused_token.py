@@ -19,9 +19,8 @@ from adapters.verdicts import Call
 from adapters.zoho.oauth import TokenState
 from domain import commands, times
 from projections.work.polls import Polls
-from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, sender
 from streams.process.health import Health
-from streams.process.program import gocardless_send, zoho_send
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
@@ -85,11 +84,8 @@ class Office:
             {**msgspec.to_builtins(company.settings.connections["acme"]), "gocardless": {"url": url}},
             type(company.settings.connections["acme"]),
         )
-        desks = {
-            "acme": company.desk(
-                "gocardless", gocardless_send(session, company.credentials, "acme", connection), calls=CALLS
-            )
-        }
+        send = sender("gocardless", session, company.credentials, "acme", connection, company.clock.now)
+        desks = {"acme": company.desk("gocardless", send, calls=CALLS)}
         self.desk = desks["acme"]
         self.executor = Executor(company.shop, "gocardless", desks, CALLS, draw=lambda: 0.5)
         self.poller = Poller(company.shop, "gocardless", desks, Polling(), CALLS)
@@ -268,7 +264,7 @@ async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken
     company.credentials.put("acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"}))
     company.credentials.put("acme", ZOHO_TOKEN, msgspec.json.encode(TokenState("revoked", url)))
     async with open_session() as session:
-        send = zoho_send(session, company.credentials, "acme", connection, company.clock.now)
+        send = sender("zoho", session, company.credentials, "acme", connection, company.clock.now)
         desk = company.desk("zoho", send, calls=CALLS)
         assert desk.hold()
         for again_at in ("2026-03-02T09:01:00.000Z", "2026-03-02T09:03:00.000Z"):
