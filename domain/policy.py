@@ -1,8 +1,14 @@
 """A connection's rules, as finance sets them: when to collect, where to post, what a person must approve."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+#: Who makes a choice each time it comes up: the rules, or a person.
+Choice = Literal["auto", "ask"]
+
+#: What holds where nobody has said who chooses: the more careful of the two. Of the settings, and before any policy.
+UNSAID: Final[Choice] = "ask"
 
 
 class Accounts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,12 +35,15 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     `max_day_count` and `max_day_minor` what is debited in a day (where they are silent, three times the largest day of
     the last 60 days: `domain.ceilings`). `unique_field` is the api name of the custom field "no duplicates" in Zoho's
     payments and expenses. `books_from` and `closed_through` are days of the organisation ("" = none).
+
+    A default here says what a record without the field means, so it stays as it is: "auto" has always been left out of
+    what is written of `match_by_email`. It is not what holds where nobody chose; that is `UNSAID`.
     """
 
     version: int
     accounts: Accounts = Accounts()
-    match_by_email: Literal["auto", "ask"] = "auto"
-    invite: Literal["auto", "ask"] = "ask"
+    match_by_email: Choice = "auto"
+    invite: Choice = "ask"
     send_days_before_due: int = 0
     send_hour: int = 6
     view_hours: int = 6
@@ -48,3 +57,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     closed_through: str = ""
     opening_clearing_minor: dict[str, int] = {}
     fee_expense: bool = True
+
+
+#: What holds before a person has set a policy: nothing is mapped, nothing collected, nobody matched by e-mail.
+NO_POLICY: Final = Policy(version=0, match_by_email=UNSAID, invite=UNSAID)

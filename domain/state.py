@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from domain.policy import Policy
+from domain.policy import NO_POLICY, Policy
 from domain.vocabulary import (
     BookingStage,
     Claim,
@@ -426,10 +426,6 @@ KINDS: Final[dict[str, type[Row]]] = {
 }
 
 
-#: What holds before a person has set a policy: the most careful of each choice.
-_NO_POLICY: Final = Policy(version=0, match_by_email="ask", invite="ask")
-
-
 #: Kind → its fields with a closed vocabulary → the values of each.
 CLOSED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     kind: {name: get_args(hint) for name, hint in get_type_hints(row).items() if get_origin(hint) is Literal}
@@ -481,7 +477,7 @@ class State:
         """The policy in force; version 0 (nothing mapped, nothing collected, nobody matched by e-mail) before one is
         set.
         """
-        return self.own.policy or _NO_POLICY
+        return self.own.policy or NO_POLICY
 
     def mapping(self, kind: str) -> MutableMapping[str, Any]:
         """The mapping of a kind of rows."""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from domain.policy import UNSAID, Choice
+
 #: Where the settings file is, when no option says so.
 FILE_VARIABLE: Final = "ZOHO_GOCARDLESS_CONFIG"
 #: `ZOHO_GOCARDLESS__GATEWAY__PORT=8080` sets `[gateway] port`; two underscores between names.
@@ -60,8 +62,8 @@ class Rules(_Table, frozen=True):
     fees: str = ""
     vendor: str = ""
     tax: dict[str, str] = {}
-    match_by_email: Literal["auto", "ask"] = "ask"
-    invite: Literal["auto", "ask"] = "ask"
+    match_by_email: Choice = UNSAID
+    invite: Choice = UNSAID
     send_days_before_due: Annotated[int, msgspec.Meta(ge=0, le=90)] = 0
     send_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 6
     max_debit: dict[str, str] = {}
