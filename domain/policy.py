@@ -1,6 +1,8 @@
-"""A connection's rules, as finance sets them: when to collect, where to post, what a person must approve."""
+"""A connection's rules, as finance states them and as they are in force: when to collect, where to post, what a person
+must approve.
+"""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -9,6 +11,31 @@ Choice = Literal["auto", "ask"]
 
 #: What holds where nobody has said who chooses: the more careful of the two. Of the settings, and before any policy.
 UNSAID: Final[Choice] = "ask"
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What finance decides for a connection, as a table of the settings: an unknown name is refused, since it is a
+    misspelt one. Accounts are named as Zoho Books names them; the check turns names into ids, and what comes into force
+    is a policy event with a version. Amounts are decimals as text ("5000.00"), days are YYYY-MM-DD.
+    """
+
+    clearing: dict[str, str] = {}
+    suspense: dict[str, str] = {}
+    bank: dict[str, str] = {}
+    fees: str = ""
+    vendor: str = ""
+    tax: dict[str, str] = {}
+    match_by_email: Choice = UNSAID
+    invite: Choice = UNSAID
+    send_days_before_due: Annotated[int, msgspec.Meta(ge=0, le=90)] = 0
+    send_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 6
+    max_debit: dict[str, str] = {}
+    max_payer_month: dict[str, str] = {}
+    max_day: dict[str, str] = {}
+    max_day_count: dict[str, int] = {}
+    books_from: str = ""
+    closed_through: str = ""
+    opening_clearing: dict[str, str] = {}
 
 
 class Accounts(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,11 +7,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from domain.policy import UNSAID, Choice
+from domain.policy import Rules
 
 #: Where the settings file is, when no option says so.
 FILE_VARIABLE: Final = "ZOHO_GOCARDLESS_CONFIG"
@@ -48,31 +48,6 @@ class Zoho(_Table, frozen=True):
     organization_id: str
     region: str = ""
     url: str = ""
-
-
-class Rules(_Table, frozen=True):
-    """What finance decides for a connection. Accounts are named as Zoho Books names them; the check turns names into
-    ids, and what comes into force is a policy event with a version. Amounts are decimals as text ("5000.00"), days are
-    YYYY-MM-DD.
-    """
-
-    clearing: dict[str, str] = {}
-    suspense: dict[str, str] = {}
-    bank: dict[str, str] = {}
-    fees: str = ""
-    vendor: str = ""
-    tax: dict[str, str] = {}
-    match_by_email: Choice = UNSAID
-    invite: Choice = UNSAID
-    send_days_before_due: Annotated[int, msgspec.Meta(ge=0, le=90)] = 0
-    send_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 6
-    max_debit: dict[str, str] = {}
-    max_payer_month: dict[str, str] = {}
-    max_day: dict[str, str] = {}
-    max_day_count: dict[str, int] = {}
-    books_from: str = ""
-    closed_through: str = ""
-    opening_clearing: dict[str, str] = {}
 
 
 class Connection(_Table, frozen=True):

@@ -3,9 +3,8 @@
 import msgspec
 import pytest
 
-from domain.policy import NO_POLICY, UNSAID, Policy
+from domain.policy import NO_POLICY, UNSAID, Policy, Rules
 from domain.state import State
-from streams.settings import Rules
 
 
 @pytest.mark.parametrize("choice", ["match_by_email", "invite"])
