@@ -34,6 +34,7 @@ WRONG = {
     "a rule that is to look again": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.touch("invoice", "1")\n',
     "a kind of rows that is marked": 'from domain.draft import Draft\n\n\ndef rule(draft: Draft) -> None:\n    draft.mark("invoice", "1", stage="hold")\n',
     "a row that the rules are said to read": 'from domain.reads import Named\n\n\ndef rows() -> Named:\n    yield "invoice", "1"\n',
+    "a finding that is of another level": 'from domain.onboarding_findings import Findings\nFindings().stop("creditors", "two")\n',
 }
 RIGHT = 'from domain.state import Invoice\nfound = Invoice("1", stage="collecting").stage == "collected"\n'
 
