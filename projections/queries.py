@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from domain.invoices import OPEN
+from domain.onboarding_facts import Owing
 from domain.refs import Ref, RefKind
 from domain.state import (
     Balance,
@@ -96,18 +97,6 @@ def in_words(counts: Mapping[str, int]) -> str:
         ", ".join(f"{count} {stage.replace('_', ' ') or 'unknown'}" for stage, count in sorted(counts.items()))
         or "none"
     )
-
-
-class Owing(msgspec.Struct, frozen=True):
-    """Invoices that would be collected, in one currency: `early`, those that fell due before the day that was asked
-    about. `oldest`: the earliest due date among them.
-    """
-
-    currency: str
-    early: bool
-    count: int
-    amount_minor: int
-    oldest: str
 
 
 class Month(msgspec.Struct, frozen=True):

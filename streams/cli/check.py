@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from domain.events import Finding
+from domain.onboarding import Checked
 from streams.cli.codes import OK, PERSON, Undecided
 from streams.cli.command import Command, Reply, Session, day_of, table
 from streams.credentials import Credentials, open_vault
@@ -64,7 +65,7 @@ async def _check(
         return _reply(name, checked, told[-1], approve=approve, gate=_gate(operator, name))
 
 
-def _refusal(checked: checks.Checked, accept: list[str]) -> str:
+def _refusal(checked: Checked, accept: list[str]) -> str:
     if checked.stops:
         return f"the check found {', '.join(one.code for one in checked.stops)}"
     missing = [one.code for one in checked.decisions if one.code not in accept]
@@ -76,7 +77,7 @@ def _gate(operator: Operator, name: str) -> str:
         return state.own.gate
 
 
-def _reply(name: str, checked: checks.Checked, last: Told, *, approve: bool, gate: str) -> Reply:
+def _reply(name: str, checked: Checked, last: Told, *, approve: bool, gate: str) -> Reply:
     findings = checked.event.findings
     open_codes = [one.code for one in (*checked.stops, *checked.decisions)]
     data = {

@@ -26,6 +26,7 @@ import msgspec
 from adapters.vault import new_key
 from adapters.zoho.oauth import TokenState
 from domain import times
+from domain.onboarding import Checked
 from projections.store.store import open_store
 from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
 from streams.demo import month
@@ -293,7 +294,7 @@ async def prepare(plan: Month, world: World, folder: Path, engines: Engines | No
     return settings
 
 
-async def open_gate(settings: Settings, world: World) -> check.Checked:
+async def open_gate(settings: Settings, world: World) -> Checked:
     """Run the first-run check and approve it, as an operator does beside the running program."""
     at = times.normalise(await world.now())
     with open_store(settings.store) as store:
@@ -312,7 +313,7 @@ async def open_gate(settings: Settings, world: World) -> check.Checked:
     return checked
 
 
-async def live(plan: Month, world: World, program: Program, settings: Settings, progress: Progress) -> check.Checked:
+async def live(plan: Month, world: World, program: Program, settings: Settings, progress: Progress) -> Checked:
     """From the first import to the drained month."""
     await program.start()
     await program.ready()
@@ -344,7 +345,7 @@ class Demo:
     folder: Path
     gocardless: str
     zoho: str
-    checked: check.Checked
+    checked: Checked
     result: Result
 
     @property

@@ -4,9 +4,9 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.money import format_minor
+from domain.onboarding import Checked
 from streams.demo.demo import Demo
 from streams.demo.month import Month
-from streams.operate.check import Checked
 
 
 def _amount(amount_minor: int, currency: str) -> str:
