@@ -17,15 +17,15 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 from yarl import URL
 
 from adapters.errors import TransportError
 from adapters.texts import encodable
-from adapters.verdicts import Answer, Call
 
 #: Seconds to get a connection (DNS, TCP, TLS, and a free place in the pool). Lower: a slow handshake fails calls that
 #: would have worked. Higher: when an API is down, each call holds its place longer before it is known not to have been
@@ -51,6 +51,26 @@ KEEP_ALIVE_S: Final = 15.0
 
 _USER_AGENT: Final = "zoho-gocardless/1"
 _CHUNK_BYTES: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call, ready to send. `path` starts with "/"; `body` is exact bytes; `headers` hold no credentials."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 #: A clock that nobody sets, and that counts the time a machine sleeps where the system has one that does.

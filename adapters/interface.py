@@ -7,7 +7,8 @@ The type check holds each module to its protocol where they are listed (`streams
 
 from typing import Protocol
 
-from adapters.verdicts import Answer, Call, Step, Verdict
+from adapters.http import Answer, Call
+from adapters.verdicts import Step, Verdict
 from domain.commands import Command
 
 

@@ -11,8 +11,7 @@ import aiohttp
 import msgspec
 
 from adapters.errors import ClockError, TransportError
-from adapters.http import exchange, open_session
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call, exchange, open_session
 from domain.times import TimeError, instant, normalise, parse
 
 #: Seconds between looks while the program is not quiet and nothing pokes. Lower: the looks cost more than the work.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from adapters.errors import CredentialError, VaultError
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 
 #: Sends a call within a deadline (seconds) and gives its whole answer. Raises `TransportError` or `CredentialError`.
 Send = Callable[[Call, float], Awaitable[Answer]]

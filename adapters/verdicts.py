@@ -10,8 +10,10 @@ Verdict
 ```
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
+
+from adapters.http import Call
 
 #: Which call of a command an answer belongs to: its own, a search before a repeat, or a further read that an answer
 #: asked for.
@@ -19,26 +21,6 @@ Step = Literal["send", "look_up", "follow"]
 
 #: Why a look-up's answer is a `Retry`: nothing that the command made was found.
 ABSENT: Final = "absent"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP call, ready to send. `path` starts with "/"; `body` is exact bytes; `headers` hold no credentials."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    path: str
-    query: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, whole. Header names are lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from itertools import count
 import orjson
 
 from adapters.clock import SystemClock
+from adapters.http import Answer, Call
 from adapters.senders import Send
-from adapters.verdicts import Answer, Call
 from domain import commands
 from domain.decisions import Decision
 from domain.envelope import Event

@@ -9,10 +9,9 @@ from typing import Final
 import aiohttp
 
 from adapters.errors import CredentialError
-from adapters.http import exchange
+from adapters.http import Answer, Call, exchange
 from adapters.senders import Send, renewing
 from adapters.vault import Secret
-from adapters.verdicts import Answer, Call
 
 #: Hosts. The environments share nothing: accounts, tokens, endpoints and ids are separate. Source: API reference, "API
 #: usage".

@@ -12,7 +12,7 @@ import msgspec
 from adapters.gocardless import facts, wire
 from adapters.gocardless.client import NOTE
 from adapters.headers import MAX_COUNT, whole
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 from domain.errors import DomainError
 from domain.times import add_seconds
 

@@ -25,7 +25,8 @@ import msgspec
 from adapters.budgets import THROTTLED_S
 from adapters.gocardless import facts, pages, wire
 from adapters.headers import moment
-from adapters.verdicts import ABSENT, Answer, Call, Done, Follow, Retry, Step, Unknown, Verdict
+from adapters.http import Answer, Call
+from adapters.verdicts import ABSENT, Done, Follow, Retry, Step, Unknown, Verdict
 from domain import commands, events
 from domain.commands import Command, CommandData
 from domain.errors import DomainError

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Parked, Translation
 from adapters.gocardless import facts, pages, perform, wire
 from adapters.gocardless.webhook import MAX_BODY_BYTES
-from adapters.verdicts import Answer, Call, Done, Step
+from adapters.http import Answer, Call
+from adapters.verdicts import Done, Step
 from domain import commands, events, ids, refs
 from domain.envelope import Event
 from domain.errors import DomainError

@@ -10,9 +10,8 @@ from typing import Final
 import aiohttp
 
 from adapters.errors import CredentialError, TransportError
-from adapters.http import exchange
+from adapters.http import Answer, Call, exchange
 from adapters.senders import Send, renewing
-from adapters.verdicts import Answer, Call
 from adapters.zoho.oauth import Access, ClientKey, TokenSource, TokenStore, missing_scopes, scope_for
 from adapters.zoho.regions import simulator
 

@@ -10,8 +10,9 @@ from typing import Final
 
 from adapters.budgets import MAX_AHEAD_S
 from adapters.headers import seconds
+from adapters.http import Answer
 from adapters.texts import clip
-from adapters.verdicts import Answer, Done, Retry, Unknown, Verdict
+from adapters.verdicts import Done, Retry, Unknown, Verdict
 from adapters.zoho import wire
 
 #: Codes with a meaning of their own. 57 is also what a missing scope, or a missing role of the user, looks like.

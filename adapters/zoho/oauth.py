@@ -19,8 +19,8 @@ import aiohttp
 import msgspec
 
 from adapters.errors import AdapterError, CredentialError, TransportError
+from adapters.http import Answer, Call
 from adapters.http import exchange as send_once
-from adapters.verdicts import Answer, Call
 from adapters.zoho.regions import Region, RegionError, region_of
 from domain.times import add_seconds
 

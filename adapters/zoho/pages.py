@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from adapters.headers import MAX_COUNT, whole
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 from adapters.zoho import wire
 from domain.errors import DomainError
 from domain.times import add_seconds, parse

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.verdicts import ABSENT, Answer, Call, Done, Follow, Retry, Step, Unknown, Verdict
+from adapters.http import Answer, Call
+from adapters.verdicts import ABSENT, Done, Follow, Retry, Step, Unknown, Verdict
 from adapters.zoho import amounts, codes, pages, wire
 from domain import commands as c
 from domain.errors import DomainError

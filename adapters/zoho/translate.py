@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 import msgspec
 
 from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Parked, Translation
-from adapters.verdicts import Answer, Call, Done, Step
+from adapters.http import Answer, Call
+from adapters.verdicts import Done, Step
 from adapters.zoho import codes, facts, pages, perform, wire
 from adapters.zoho.webhook import is_form
 from domain import commands as c

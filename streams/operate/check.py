@@ -6,9 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from adapters.errors import AdapterError
-from adapters.http import open_session
+from adapters.http import Answer, Call, open_session
 from adapters.senders import Send
-from adapters.verdicts import Answer, Call
 from domain import ids
 from domain.envelope import Event
 from domain.events import GateOpened, PolicySet

@@ -14,8 +14,9 @@ import msgspec
 from adapters.errors import AdapterError, TransportError
 from adapters.gocardless import pages as gocardless_pages
 from adapters.gocardless import wire as gocardless_wire
+from adapters.http import Answer, Call
 from adapters.senders import Send
-from adapters.verdicts import Answer, Call, Done
+from adapters.verdicts import Done
 from adapters.zoho import amounts
 from adapters.zoho import codes as zoho_codes
 from adapters.zoho import pages as zoho_pages

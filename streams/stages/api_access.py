@@ -17,9 +17,8 @@ from typing import Final
 from adapters import budgets, headers
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless.client import UNAUTHORISED
-from adapters.http import nothing_sent_after, uptime_s
+from adapters.http import Answer, Call, nothing_sent_after, uptime_s
 from adapters.senders import Send
-from adapters.verdicts import Answer, Call
 from domain import times
 from domain.times import add_seconds
 from domain.vocabulary import Api

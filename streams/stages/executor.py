@@ -14,9 +14,9 @@ from adapters import budgets
 from adapters.deliveries import CallInfo, DeliveryMeta
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform as gocardless
-from adapters.http import uptime_s
+from adapters.http import Answer, Call, uptime_s
 from adapters.interface import Perform
-from adapters.verdicts import ABSENT, Answer, Call, Done, Retry, Step, Unknown, Verdict
+from adapters.verdicts import ABSENT, Done, Retry, Step, Unknown, Verdict
 from adapters.zoho import pages as zoho_pages
 from adapters.zoho import perform as zoho
 from domain import commands, events, ids, invoices

@@ -13,9 +13,8 @@ from adapters import budgets
 from adapters.deliveries import DeliveryMeta, PageInfo
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import pages as gocardless
-from adapters.http import uptime_s
+from adapters.http import Answer, Call, uptime_s
 from adapters.interface import Pages
-from adapters.verdicts import Answer, Call
 from adapters.zoho import pages as zoho
 from domain import commands, ids
 from domain.customers import HEADS

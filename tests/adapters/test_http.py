@@ -11,7 +11,7 @@ import pytest
 
 from adapters import http
 from adapters.errors import TransportError
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 READ = Call("GET", "/payments")

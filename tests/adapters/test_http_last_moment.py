@@ -10,7 +10,7 @@ import pytest
 
 from adapters import http
 from adapters.errors import TransportError
-from adapters.verdicts import Call
+from adapters.http import Call
 
 READ = Call("GET", "/payments")
 WRITE = Call("POST", "/payments", body=b'{"payments": {}}')

@@ -3,8 +3,8 @@
 import pytest
 
 from adapters.errors import CredentialError, TransportError, VaultError
+from adapters.http import Answer, Call
 from adapters.senders import renewing
-from adapters.verdicts import Answer, Call
 
 CALL = Call("GET", "/customers")
 

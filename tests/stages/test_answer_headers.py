@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 from adapters import budgets
-from adapters.http import open_session, uptime_s
-from adapters.verdicts import Call
+from adapters.http import Call, open_session, uptime_s
 from adapters.zoho.oauth import TokenState
 from domain import commands
 from projections.work.polls import Polls

@@ -14,8 +14,7 @@ import pytest
 from aiohttp import web
 
 from adapters.errors import CredentialError
-from adapters.http import open_session, uptime_s
-from adapters.verdicts import Call
+from adapters.http import Call, open_session, uptime_s
 from adapters.zoho.oauth import TokenState
 from domain import commands, times
 from projections.work.polls import Polls

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from adapters.verdicts import Answer
+from adapters.http import Answer
 from domain.state import ConnectionRow
 from streams.process.health import Health
 from streams.settings import Calls, SettingsError, decode

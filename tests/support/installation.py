@@ -18,8 +18,8 @@ import orjson
 from aiohttp import ClientSession, web
 
 from adapters.deliveries import DeliveryMeta
+from adapters.http import Answer, Call
 from adapters.vault import Keyring, Vault, new_key
-from adapters.verdicts import Answer, Call
 from domain import codec, commands, events, ids, times
 from domain.decisions import Decision, Publication, Timer
 from domain.envelope import Event

@@ -12,8 +12,9 @@ from adapters import http
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform
 from adapters.gocardless.client import URLS, Client
+from adapters.http import Call
 from adapters.vault import Secret
-from adapters.verdicts import Call, Done, Retry, Unknown
+from adapters.verdicts import Done, Retry, Unknown
 
 TOKEN = Secret("main", b"sandbox_access_token")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -9,7 +9,8 @@ import pytest
 from adapters.deliveries import DeliveryMeta, Translation
 from adapters.gocardless import pages, perform
 from adapters.gocardless.translate import translate
-from adapters.verdicts import Answer, Call, Done, Follow, Retry, Verdict
+from adapters.http import Answer, Call
+from adapters.verdicts import Done, Follow, Retry, Verdict
 from domain import events
 
 OTHER = {"zoho_invoice_id": "910000000042009", "command": "cm-9"}

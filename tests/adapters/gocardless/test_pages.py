@@ -6,7 +6,7 @@ import pytest
 
 from adapters.gocardless import pages, wire
 from adapters.gocardless.wire import WireError
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 
 
 def answer(body: bytes, status: int = 200) -> Answer:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.gocardless import pages, perform
-from adapters.verdicts import Answer, Call, Done, Follow, Retry, Unknown, Verdict
+from adapters.http import Answer, Call
+from adapters.verdicts import Done, Follow, Retry, Unknown, Verdict
 from domain import commands as c
 from domain.commands import Command
 

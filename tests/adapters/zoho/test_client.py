@@ -9,7 +9,8 @@ from aiohttp import web
 
 from adapters import http
 from adapters.errors import CredentialError, TransportError
-from adapters.verdicts import Answer, Call, Retry, Unknown
+from adapters.http import Answer, Call
+from adapters.verdicts import Retry, Unknown
 from adapters.zoho import perform
 from adapters.zoho.client import Client
 from adapters.zoho.oauth import ClientKey, TokenSource, TokenState

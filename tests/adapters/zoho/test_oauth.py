@@ -11,7 +11,7 @@ from aiohttp import web
 
 from adapters import http
 from adapters.errors import CredentialError, TransportError
-from adapters.verdicts import Call
+from adapters.http import Call
 from adapters.zoho import oauth
 from adapters.zoho.oauth import ClientKey, TokenSource, TokenState, missing_scopes, redeem, scope_for
 from domain.times import add_seconds

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from adapters.verdicts import Answer, Call
+from adapters.http import Answer, Call
 from adapters.zoho import pages
 from adapters.zoho.wire import WireError
 

@@ -3,7 +3,8 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.verdicts import Answer, Call, Done, Follow, Retry, Unknown
+from adapters.http import Answer, Call
+from adapters.verdicts import Done, Follow, Retry, Unknown
 from adapters.zoho import codes, perform
 from domain import commands as c
 

@@ -4,7 +4,7 @@ from urllib.parse import quote
 import pytest
 
 from adapters.deliveries import Parked
-from adapters.verdicts import Call
+from adapters.http import Call
 from adapters.zoho import perform
 from adapters.zoho.translate import translate
 from domain import commands as c

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.deliveries import Translation
-from adapters.verdicts import Call
+from adapters.http import Call
 from adapters.zoho import pages, perform
 from adapters.zoho.translate import translate
 from domain import commands as c
