@@ -43,7 +43,7 @@ def entry_id(event_id: str, number: int) -> str:
 
 
 def idempotency_key(environment: str, organization: str, purpose: str, attempt: int) -> str:
-    """GoCardless's `Idempotency-Key`: a pure function of what the APIs call us and of the purpose (rule 20); 37
+    """GoCardless's `Idempotency-Key`: a pure function of what the APIs call us and of the purpose (rule 18); 37
     characters.
 
     So a second installation for the same organisation sends the same keys: where this one debits an invoice, it is

@@ -1,7 +1,7 @@
 """Lists of any length, kept as rows: adding, removing and looking cost the same however long a list is.
 
 A list that lay in a row would be written whole with each change, and its bytes would grow with the square of its length
-(rule 19). Here each key has a row that knows its neighbours, and the list's own row knows its ends. A list that is
+(rule 17). Here each key has a row that knows its neighbours, and the list's own row knows its ends. A list that is
 empty has no row, so two histories that lead to the same keys in the same order lead to the same rows.
 """
 

@@ -153,7 +153,7 @@ def _payee(asked: Asked, facts: Facts, held: Held, found: Findings) -> Payee:
 
 
 def _single(creditor: str, asked: Asked, held: Held, found: Findings) -> None:
-    """A creditor stands in one connection: in two, each would debit the same people (rule 20)."""
+    """A creditor stands in one connection: in two, each would debit the same people (rule 18)."""
     for row in held.others:
         if (row.environment, row.creditor) == (asked.environment, creditor):
             text = (

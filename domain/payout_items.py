@@ -1,5 +1,5 @@
 """The items of a payout, walked a part at a time: a payout of 20,000 payments costs each of its events what one of
-twenty does (rule 19).
+twenty does (rule 17).
 
 The payout's row says what its items are walked for (`walk`) and where the walk is (`cursor`). A walk stops at an item
 that is not ready: whatever makes it ready touches the payout. It goes on in a further event where one decision holds as

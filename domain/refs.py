@@ -15,7 +15,9 @@ booking, payout_item, open_item, balance, discrepancy                         ke
 In the log and in the store all of them are text. A text from there is taken apart by `Ref.parse` and `split`.
 """
 
-from typing import Final, Literal, NamedTuple, NewType, get_args
+from typing import Final, Literal, NewType, get_args
+
+import msgspec
 
 from domain.vocabulary import Code, RowKind, RuleKind
 
@@ -68,7 +70,7 @@ _REF_KINDS: Final = frozenset(get_args(RefKind))
 _RULED: Final = frozenset(get_args(RowKind)) & frozenset(get_args(RuleKind))
 
 
-class Ref(NamedTuple):
+class Ref(msgspec.Struct, frozen=True, gc=False):
     """A row by kind and key, as decisions name it. `str()` is its text in the log."""
 
     kind: RefKind

@@ -147,7 +147,7 @@ class Queries:
         """Of these connections, those whose creditor or organisation another of them collects for as well: each with
         that one's name.
 
-        Their gates are open; whichever was first, one of them would debit what the other does (rule 20).
+        Their gates are open; whichever was first, one of them would debit what the other does (rule 18).
         """
         c = STATE["connections"].c
         query = (

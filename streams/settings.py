@@ -192,18 +192,13 @@ def decode(tree: dict[str, Any], where: str) -> Settings:
     for name in settings.connections:
         if not _NAME.match(name):
             raise SettingsError(f"{where}: connections.{name}: use up to 40 of a-z, 0-9, '-' and '_'")
-        rules = settings.connections[name].rules
-        if not 0 <= rules.send_hour <= 23 or not 0 <= rules.send_days_before_due <= 60:
-            raise SettingsError(
-                f"{where}: connections.{name}.rules: send_hour is within 0 to 23, send_days_before_due within 0 to 60"
-            )
     _check_numbers(settings, where)
     _refuse_shared(settings, where)
     return settings
 
 
 def _refuse_shared(settings: Settings, where: str) -> None:
-    """An organisation that stood in two connections would have each invoice debited twice (rule 20)."""
+    """An organisation that stood in two connections would have each invoice debited twice (rule 18)."""
     seen: dict[tuple[str, str], str] = {}
     for name, connection in settings.connections.items():
         organization = connection.zoho.organization_id.strip()

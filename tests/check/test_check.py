@@ -401,7 +401,7 @@ async def test_an_import_that_has_not_ended_stops(office):
     assert (await office.check()).policy is None
 
 
-# --- what would be collected first (finding A2) ---
+# --- what would be collected first ---
 
 
 async def test_it_lists_count_sum_and_oldest_of_what_would_be_collected_first(ready):

@@ -1,4 +1,4 @@
-"""The number of a debit and its key (rules 3 and 20): two that know the same of GoCardless and of the books send the
+"""The number of a debit and its key (rules 2 and 18): two that know the same of GoCardless and of the books send the
 same key.
 """
 

@@ -1,4 +1,4 @@
-"""Never a debit without a ceiling (rule 15), and nothing old by itself (finding A2)."""
+"""Never a debit without a ceiling (rule 15), and nothing old by itself."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One company in two connections of an installation (rule 20, finding F1): neither sends anything, and both say so."""
+"""One company in two connections of an installation (rule 18): neither sends anything, and both say so."""
 
 import pytest
 from msgspec.structs import replace
