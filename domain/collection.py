@@ -10,7 +10,7 @@ def _invoice(draft: Draft, payment: Payment) -> Invoice | None:
     return row if row is not None and row.payment in {"", payment.id} else None
 
 
-def collected(draft: Draft, payment: Payment) -> None:
+def mark_collected(draft: Draft, payment: Payment) -> None:
     """Confirmed: the invoice is collected."""
     row = _invoice(draft, payment)
     if row is not None and row.stage != "collected" and row.reason != "amount_mismatch":
@@ -19,7 +19,7 @@ def collected(draft: Draft, payment: Payment) -> None:
             draft.close(code, Ref("invoices", row.id))
 
 
-def failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
+def mark_failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
     """Failed or cancelled before it was confirmed. While GoCardless retries by itself, nothing is to be done."""
     row = _invoice(draft, payment)
     if row is None or row.stage in {"hold", "ignored"}:
@@ -42,7 +42,7 @@ def failed(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
         draft.touch("invoices", row.id)
 
 
-def lost(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
+def hold_taken_back(draft: Draft, payment: Payment, fact: PaymentFact) -> None:
     """Taken back after it was confirmed: on hold, whatever else is known."""
     row = _invoice(draft, payment)
     if row is None:

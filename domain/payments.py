@@ -16,7 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from domain import bookings, commands, events, refs
-from domain.collection import collected, failed, lost
+from domain.collection import hold_taken_back, mark_collected, mark_failed
 from domain.draft import Draft
 from domain.envelope import Event, Touch, Touched
 from domain.refs import Ref
@@ -223,7 +223,7 @@ def _reverse(draft: Draft, payment: Payment) -> None:
     fact = nth(payment, number, reverses=True)
     draft.mark("payments", payment.id, unbooked=number)
     bookings.unbook(draft, payment, number, fact)
-    lost(draft, payment, fact)
+    hold_taken_back(draft, payment, fact)
 
 
 def nth(payment: Payment, number: int, *, reverses: bool) -> PaymentFact:
@@ -234,9 +234,9 @@ def nth(payment: Payment, number: int, *, reverses: bool) -> PaymentFact:
 def _tell_invoice(draft: Draft, payment: Payment) -> None:
     last = next((fact for fact in reversed(payment.facts) if ACTIONS.get(fact.action, (9, ""))[1]), None)
     if payment.confirmed > payment.reversed:
-        collected(draft, payment)
+        mark_collected(draft, payment)
     elif last is not None and last.action in {*_REVERSES, "customer_approval_denied"} and not payment.reversed:
-        failed(draft, payment, last)
+        mark_failed(draft, payment, last)
 
 
 def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
