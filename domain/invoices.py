@@ -297,7 +297,7 @@ def _wait(draft: Draft, invoice: Invoice, hindrance: str) -> None:
             draft.ask_once(Ref("contacts", contact.id), purpose, commands.ReadContact(contact.id))
 
 
-def slot(policy: Policy, zone: str, due_date: str, at: str) -> str:
+def send_time(policy: Policy, zone: str, due_date: str, at: str) -> str:
     """When the debit is sent: the send hour of the due date (less the policy's days), or the next send hour if that is
     not after `at`.
 
@@ -314,10 +314,10 @@ def _advance(draft: Draft, invoice: Invoice) -> None:
     if invoice.stage in {"none", "waiting"} or (invoice.stage == "scheduled" and timer in draft.state.timers):
         pending = draft.state.timers.get(timer)
         since = draft.at
-        # A tick that is on its way keeps the slot, unless the due date has moved.
+        # A tick that is on its way keeps the send time, unless the due date has moved.
         if pending is not None and pending.at <= since:
             since = times.add_seconds(pending.at, -1)
-        due_at = slot(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
+        due_at = send_time(draft.state.policy, draft.state.own.time_zone, invoice.due_date, since)
         draft.mark("invoices", invoice.id, stage="scheduled", reason="", due_at=due_at)
         draft.timer(timer, due_at, Ref("invoices", invoice.id))
         if invoice.stage != "scheduled":

@@ -70,7 +70,7 @@ def evolve_event(state: State, event: Event) -> Touched:
         data.links.get("payout", ""),
     )
     before = state.payments.get(key)
-    held = claimed(before or Payment(key), data.resource_metadata)
+    held = with_claim(before or Payment(key), data.resource_metadata)
     _count_debit(state, before, held)
     return add_fact(state, held, fact)
 
@@ -92,7 +92,7 @@ def _order(fact: PaymentFact) -> tuple[str, int, str]:
 def fold(payment: Payment) -> Payment:
     """Status, counts, reason and payout from the facts in their own order."""
     status, reason, payout = payment.status if not payment.facts else "", "", ""
-    confirmed, reversed_ = (sum(1 for _ in turns(payment, reverses=reverses)) for reverses in (False, True))
+    confirmed, reversed_ = (sum(1 for _ in alternating_facts(payment, reverses=reverses)) for reverses in (False, True))
     for fact in payment.facts:
         now = ACTIONS.get(fact.action, (9, ""))[1]
         if now:
@@ -108,7 +108,7 @@ def fold(payment: Payment) -> Payment:
     )
 
 
-def turns(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
+def alternating_facts(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
     """The facts that confirmed the payment, or those that took it back, in order; the two take turns.
 
     A payment that failed before its payout is in that payout twice, in and out (reference 5.2): the item alone confirms
@@ -128,7 +128,7 @@ def turns(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
             taken_back = False
 
 
-def claimed(payment: Payment, metadata: dict[str, str]) -> Payment:
+def with_claim(payment: Payment, metadata: dict[str, str]) -> Payment:
     """Our command's id in its metadata makes a payment ours; the invoice it names is the one it collects."""
     if payment.claim == "ours" or "command" not in metadata or "zoho_invoice_id" not in metadata:
         return payment
@@ -144,7 +144,7 @@ def evolve_read(state: State, event: Event) -> Touched:
 def fold_read(state: State, data: events.PaymentRead) -> Touched:
     """Fold a full read. Amount, currency and mandate never change; the status counts only while no fact has come."""
     held = state.payments.get(data.id)
-    base = claimed(held or Payment(data.id), data.metadata)
+    base = with_claim(held or Payment(data.id), data.metadata)
     new = replace(
         base,
         claim=base.claim if base.claim == "ours" else "foreign",
@@ -228,7 +228,7 @@ def _reverse(draft: Draft, payment: Payment) -> None:
 
 def nth(payment: Payment, number: int, *, reverses: bool) -> PaymentFact:
     """The fact that made the nth confirmation, or the nth reversal of one."""
-    return next(islice(turns(payment, reverses=reverses), number - 1, None))
+    return next(islice(alternating_facts(payment, reverses=reverses), number - 1, None))
 
 
 def _tell_invoice(draft: Draft, payment: Payment) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from domain import bookings, ceilings, customers, invoices, lists, payout_items, refs, times
 from domain.money import format_minor
-from domain.payments import turns
+from domain.payments import alternating_facts
 from domain.refs import Ref
 from domain.state import Booking, CommandRow, Contact, DiscrepancyRow, Invoice, Payment, Payout, State
 from domain.vocabulary import Code
@@ -231,7 +231,7 @@ def _books(state: State, row: Payment, booking: Booking | None) -> str:
         return "It is not booked yet: an account or an exchange rate that it needs is not known."
     if booking is None:
         return "Nothing is booked before it is confirmed."
-    first = next(turns(row, reverses=False), None)
+    first = next(alternating_facts(row, reverses=False), None)
     if booking.stage == "opening" or (first is not None and bookings.before_books(state, first.at)):
         return f"Dated before the books began: {_BOOKING['opening']}."
     words = f"Booked on {booking.date}; {_BOOKING.get(booking.stage, _plain(booking.stage))}"

@@ -42,7 +42,7 @@ def test_no_due_date_that_the_translator_lets_through_makes_the_slot_raise(day, 
     if invoice is not None and times.is_believable(at):
         assert isinstance(invoice, events.InvoiceFacts)
         now = times.instant(at)
-        assert invoices.slot(policy, zone, invoice.due_date, now) > now
+        assert invoices.send_time(policy, zone, invoice.due_date, now) > now
 
 
 @pytest.mark.parametrize(

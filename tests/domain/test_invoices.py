@@ -133,7 +133,7 @@ def test_an_unknown_contact_is_read_and_an_inactive_one_waits(company):
     ],
 )
 def test_a_debit_is_sent_at_the_send_hour_of_the_due_date_or_the_next_one(policy, due, days_before, at, zone, expected):
-    assert invoices.slot(replace(policy, send_days_before_due=days_before), zone, due, at) == expected
+    assert invoices.send_time(replace(policy, send_days_before_due=days_before), zone, due, at) == expected
 
 
 def test_a_due_date_that_moves_takes_the_debit_with_it(company):

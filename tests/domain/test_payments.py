@@ -3,7 +3,7 @@ from itertools import permutations
 import pytest
 
 from domain import events, payments
-from domain.payments import turns
+from domain.payments import alternating_facts
 
 T = {number: f"2026-03-{number:02d}T09:00:00.000Z" for number in range(1, 29)}
 
@@ -69,8 +69,8 @@ def test_confirmations_and_reversals_take_turns(company, facts, confirms, revers
     for number, action in enumerate(facts, start=1):
         company.pay("PM1", action, T[number], id_=f"EV{number}")
     row = company.state.payments["PM1"]
-    assert [row.facts.index(fact) for fact in turns(row, reverses=False)] == confirms
-    assert [row.facts.index(fact) for fact in turns(row, reverses=True)] == reverses
+    assert [row.facts.index(fact) for fact in alternating_facts(row, reverses=False)] == confirms
+    assert [row.facts.index(fact) for fact in alternating_facts(row, reverses=True)] == reverses
     assert (row.confirmed, row.reversed) == (len(confirms), len(reverses))
 
 
