@@ -59,30 +59,30 @@ def next_page(kind: str, call: Call, answer: Answer, since: str = "") -> Call | 
     """The page after `call`, or None: the last was reached, or `MAX_PAGES` is spent. Raises `WireError` when `answer`
     is no page.
     """
-    return following(call, wire.page(answer.body, KINDS[kind]))
+    return next_call(call, wire.page(answer.body, KINDS[kind]))
 
 
-def following(call: Call, page: wire.Page, *, damaged: bool = False, most_pages: int = MAX_PAGES) -> Call | None:
+def next_call(call: Call, page: wire.Page, *, damaged: bool = False, most_pages: int = MAX_PAGES) -> Call | None:
     """The call for the page after `page`, with the notes brought forward; None at the end of the list or of
     `most_pages`.
 
     `damaged`: a row of this page could not be read, so the walk is not a complete view any more.
     """
-    number = note(call, PAGE, 1)
+    number = query_note(call, PAGE, 1)
     if not page.after or page.after == call.query.get("after") or number >= most_pages:
         return None
     query = {
         **call.query,
         "after": page.after,
         PAGE: str(number + 1),
-        FIRST: str(note(call, FIRST, 0) + len(page.rows)),
+        FIRST: str(query_note(call, FIRST, 0) + len(page.rows)),
     }
     if damaged:
         query[DAMAGED] = "1"
     return Call(call.method, call.path, query, call.body, call.headers)
 
 
-def note(call: Call, name: str, default: int) -> int:
+def query_note(call: Call, name: str, default: int) -> int:
     """A number that an earlier page left for this one."""
     found = whole(call.query.get(name, ""), MAX_COUNT)
     return default if found is None else found

@@ -264,12 +264,12 @@ def _searched(command: Command, call: Call, answer: Answer) -> Verdict:
     places, damaged = claimed(command, page)
     if places:
         return _as_asked(command, page.rows[places[-1]], "", found=True, reason="duplicate" if len(places) > 1 else "")
-    following = pages.following(call, page, damaged=damaged, most_pages=LOOK_UP_PAGES)
+    following = pages.next_call(call, page, damaged=damaged, most_pages=LOOK_UP_PAGES)
     if following is not None:
         return Follow(following)
     if page.after:
         return Retry("look_up_endless")
-    return Retry("look_up_unreadable" if damaged or pages.note(call, pages.DAMAGED, 0) else ABSENT)
+    return Retry("look_up_unreadable" if damaged or pages.query_note(call, pages.DAMAGED, 0) else ABSENT)
 
 
 def _walked(command: Command, call: Call, answer: Answer, asked: str) -> Verdict:
@@ -282,7 +282,7 @@ def _walked(command: Command, call: Call, answer: Answer, asked: str) -> Verdict
         page = wire.page(answer.body, NAMES[type(command.data)])
     except wire.WireError:
         return Done("refused", reason="unreadable", message="GoCardless's page does not have the documented shape")
-    following = pages.following(call, page, damaged=not readable(command.data, page))
+    following = pages.next_call(call, page, damaged=not readable(command.data, page))
     if following is not None:
         return Follow(following)
     if page.after:

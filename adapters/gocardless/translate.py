@@ -204,7 +204,7 @@ def _shown(found: _Found, info: CallInfo, call: Call, body: bytes) -> None:
 
 def _items(found: _Found, payout: str, call: Call, page: wire.Page) -> None:
     """The items of a page, at their positions: an item that cannot be read leaves a gap, and the view incomplete."""
-    first = pages.note(call, pages.FIRST, 0)
+    first = pages.query_note(call, pages.FIRST, 0)
     read = [_try(found, f"payout_items[{place}]", facts.payout_item, raw) for place, raw in enumerate(page.rows)]
     complete = _complete(call, page) and None not in read
     runs = [list(run) for there, run in groupby(enumerate(read, start=first), lambda row: row[1] is not None) if there]
@@ -226,7 +226,7 @@ def _payments(found: _Found, mandate: str, as_of: str, call: Call, page: wire.Pa
 
 
 def _complete(call: Call, page: wire.Page) -> bool:
-    return not page.after and not pages.note(call, pages.DAMAGED, 0)
+    return not page.after and not pages.query_note(call, pages.DAMAGED, 0)
 
 
 def _try(found: _Found, where: str, reader: Callable[[facts.Raw], T], raw: facts.Raw) -> T | None:

@@ -120,7 +120,7 @@ class _Reader:
                 found.extend(_decode(raw) for raw in page.rows)
             except (DomainError, msgspec.DecodeError, UnicodeDecodeError):
                 return self._unread("gocardless", name, "unreadable")
-            call = gocardless_pages.following(call, page, most_pages=MAX_PAGES)
+            call = gocardless_pages.next_call(call, page, most_pages=MAX_PAGES)
             found.cut = call is None and bool(page.after)
         return found
 

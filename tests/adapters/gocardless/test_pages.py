@@ -55,16 +55,16 @@ def test_a_walk_without_an_end_is_cut(gc: SimpleNamespace) -> None:
 
 def test_damage_is_carried_to_the_end_of_a_walk(gc: SimpleNamespace) -> None:
     page = wire.page(gc.body(gc.listing("payments", [], "PM9")), "payments")
-    call = pages.following(Call("GET", "/payments"), page, damaged=True)
+    call = pages.next_call(Call("GET", "/payments"), page, damaged=True)
     assert call is not None
-    further = pages.following(Call("GET", "/payments", {**call.query, "after": "PM8"}), page)
+    further = pages.next_call(Call("GET", "/payments", {**call.query, "after": "PM8"}), page)
     assert further is not None
-    assert pages.note(further, pages.DAMAGED, 0) == 1
+    assert pages.query_note(further, pages.DAMAGED, 0) == 1
 
 
 @pytest.mark.parametrize("shown", ["", "x", "-1", "1.5", "9" * 10, "²"])
 def test_a_spoiled_note_counts_as_none(shown: str) -> None:
-    assert pages.note(Call("GET", "/", {"_page": shown}), pages.PAGE, 7) == 7
+    assert pages.query_note(Call("GET", "/", {"_page": shown}), pages.PAGE, 7) == 7
 
 
 def test_recorded_pages_are_pages(gc: SimpleNamespace) -> None:
