@@ -9,8 +9,8 @@ from streams.cli.command import Group
 _HERE: Final = "streams.cli"
 
 _COMMANDS: Final = {
-    "demo": (f"{_HERE}.world", "demo", "Live through a company's month with both APIs simulated, and show the books."),
-    "sandbox": (f"{_HERE}.world", "sandbox", "Run the simulators of GoCardless and Zoho Books."),
+    "demo": (f"{_HERE}.demo", "demo", "Live through a company's month with both APIs simulated, and show the books."),
+    "sandbox": (f"{_HERE}.sandbox", "sandbox", "Run the simulators of GoCardless and Zoho Books."),
     "keys": (f"{_HERE}.keys", "keys", "Make a key for the credentials, or seal them anew."),
     "connect": (f"{_HERE}.connect", "connect", "Enter the credentials of a connection."),
     "topics": (f"{_HERE}.topics", "topics", "The topics on a Kafka cluster: compare, make, check."),
