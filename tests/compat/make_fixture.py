@@ -1,146 +1,51 @@
 """Make a fixture: the log and store of a company that a version served through all that can happen to it, packed as an
 archive.
 
-Run by hand, once for each version whose installations must be carried over, with that version's wheel beside this file:
+Run by hand, once for each version whose installations must be carried over:
 
     .venv/bin/python tests/compat/make_fixture.py 0.1.0
 
-It writes `fixtures/<version>/killed.tar.xz` and `stopped.tar.xz`. What it could not bring about is told by
-`test_fixtures.py`.
+A version's code comes from its wheel beside this file. One that was never released is named in `COMMITS`: its wheel is
+built from that commit, with the version in `pyproject.toml` set to the name (`built`), and is not kept.
+
+It writes `fixtures/<version>.tar.xz`, with the installation twice: `killed` halfway, and `stopped` at the end. Most of
+the second is the first, so that together they take little more room than it. What the version could not be brought to
+is told by `test_fixtures.py`.
 """
 
 import asyncio
 import contextlib
 import io
 import re
+import shutil
 import sqlite3
+import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from streams.demo import demo  # noqa: E402
-from streams.demo.demo import World  # noqa: E402
 from streams.demo.month import Month  # noqa: E402
-from tests.support.earlier import Earlier, EarlierProgram  # noqa: E402 - the path was set just now
+from tests.support.earlier import WHEELS, Earlier  # noqa: E402 - the path was set just now
+from tests.support.served_company import Company, invoice  # noqa: E402
 
 PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)
 
 #: What is packed beside the settings; all else in the folder is made anew by whoever unpacks it.
 PACKED = ("log.db", "store.db", "keys")
 
-_HEADERS = {"Authorization": "Bearer sandbox-token", "GoCardless-Version": "2015-07-06"}
-_CUSTOMER = {
-    "given_name": "Uma",
-    "family_name": "Vale",
-    "company_name": "",
-    "currency": "GBP",
-    "mandate": "active",
-    "metadata": {},
+#: Versions that were never released → the commit that is taken for them.
+COMMITS = {
+    "0.2.0.dev0": "271953c",  # ceilings, lists as rows, rules of version 2; the last commit before the modules were moved
 }
 
-
-class Company:
-    """The company, with a hand at each control: the operator's, the customers', the banks'."""
-
-    def __init__(self, world: World, program: EarlierProgram, folder: Path) -> None:
-        self.world = world
-        self.program = program
-        self.folder = folder
-
-    async def until(self, day_and_time: str) -> None:
-        """Live until "DD hh:mm" of March."""
-        day, _, time = day_and_time.partition(" ")
-        await self.world.run_until(f"2026-03-{day}T{time}:00.000000Z", self.program.watch)
-
-    async def cli(self, *words: str) -> Any:
-        """The operator's command line, of the version that is served."""
-        return await asyncio.to_thread(self.program.earlier.command, self.folder, *words)
-
-    async def edit(self, action: str, **what: Any) -> Any:
-        """A person works in Zoho Books."""
-        return await self.world.post(self.world.zoho, "/_sandbox/zoho/edit", {"action": action, **what})
-
-    async def act(self, verb: str, **what: Any) -> Any:
-        """The banks, GoCardless's staff or a payer act."""
-        return await self.world.post(self.world.gocardless, "/_sandbox/gocardless/act", {"do": verb, **what})
-
-    async def config(self, **what: Any) -> None:
-        await self.world.post(self.world.gocardless, "/_sandbox/config", what)
-
-    async def faults(self, *rules: dict[str, Any], clear: bool = False) -> None:
-        await self.world.post(self.world.gocardless, "/_sandbox/faults", {"rules": list(rules), "clear": clear})
-
-    async def payers(self, *rows: dict[str, Any], **more: Any) -> Any:
-        customers = [{**_CUSTOMER, **row} for row in rows]
-        return await self.world.post(
-            self.world.gocardless, "/_sandbox/gocardless/populate", {"customers": customers, **more}
-        )
-
-    async def books(self, **what: Any) -> Any:
-        return await self.world.post(self.world.zoho, "/_sandbox/zoho/populate", what)
-
-    async def call(self, envelope: str, body: dict[str, Any]) -> bool:
-        """Somebody else's tool writes to GoCardless; whether that was taken."""
-        async with self.world.session.post(
-            f"{self.world.gocardless}/{envelope}", json={envelope: body}, headers=_HEADERS
-        ) as answer:
-            return answer.status < 300
-
-    async def resources(self, kind: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.world.state())["gocardless"]["resources"][kind]
-        return found
-
-    async def payment(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first payment of ours that fits."""
-        return next(one for one in await self.resources("payments") if one["metadata"].get("command") and fits(one))
-
-    async def told(self, code: str) -> list[dict[str, Any]]:
-        """The open discrepancies of a code."""
-        (connection,) = (await self.cli("status"))["connections"]
-        return [one for one in connection["discrepancies"] if one["code"] == code]
-
-    async def discrepancies(self, code: str) -> list[str]:
-        """Ids of the open ones of a code."""
-        return [one["id"] for one in await self.told(code)]
-
-    def rules(self, **changed: str) -> None:
-        """Finance changes rules in the settings."""
-        file = self.folder / "settings.toml"
-        text = file.read_text()
-        for name, value in changed.items():
-            line = re.compile(rf"^{name} = .*$", re.MULTILINE)
-            text = (
-                line.sub(f"{name} = {value}", text)
-                if line.search(text)
-                else text.rstrip("\n") + f"\n{name} = {value}\n"
-            )
-        file.write_text(text)
-
-    async def approve(self) -> None:
-        """The check is run and approved: a new policy, and the gate open."""
-        decisions = (await self.cli("check", "acme"))["decisions"]
-        accept = [word for code in decisions for word in ("--accept", code)]
-        await self.cli("check", "acme", "--approve", "--by", "finance", *accept)
-
-
-def invoice(
-    contact: str, number: str, due: str, rate: str = "40.00", currency: str = "GBP", **more: Any
-) -> dict[str, Any]:
-    return {
-        "contact": contact,
-        "invoice_number": number,
-        "date": "2026-03-02",
-        "due_date": due,
-        "currency": currency,
-        "line_items": [{"name": "Hosting", "rate": rate, "quantity": 1}],
-        **more,
-    }
+#: Versions that have no ceilings, and link by e-mail before all is read.
+WITHOUT_CEILINGS = {"0.1.0"}
 
 
 async def unclear_customers(company: Company) -> dict[str, str]:
@@ -179,6 +84,75 @@ async def unclear_customers(company: Company) -> dict[str, str]:
     return {**names, "payer": payers["twice@example.com"]}
 
 
+async def old_debts(company: Company) -> None:
+    """What fell due before collection began: on a day that is to be collected from, and on one before that."""
+    old = await linked_customer(company, "Old Ltd", "old@example.com")
+    due = {"INV-70": "2026-02-20", "INV-71": "2026-02-27"}
+    await company.books(invoices=[invoice(old, number, day, date="2026-02-06") for number, day in due.items()])
+
+
+async def linked_customer(company: Company, name: str, email: str) -> str:
+    """A customer with a mandate, whom GoCardless's metadata names; its id in Zoho."""
+    made = await company.books(contacts=[{"contact_name": name, "email": email, "currency_code": "GBP"}])
+    contact: str = made["contacts"][0]
+    await company.payers({"email": email, "metadata": {"zoho_contact_id": contact}})
+    return contact
+
+
+async def large_month(company: Company) -> None:
+    """One payer owes more than may be taken in a month. It is due late: the payments that are taken back later are the
+    first ones, and the creditor's balance has to bear them.
+    """
+    monthly = await linked_customer(company, "Monthly Ltd", "monthly@example.com")
+    await company.books(invoices=[invoice(monthly, f"INV-7{place}", "2026-03-16", "450.00") for place in range(2, 6)])
+
+
+async def taken_payer(company: Company) -> None:
+    """A contact is stored with the payer of another one."""
+    payers = {one["email"]: one["id"] for one in await company.resources("customers")}
+    taken = {
+        "contact_name": "Taken Ltd",
+        "email": "taken@example.com",
+        "currency_code": "GBP",
+        "custom_fields": {"cf_gocardless_customer": payers["monthly@example.com"]},
+    }
+    made = await company.books(contacts=[taken])
+    await company.books(invoices=[invoice(made["contacts"][0], "INV-69", "2026-03-20")])
+
+
+async def large_day(company: Company) -> None:
+    """More falls due on a day than may be debited; a person lets the day pass."""
+    await company.until("05 10:00")
+    company.rules(max_day='{ GBP = "100.00", EUR = "1000000.00" }', max_day_count="{ GBP = 2 }")
+    await company.approve()
+    busy = await linked_customer(company, "Busy Ltd", "busy@example.com")
+    await company.books(invoices=[invoice(busy, f"INV-7{place}", "2026-03-06") for place in range(6, 10)])
+    await company.until("06 09:00")
+    (held,) = await company.told("day_over_limit")
+    _, day, currency = held["about"].split(":")
+    await company.cli("decide", "day", day, "--currency", currency, "--by", "finance")
+    await company.until("06 10:00")
+    company.rules(max_day='{ GBP = "1000000.00", EUR = "1000000.00" }', max_day_count="{}")
+    await company.approve()
+
+
+async def told_too_often(company: Company) -> None:
+    """GoCardless tells more facts of one payment than are kept of it."""
+    old = await company.payment(lambda one: one["metadata"]["zoho_invoice_number"] == "INV-71")
+    facts = [
+        {
+            "id": f"EVMANY{place:03}",
+            "created_at": "2026-03-31T10:00:00.000Z",
+            "resource_type": "payments",
+            "action": "surcharge_fee_debited",
+            "links": {"payment": old["id"]},
+            "details": {"origin": "gocardless", "cause": "surcharge_fee_debited", "description": ""},
+        }
+        for place in range(200)
+    ]
+    await company.act("post_events", events=facts)
+
+
 async def odd_deliveries(company: Company) -> None:
     """What comes in and cannot be read, or names what is not ours."""
     await company.act("post_events", events=[{"id": "EVODD1", "resource_type": "payments"}])
@@ -205,11 +179,15 @@ async def odd_deliveries(company: Company) -> None:
     assert await company.call("billing_requests", {"mandate_request": {"scheme": "bacs", "currency": "GBP"}})
 
 
-async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> None:
-    """The month. `halfway`: debits wait for a view, invoices for a mandate, and a person for several answers."""
+async def lived(company: Company, halfway: Callable[[], Awaitable[None]], *, ceilings: bool) -> None:
+    """The month. `halfway`: debits wait for a view, invoices for a mandate, and a person for several answers.
+    `ceilings`: the version has them, and what brings them about is done as well.
+    """
     await company.until("02 09:00")
     contacts = await unclear_customers(company)
     await odd_deliveries(company)
+    if ceilings:
+        await large_month(company)
     await company.until("02 10:00")
     for delivery in await company.discrepancies("delivery_parked"):
         await company.cli("parked", "replay", delivery.rpartition(":")[2], "--by", "finance")
@@ -228,6 +206,8 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
     await company.cli("decide", "gate", "--close", "--note", "stock-taking", "--by", "finance")
     await company.until("02 18:00")
     company.rules(match_by_email='"ask"', invite='"ask"', max_debit='{ GBP = "500.00" }')
+    if ceilings:
+        company.rules(max_payer_month='{ GBP = "1500.00" }')
     made = await company.books(
         contacts=[{"contact_name": "Proposed Ltd", "email": "proposed@example.com", "currency_code": "GBP"}]
     )
@@ -267,6 +247,9 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
             {"customer": 0, "amount": 2500, "currency": "GBP", "interval_unit": "weekly", "interval": 1, "count": 2}
         ],
     )
+    if ceilings:
+        await taken_payer(company)
+        await large_day(company)
     await company.until("09 06:30")
     first = await company.payment(lambda one: one["status"] == "pending_submission" and one["currency"] == "GBP")
     await company.act("replace_mandate", mandate=first["links"]["mandate"])
@@ -324,6 +307,8 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]]) -> Non
     await company.config(zoho={"switches": {"lock_date": ""}})
     await money_goes_back(company, refunded["id"])
     await company.until("31 12:00")
+    if ceilings:
+        await told_too_often(company)
     await company.world.run_until("2026-04-04T12:00:00.000000Z", company.program.watch)
 
 
@@ -343,18 +328,25 @@ async def money_goes_back(company: Company, payment: str) -> None:
     raise AssertionError("the balance never bore a refund")
 
 
-async def make(version: str, folder: Path, archives: Path) -> None:
-    """The company lives in a folder, and is packed twice: killed halfway, and stopped at the end."""
-    earlier = Earlier.unpack(version, folder / "code")
-    home = folder / "installation"
+async def make(version: str, folder: Path, archive: Path) -> None:
+    """The company lives in a folder; what it is when it is killed halfway, and when it is stopped at the end, is
+    packed.
+    """
+    wheels = built(version, folder) if version in COMMITS else WHEELS
+    earlier = Earlier.unpack(version, folder / "code", wheels)
+    ceilings = version not in WITHOUT_CEILINGS
+    home, killed = folder / "stopped", folder / "killed"
     home.mkdir()
     async with demo.sandbox(PLAN, home) as world:
         await earlier.act("prepare", world, home, PLAN)
         program = earlier.program(home)
+        company = Company(world, program, home)
+        if ceilings:
+            await old_debts(company)
 
         async def halfway() -> None:
             await program.kill()
-            pack(home, archives / "killed.tar.xz")
+            keep(home, killed)
             await program.start()
             await program.ready()
 
@@ -362,32 +354,58 @@ async def make(version: str, folder: Path, archives: Path) -> None:
             await program.start()
             await program.ready()
             await world.run_until(PLAN.opens_at.replace("T05:00", "T05:10"), program.watch)
-            await earlier.act("open_gate", world, home, PLAN)
+            if ceilings:
+                await company.approve("--collect-from", "2026-02-25")
+            else:
+                await earlier.act("open_gate", world, home, PLAN)
             await demo.plant(PLAN, world)
-            await lived(Company(world, program, home), halfway)
+            await lived(company, halfway, ceilings=ceilings)
         finally:
             await program.stop()
-    pack(home, archives / "stopped.tar.xz")
+    keep(home, folder / "packed")
+    pack({"killed": killed, "stopped": folder / "packed"}, archive)
 
 
-def pack(home: Path, archive: Path) -> None:
+def built(version: str, folder: Path) -> Path:
+    """The folder with the wheel of a commit: its files as `git archive` gives them, with the version's name in
+    `pyproject.toml`, made a wheel by `pip wheel --no-deps`.
+    """
+    source = folder / "source"
+    source.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", COMMITS[version]], cwd=HERE.parents[1], check=True, capture_output=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(source, filter="data")
+    project = source / "pyproject.toml"
+    project.write_text(re.sub(r'^version = ".*"$', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(wheel, check=True)
+    return folder
+
+
+def keep(home: Path, copy: Path) -> None:
     """Only what an installation is, with paths that whoever unpacks it can replace."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive, "w:xz", preset=9) as packed:
-        for name in PACKED:
-            if name.endswith(".db"):
-                whole(home / name)
-            packed.add(home / name, name, filter=nameless)
-        settings = (home / "settings.toml").read_text().replace(str(home), "{folder}").encode()
-        entry = tarfile.TarInfo("settings.toml")
-        entry.size = len(settings)
-        packed.addfile(entry, io.BytesIO(settings))
+    copy.mkdir()
+    for name in PACKED:
+        if name.endswith(".db"):
+            whole(home / name)
+        shutil.copy2(home / name, copy / name)
+    (copy / "settings.toml").write_text((home / "settings.toml").read_text().replace(str(home), "{folder}"))
 
 
 def whole(database: Path) -> None:
     """Bring what a killed program left in the write-ahead log into the file, which is half the size then."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def pack(copies: dict[str, Path], archive: Path) -> None:
+    """Pack copies of an installation under their names."""
+    with tarfile.open(archive, "w:xz", preset=9) as packed:
+        for file in (*PACKED, "settings.toml"):
+            for name, copy in copies.items():
+                packed.add(copy / file, f"{name}/{file}", filter=nameless)
 
 
 def nameless(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -399,11 +417,9 @@ def nameless(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def main(version: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="fixture-"))
-    archives = HERE / "fixtures" / version
-    asyncio.run(make(version, folder, archives))
-    for archive in sorted(archives.iterdir()):
-        sys.stdout.write(f"{archive}: {archive.stat().st_size:,} bytes\n")
-    sys.stdout.write(f"made in {folder}\n")
+    archive = HERE / "fixtures" / f"{version}.tar.xz"
+    asyncio.run(make(version, folder, archive))
+    sys.stdout.write(f"{archive}: {archive.stat().st_size:,} bytes; made in {folder}\n")
 
 
 if __name__ == "__main__":

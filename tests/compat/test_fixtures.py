@@ -1,8 +1,8 @@
 """Installations that earlier versions left behind, as their files were: this version opens them, explains them and
 rebuilds them.
 
-Each folder of `fixtures` is a version; `make_fixture.py` made it. A version whose users are to be carried over adds a
-folder of its own.
+Each archive in `fixtures` is of one version; `make_fixture.py` made it. A version whose users are to be carried over
+adds one of its own.
 """
 
 import tarfile
@@ -23,9 +23,9 @@ from streams.log.topics import Topics
 from streams.operate.installation import opened_log
 
 FIXTURES = Path(__file__).parent / "fixtures"
-VERSIONS = sorted(one.name for one in FIXTURES.iterdir())
+VERSIONS = sorted(one.name.removesuffix(".tar.xz") for one in FIXTURES.iterdir())
 
-#: Version → what this version knows and that one did not: types of events and commands, codes.
+#: Version → what is known now and was not then: types of events and commands, codes.
 NEWER: dict[str, frozenset[str]] = {
     "0.1.0": frozenset(
         {
@@ -37,29 +37,67 @@ NEWER: dict[str, frozenset[str]] = {
             "payer_over_limit",
             "payer_taken",
         }
-    )
+    ),
+    "0.2.0.dev0": frozenset(),
 }
 
 #: Version → type of event → why a run of it did not bring one about.
-EVENTS_NOT_HELD: dict[str, dict[str, str]] = {"0.1.0": {}}
+EVENTS_NOT_HELD: dict[str, dict[str, str]] = {"0.1.0": {}, "0.2.0.dev0": {}}
 
 #: Version → type of command → why a run of it did not bring one about.
-COMMANDS_NOT_HELD: dict[str, dict[str, str]] = {"0.1.0": {}}
+COMMANDS_NOT_HELD: dict[str, dict[str, str]] = {"0.1.0": {}, "0.2.0.dev0": {}}
+
+#: Code of a discrepancy → why no run so far has brought one about.
+_NO_RUN: dict[str, str] = {
+    "already_booked": "the first booking of a payment is there already only after a loss of the log",
+    "amount_mismatch": "the simulator makes no debit of another amount than it was asked for",
+    "command_parked": "a debit's not-after passes before its thirty tries are used up",
+    "duplicate_found": "needs one transfer booked twice by hand, with our marker",
+    "fee_refund": "needs a payout that brings back more fees than it charges",
+    "gate_refused": "the command line refuses before it becomes an event",
+    "payout_breach": "the simulator's payouts foot",
+    "policy_ignored": "the command line gives each policy a higher version",
+    "two_resources": "needs a create that is answered with two ids",
+    "unapplied": "needs a balance that falls between the decision and its posting",
+}
 
 #: Version → code of a discrepancy → why a run of it did not bring one about.
-CODES_NOT_HELD: dict[str, dict[str, str]] = {
-    "0.1.0": {
-        "already_booked": "the first booking of a payment is there already only after a loss of the log",
-        "amount_mismatch": "the simulator makes no debit of another amount than it was asked for",
-        "command_parked": "a debit's not-after passes before its thirty tries are used up",
-        "duplicate_found": "needs one transfer booked twice by hand, with our marker",
-        "fee_refund": "needs a payout that brings back more fees than it charges",
-        "gate_refused": "the command line refuses before it becomes an event",
-        "payout_breach": "the simulator's payouts foot",
-        "policy_ignored": "the command line gives each policy a higher version",
-        "two_resources": "needs a create that is answered with two ids",
-        "unapplied": "needs a balance that falls between the decision and its posting",
-    }
+CODES_NOT_HELD: dict[str, dict[str, str]] = {"0.1.0": _NO_RUN, "0.2.0.dev0": _NO_RUN}
+
+#: Version → codes of discrepancies that are open at the end.
+OPEN: dict[str, frozenset[str]] = {
+    "0.1.0": frozenset({"debit_reversed", "foreign_items", "reversal_refused"}),
+    "0.2.0.dev0": frozenset(
+        {
+            "debit_reversed",
+            "due_before_start",
+            "facts_left_out",
+            "foreign_items",
+            "payer_over_limit",
+            "payer_taken",
+            "reversal_refused",
+        }
+    ),
+}
+
+_ASKED = {
+    "INV-0007": "On hold (refer to payer)",
+    "INV-83": "a person has said so",
+    "INV-90": "is confirmed and paid out",
+    "INV-91": "another way of collecting it is under way in Zoho",
+    "INV-93": "no clearing account is mapped for its currency",
+}
+
+#: Version → invoice → what `why` says of it, among other words.
+ASKED: dict[str, dict[str, str]] = {
+    "0.1.0": _ASKED,
+    "0.2.0.dev0": {
+        **_ASKED,
+        "INV-69": "its customer has no usable mandate",
+        "INV-70": "it fell due before the day from which collection was accepted",
+        "INV-75": "it would exceed what may be debited from its payer in a month",
+        "INV-79": "is confirmed and paid out",
+    },
 }
 
 
@@ -70,8 +108,9 @@ def version(request):
 
 def unpacked(version, name, folder):
     """A copy of what a version left behind; neither API answers."""
-    with tarfile.open(FIXTURES / version / f"{name}.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+    with tarfile.open(FIXTURES / f"{version}.tar.xz") as packed:
+        packed.extractall(folder, [one for one in packed if one.name.startswith(f"{name}/")], filter="data")
+    folder /= name
     settings = folder / "settings.toml"
     settings.write_text(settings.read_text().replace("{folder}", str(folder)))
     (folder / "keys").chmod(0o600)
@@ -139,17 +178,15 @@ async def test_it_holds_the_discrepancies_that_a_month_can_bring(left_behind, ve
     assert missing(known, held, CODES_NOT_HELD[version]) == {}
 
 
-def test_how_it_stands_is_told(left_behind, compat):
+def test_how_it_stands_is_told(left_behind, version, compat):
     (connection,) = compat.command(left_behind, "status")["connections"]
     assert (connection["name"], connection["gate"]) == (CONNECTION, "open")
     assert connection["unpublished"] == 0
     assert {"reconciled", "held"} <= set(connection["payouts"])
-    assert {"debit_reversed", "foreign_items", "reversal_refused"} <= {
-        one["code"] for one in connection["discrepancies"]
-    }
+    assert {one["code"] for one in connection["discrepancies"]} >= OPEN[version]
 
 
-def test_why_is_answered_for_each_of_its_documents(left_behind, compat):
+def test_why_is_answered_for_each_of_its_documents(left_behind, version, compat):
     (connection,) = compat.command(left_behind, "status")["connections"]
     abouts = [one["about"].partition(":") for one in connection["discrepancies"]]
     asked = {kind: key for kind, _, key in abouts if kind in {"contacts", "invoices", "payouts"}}
@@ -158,8 +195,8 @@ def test_why_is_answered_for_each_of_its_documents(left_behind, compat):
         found = compat.command(left_behind, "why", kind[:-1], key)
         assert found["why"]["state"], (kind, key)
         assert found["trail"], (kind, key)
-    for number in ("INV-0007", "INV-83", "INV-90", "INV-91", "INV-93"):
-        assert compat.command(left_behind, "why", "invoice", number, "--brief")["why"]["state"], number
+    for number, words in ASKED[version].items():
+        assert words in compat.command(left_behind, "why", "invoice", number, "--brief")["why"]["state"], number
 
 
 def test_its_events_are_listed(left_behind, compat):

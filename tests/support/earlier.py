@@ -36,9 +36,9 @@ class Earlier:
     code: Path
 
     @classmethod
-    def unpack(cls, version: str, folder: Path) -> "Earlier":
+    def unpack(cls, version: str, folder: Path, wheels: Path = WHEELS) -> "Earlier":
         """Unpack the wheel of a version into an empty folder."""
-        with zipfile.ZipFile(WHEELS / f"zoho_gocardless-{version}-py3-none-any.whl") as wheel:
+        with zipfile.ZipFile(wheels / f"zoho_gocardless-{version}-py3-none-any.whl") as wheel:
             wheel.extractall(folder)
         return cls(version, folder)
 
