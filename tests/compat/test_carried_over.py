@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from streams.demo.demo import Program
+from tests.support import months
+from tests.support.command_line import command
+from tests.support.earlier import lived_in
 
 #: After the commit, and then no answer for longer than any caller waits: the debit is there, and whoever is killed
 #: meanwhile never heard.
@@ -47,9 +50,9 @@ MOMENTS = {
 
 
 @pytest.fixture(scope="session")
-def calm(month_harness, tmp_path_factory):
+def calm(tmp_path_factory):
     """How the month ends when this version lives it alone."""
-    return asyncio.run(month_harness.calm_month(month_harness.SHORT, tmp_path_factory.mktemp("calm")))
+    return asyncio.run(months.calm_month(months.SHORT, tmp_path_factory.mktemp("calm")))
 
 
 async def lose_an_answer(world, moment, until):
@@ -66,12 +69,12 @@ async def lose_an_answer(world, moment, until):
     raise AssertionError("no call was made whose answer could be lost")
 
 
-async def carried_over(earlier, compat, month_harness, folder, moment):
+async def carried_over(earlier, folder, moment):
     """The month, lived by 0.1.0 until the moment and by this version from then on; how it ended, and the debits of
     0.1.0.
     """
-    plan = month_harness.SHORT
-    async with compat.lived_in(earlier, plan, folder) as (world, before):
+    plan = months.SHORT
+    async with lived_in(earlier, plan, folder) as (world, before):
         await world.run_until(moment.at, before.watch)
         if moment.lost:
             await lose_an_answer(world, moment, plan.drained_at)
@@ -82,19 +85,17 @@ async def carried_over(earlier, compat, month_harness, folder, moment):
         try:
             await program.start()
             await program.ready()
-            await month_harness.live(plan, world, program, month_harness.never)
+            await months.live(plan, world, program, months.never)
         finally:
             await program.stop()
         state = await world.state()
-        return await month_harness.ending(folder, world), debits, state
+        return await months.ending(folder, world), debits, state
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
-async def test_a_month_that_changes_versions_ends_as_one_that_does_not(
-    earlier, compat, month_harness, calm, tmp_path, moment
-):
-    found, debits, state = await carried_over(earlier, compat, month_harness, tmp_path, moment)
+async def test_a_month_that_changes_versions_ends_as_one_that_does_not(earlier, calm, tmp_path, moment):
+    found, debits, state = await carried_over(earlier, tmp_path, moment)
     payments = state["gocardless"]["resources"]["payments"]
     assert debits
     assert {one["id"] for one in debits} <= {one["id"] for one in payments}
@@ -102,7 +103,7 @@ async def test_a_month_that_changes_versions_ends_as_one_that_does_not(
     wanted = named(calm)
     for part, value in named(found).items():
         assert value == wanted[part], part
-    assert compat.command(tmp_path, "rebuild", "--verify")["differences"] == []
+    assert command(tmp_path, "rebuild", "--verify")["differences"] == []
 
 
 def named(found: Any) -> dict[str, Any]:

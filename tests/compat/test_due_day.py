@@ -9,6 +9,8 @@ import pytest
 
 from streams.demo.demo import DemoError, Program
 from tests.support import due_day
+from tests.support.command_line import command
+from tests.support.earlier import lived_in
 
 #: With as many, version 0.1.0 decides more for one event than the log takes.
 NUMBER = 900
@@ -28,8 +30,8 @@ async def ends(program):
 
 
 @pytest.mark.timeout(180)
-async def test_what_stood_under_the_earlier_version_is_debited_once_by_this_one(earlier, compat, tmp_path):
-    async with compat.lived_in(earlier, due_day.PLAN, tmp_path, due_day.owe, NUMBER) as (world, before):
+async def test_what_stood_under_the_earlier_version_is_debited_once_by_this_one(earlier, tmp_path):
+    async with lived_in(earlier, due_day.PLAN, tmp_path, due_day.owe, NUMBER) as (world, before):
         with contextlib.suppress(DemoError):
             await due_day.live(world, before, STANDING, SOON)
         assert await ends(before) == _FAILED
@@ -45,5 +47,5 @@ async def test_what_stood_under_the_earlier_version_is_debited_once_by_this_one(
             assert await due_day.debits(world) == due_day.each_once(NUMBER)
         finally:
             await program.stop()
-    assert compat.command(tmp_path, "rebuild", "--verify")["differences"] == []
+    assert command(tmp_path, "rebuild", "--verify")["differences"] == []
     assert (await due_day.decision_sizes(tmp_path)).largest < 1024 * 1024

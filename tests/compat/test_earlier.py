@@ -7,13 +7,13 @@ import pytest
 
 import streams
 from streams.demo.month import Month
-from tests.support import earlier as earlier_module
+from tests.support.earlier import WHEELS, lived_in
 
 PLAN = Month(customers=2, invoices=2, days=6, drain_days=1, fail_before=0, fail_after=0, faults=False)
 
 
 def test_the_wheel_holds_every_room_and_the_first_schema():
-    with zipfile.ZipFile(earlier_module.WHEELS / "zoho_gocardless-0.1.0-py3-none-any.whl") as wheel:
+    with zipfile.ZipFile(WHEELS / "zoho_gocardless-0.1.0-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
     assert {name.partition("/")[0] for name in names} == {
         "adapters",
@@ -36,8 +36,8 @@ def test_its_command_line_says_its_version(earlier):
     assert earlier.says("-m", "streams.cli", "--version").split()[-1] == "0.1.0"
 
 
-async def test_its_program_runs_its_own_code_against_the_simulators_of_today(earlier, compat, tmp_path):
-    async with compat.lived_in(earlier, PLAN, tmp_path) as (world, program):
+async def test_its_program_runs_its_own_code_against_the_simulators_of_today(earlier, tmp_path):
+    async with lived_in(earlier, PLAN, tmp_path) as (world, program):
         await world.run_until("2026-03-01T12:00:00.000000Z", program.watch)
         assert program.whose_code() == {earlier.code}
         await program.stop()

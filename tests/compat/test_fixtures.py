@@ -21,6 +21,7 @@ from streams.log.interface import TopicPartition
 from streams.log.records import header
 from streams.log.topics import Topics
 from streams.operate.installation import opened_log
+from tests.support.command_line import command
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(one.name.removesuffix(".tar.xz") for one in FIXTURES.iterdir())
@@ -178,40 +179,40 @@ async def test_it_holds_the_discrepancies_that_a_month_can_bring(left_behind, ve
     assert missing(known, held, CODES_NOT_HELD[version]) == {}
 
 
-def test_how_it_stands_is_told(left_behind, version, compat):
-    (connection,) = compat.command(left_behind, "status")["connections"]
+def test_how_it_stands_is_told(left_behind, version):
+    (connection,) = command(left_behind, "status")["connections"]
     assert (connection["name"], connection["gate"]) == (CONNECTION, "open")
     assert connection["unpublished"] == 0
     assert {"reconciled", "held"} <= set(connection["payouts"])
     assert {one["code"] for one in connection["discrepancies"]} >= OPEN[version]
 
 
-def test_why_is_answered_for_each_of_its_documents(left_behind, version, compat):
-    (connection,) = compat.command(left_behind, "status")["connections"]
+def test_why_is_answered_for_each_of_its_documents(left_behind, version):
+    (connection,) = command(left_behind, "status")["connections"]
     abouts = [one["about"].partition(":") for one in connection["discrepancies"]]
     asked = {kind: key for kind, _, key in abouts if kind in {"contacts", "invoices", "payouts"}}
     assert len(asked) == 3
     for kind, key in asked.items():
-        found = compat.command(left_behind, "why", kind[:-1], key)
+        found = command(left_behind, "why", kind[:-1], key)
         assert found["why"]["state"], (kind, key)
         assert found["trail"], (kind, key)
     for number, words in ASKED[version].items():
-        assert words in compat.command(left_behind, "why", "invoice", number, "--brief")["why"]["state"], number
+        assert words in command(left_behind, "why", "invoice", number, "--brief")["why"]["state"], number
 
 
-def test_its_events_are_listed(left_behind, compat):
-    found = compat.command(left_behind, "events", "--limit", "100000")["records"]
+def test_its_events_are_listed(left_behind):
+    found = command(left_behind, "events", "--limit", "100000")["records"]
     assert len(found) > 500
 
 
-def test_its_store_is_what_a_rebuild_gives(left_behind, compat):
-    assert compat.command(left_behind, "rebuild", "--verify")["differences"] == []
+def test_its_store_is_what_a_rebuild_gives(left_behind):
+    assert command(left_behind, "rebuild", "--verify")["differences"] == []
 
 
-def test_a_rebuild_in_place_succeeds_and_is_verified(left_behind, compat):
-    rebuilt = compat.command(left_behind, "rebuild")["rebuilt"]
+def test_a_rebuild_in_place_succeeds_and_is_verified(left_behind):
+    rebuilt = command(left_behind, "rebuild")["rebuilt"]
     assert rebuilt["set_aside"] == 0
-    assert compat.command(left_behind, "rebuild", "--verify")["differences"] == []
+    assert command(left_behind, "rebuild", "--verify")["differences"] == []
 
 
 def test_a_killed_installation_holds_what_waits(killed):
@@ -222,7 +223,7 @@ def test_a_killed_installation_holds_what_waits(killed):
         assert {"ambiguous", "proposed", "linked", "none"} <= {row.match for row in state.contacts.values()}
 
 
-def test_a_killed_installations_store_is_what_a_rebuild_gives(killed, compat):
-    assert compat.command(killed, "rebuild", "--verify")["differences"] == []
-    assert compat.command(killed, "rebuild")["rebuilt"]["set_aside"] == 0
-    assert compat.command(killed, "rebuild", "--verify")["differences"] == []
+def test_a_killed_installations_store_is_what_a_rebuild_gives(killed):
+    assert command(killed, "rebuild", "--verify")["differences"] == []
+    assert command(killed, "rebuild")["rebuilt"]["set_aside"] == 0
+    assert command(killed, "rebuild", "--verify")["differences"] == []

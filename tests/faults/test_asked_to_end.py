@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from tests.support import installation, kafka_site
+from tests.support.kafka_site import measured
+
 pytestmark = pytest.mark.timeout(240)
 
 ROLES = ("gateway", "worker", "executor")
@@ -22,9 +25,7 @@ async def ended(role):
 
 
 @pytest.mark.parametrize("how", ["killed", pytest.param("paused", marks=pytest.mark.soak)])
-async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(
-    own_cluster, settle_at, faults, measured, how
-):
+async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_cluster, settle_at, how):
     async with settle_at() as site:
         roles = await asyncio.gather(*(site.start(role) for role in ROLES))
         first = [f"EV1{number}" for number in range(5)]
@@ -34,7 +35,7 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(
         try:
             # A call that waits for the log, and a worker that has noticed that it is alone.
             waiting = asyncio.create_task(
-                faults.Sender(site, roles[0].url).once("/webhooks/gocardless/acme", *signed(faults))
+                kafka_site.Sender(site, roles[0].url).once("/webhooks/gocardless/acme", *signed())
             )
             await asyncio.sleep(2)
             found = await asyncio.gather(*(ended(role) for role in roles))
@@ -52,7 +53,7 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(
         assert sorted(await site.decisions()) == sorted([*first, *then])
 
 
-def signed(faults):
+def signed():
     """Body and headers of a delivery without events."""
     body = b'{"events":[]}'
-    return body, {"Webhook-Signature": faults.installation.sign("secret-of-acme", body)}
+    return body, {"Webhook-Signature": installation.sign("secret-of-acme", body)}

@@ -9,21 +9,22 @@ from collections import Counter
 
 import pytest
 
+from tests.support import kafka_site
+from tests.support.kafka_site import measured
+
 pytestmark = pytest.mark.timeout(240)
 
 #: Of the executors of these tests; the deadline of a call and the settle time are a second each.
 LEASE_S = 3
 
 
-async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_nothing(
-    own_cluster, settle_at, faults, measured
-):
+async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_nothing(own_cluster, settle_at):
     """The cut falls while there is work in hand, on all the ways to the brokers of the one worker."""
     (gate,) = own_cluster.gates
     async with settle_at() as site:
         cut_off = await site.start("worker", "behind-the-gate", log=own_cluster.gated_url)
         gateway = await site.start("gateway")
-        sender = faults.Sender(site, gateway.url)
+        sender = kafka_site.Sender(site, gateway.url)
         before = [f"EV1{number:03d}" for number in range(20)]
         await asyncio.gather(*(sender.gocardless(one) for one in before))
         await site.decided(before)
@@ -36,7 +37,7 @@ async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_noth
         began_s = time.monotonic()
         other = await site.start("worker", "in-the-open")
         try:
-            await faults.until(lambda: all(site.owner_epochs()[number] > held[number] for number in held))
+            await kafka_site.until(lambda: all(site.owner_epochs()[number] > held[number] for number in held))
             taken_s = time.monotonic() - began_s
             await flow
             await site.decided(during)
@@ -57,7 +58,7 @@ async def test_a_workers_partitions_go_to_another_and_its_late_work_changes_noth
             await cut_off.start()
         assert other.running
         await site.decided(after)
-        await faults.until(site.all_handled)
+        await kafka_site.until(site.all_handled)
 
         sent = [*before, *during, *after]
         events = Counter(one.id for one in await site.events())
@@ -80,7 +81,7 @@ async def _flow(sender, ids):
         await asyncio.sleep(0.05)
 
 
-async def finished(site, faults, name):
+async def finished(site, name):
     """Until the command has its outcome."""
 
     async def done():
@@ -88,7 +89,7 @@ async def finished(site, faults, name):
         await site.decide()
         return site.queue.get("acme", name).state == "done"
 
-    await faults.until(done)
+    await kafka_site.until(done)
 
 
 async def once(site, api, debit):
@@ -119,7 +120,7 @@ async def asked(site):
 
 
 async def test_an_executor_that_is_cut_off_while_its_call_is_under_way_neither_doubles_nor_loses_it(
-    own_cluster, settle_at, faults, api, measured
+    own_cluster, settle_at, api
 ):
     (gate,) = own_cluster.gates
     async with settle_at(api=f"{api.url}/any") as site:
@@ -131,9 +132,9 @@ async def test_an_executor_that_is_cut_off_while_its_call_is_under_way_neither_d
         api.may_answer.set()
         began_s = time.monotonic()
         second = await site.start("executor", "second", lease_s=LEASE_S)
-        await faults.until(lambda: lease(site).owner.startswith("second"))
+        await kafka_site.until(lambda: lease(site).owner.startswith("second"))
         taken_s = time.monotonic() - began_s
-        await finished(site, faults, debit.id)
+        await finished(site, debit.id)
         measured("lease taken, and done, after s", (round(taken_s, 2), round(time.monotonic() - began_s, 2)))
         there = len(await site.deliveries("gocardless"))
         gate.mend()
@@ -141,13 +142,13 @@ async def test_an_executor_that_is_cut_off_while_its_call_is_under_way_neither_d
         async def late_answer():
             return len(await site.deliveries("gocardless")) > there
 
-        measured("late answer after the mend, s", round(await faults.until(late_answer), 2))
+        measured("late answer after the mend, s", round(await kafka_site.until(late_answer), 2))
         await once(site, api, debit)
         assert (first.running, second.running) == (True, True)
 
 
 async def test_an_executor_that_was_stopped_in_the_middle_of_its_call_neither_doubles_nor_loses_it(
-    own_cluster, settle_at, faults, api, measured
+    own_cluster, settle_at, api
 ):
     async with settle_at(api=f"{api.url}/any") as site:
         first = await site.start("executor", "first", lease_s=LEASE_S)
@@ -158,10 +159,10 @@ async def test_an_executor_that_was_stopped_in_the_middle_of_its_call_neither_do
         api.may_answer.set()
         began_s = time.monotonic()
         second = await site.start("executor", "second", lease_s=LEASE_S)
-        await faults.until(lambda: lease(site).owner.startswith("second"))
+        await kafka_site.until(lambda: lease(site).owner.startswith("second"))
         taken_s = time.monotonic() - began_s
         first.send(signal.SIGCONT)
-        await finished(site, faults, debit.id)
+        await finished(site, debit.id)
         measured("lease taken, and done, after s", (round(taken_s, 2), round(time.monotonic() - began_s, 2)))
         await asyncio.sleep(LEASE_S + 2)  # whatever the first one had in hand has come
         await once(site, api, debit)

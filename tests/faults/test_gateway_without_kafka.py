@@ -9,6 +9,9 @@ from collections import Counter
 
 import pytest
 
+from tests.support import installation, kafka_site
+from tests.support.kafka_site import measured
+
 pytestmark = pytest.mark.timeout(240)
 
 #: What a sender is promised.
@@ -33,15 +36,15 @@ async def healthy(site, gateway):
     return time.monotonic() - began_s
 
 
-async def outage(site, gateway, faults, measured, how, away, back):
+async def outage(site, gateway, how, away, back):
     """Many senders at a gateway whose broker is taken away and given back. Gives the ids of events, and of invoices,
     that they sent.
     """
     away(0)
-    sender = faults.Sender(site, gateway.url)
+    sender = kafka_site.Sender(site, gateway.url)
     try:
         ids, numbers, tasks = burst(sender, "2" if how == "paused" else "3")
-        await faults.until(lambda: len(sender.answers) >= len(tasks), 30)
+        await kafka_site.until(lambda: len(sender.answers) >= len(tasks), 30)
         assert await healthy(site, gateway) < 1
         assert {status for status, _ in sender.answers} == {503}, how
         measured(f"503, broker {how}, slowest s", round(sender.slowest_s(), 2))
@@ -59,12 +62,12 @@ async def outage(site, gateway, faults, measured, how, away, back):
     return ids, numbers
 
 
-async def test_what_was_sent_while_the_broker_was_away_is_there_once(own_cluster, settle_at, faults, measured):
+async def test_what_was_sent_while_the_broker_was_away_is_there_once(own_cluster, settle_at):
     async with settle_at() as site:
         gateway = await site.start("gateway")
         sent, invoices = [], []
 
-        calm = faults.Sender(site, gateway.url)
+        calm = kafka_site.Sender(site, gateway.url)
         ids, numbers, tasks = burst(calm, "1")
         await asyncio.gather(*tasks)
         sent, invoices = sent + ids, invoices + numbers
@@ -74,28 +77,28 @@ async def test_what_was_sent_while_the_broker_was_away_is_there_once(own_cluster
             ("paused", own_cluster.pause, own_cluster.resume),
             ("killed", own_cluster.kill, own_cluster.up),
         ):
-            ids, numbers = await outage(site, gateway, faults, measured, how, away, back)
+            ids, numbers = await outage(site, gateway, how, away, back)
             sent, invoices = sent + ids, invoices + numbers
 
         assert gateway.running
         await site.start("worker")
         await site.decided(sent)
-        await faults.until(site.all_handled)
+        await kafka_site.until(site.all_handled)
         decided = Counter(await site.decisions())
         assert {one: decided[one] for one in sent} == dict.fromkeys(sent, 1)
         assert sorted(site.state("payments")) == sorted(one.replace("EV", "PM") for one in sent)
         assert sorted(site.state("invoices")) == sorted(invoices)
 
 
-async def test_an_outage_under_load_does_not_fill_the_memory(own_cluster, settle_at, faults, measured):
+async def test_an_outage_under_load_does_not_fill_the_memory(own_cluster, settle_at):
     async with settle_at() as site:
         gateway = await site.start("gateway", append_timeout_s=0.5)
-        sender = faults.Sender(site, gateway.url)
+        sender = kafka_site.Sender(site, gateway.url)
         await sender.gocardless("EV1")
         own_cluster.kill(0)
         try:
             body = os.urandom(1024 * 1024)
-            headers = {"Webhook-Signature": faults.installation.sign("secret-of-acme", body)}
+            headers = {"Webhook-Signature": installation.sign("secret-of-acme", body)}
             sizes = []
             for _ in range(6):
                 statuses = await asyncio.gather(

@@ -10,6 +10,9 @@ from collections import Counter
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.support import kafka_site
+from tests.support.kafka_site import measured
+
 pytestmark = pytest.mark.timeout(300)
 
 #: The one broker that is killed holds the only copy of these; the group, the events and the rest are on the other two.
@@ -53,31 +56,31 @@ async def replaced(site, role):
     return float(found[1])
 
 
-async def outage(site, cluster, faults, gateway, worker, *, lasts_s):
+async def outage(site, cluster, gateway, worker, *, lasts_s):
     """Events before, during and after. Gives their ids, and how long the first publication took once the broker was
     back.
     """
-    sender = faults.Sender(site, gateway.url)
+    sender = kafka_site.Sender(site, gateway.url)
     await asyncio.gather(*(sender.gocardless(f"EV1{number:02d}") for number in range(10)))
     before = [f"EV1{number:02d}" for number in range(10)]
     await site.decided(before)
-    await faults.until(lambda: commands(site) == {"ready": 10})
+    await kafka_site.until(lambda: commands(site) == {"ready": 10})
 
     cluster.kill(LOST)
     began_s = time.monotonic()
-    sender = faults.Sender(site, gateway.url)
+    sender = kafka_site.Sender(site, gateway.url)
     waiting = [asyncio.create_task(sender.gocardless(f"EV2{number:02d}")) for number in range(5)]
     # What does not come through the gateway: the events are on a broker that lives.
     during = [f"EV3{number:02d}" for number in range(10)]
     for one in during:
         await site.shop.tell(site.seen(one.replace("EV", "PM"), id_=one))
     await asyncio.wait_for(sender.refused.wait(), 10)
-    await faults.until(lambda: unpublished(site) == 10)
+    await kafka_site.until(lambda: unpublished(site) == 10)
 
     async def both_replaced():
         return time.monotonic() - began_s >= lasts_s and await replaced(site, gateway) and await replaced(site, worker)
 
-    await faults.until(both_replaced, lasts_s + 60)
+    await kafka_site.until(both_replaced, lasts_s + 60)
     assert {status for status, _ in sender.answers} == {503}
     assert max(seconds for _, seconds in sender.answers) < 8
     assert unpublished(site) == 10
@@ -95,9 +98,9 @@ async def outage(site, cluster, faults, gateway, worker, *, lasts_s):
     return [*before, *during, *after], time.monotonic() - back_s
 
 
-async def whole(site, faults, sent):
+async def whole(site, sent):
     """Every event once, every decision published in the order of its event, every command released."""
-    await faults.until(site.all_handled)
+    await kafka_site.until(site.all_handled)
     assert set(sent) == set(await site.decisions())
     for offsets in (await site.published()).values():
         assert offsets == sorted(offsets)
@@ -105,25 +108,25 @@ async def whole(site, faults, sent):
     assert commands(site) == {"ready": len(sent)}
 
 
-async def test_gateway_and_relay_replace_their_producers_and_go_on_by_themselves(cluster, settle_at, faults, measured):
+async def test_gateway_and_relay_replace_their_producers_and_go_on_by_themselves(cluster, settle_at):
     site = settle_at(cluster.url, partitions=1)
     await place_topics(cluster, site.topics)
     async with site:
         gateway = await site.start("gateway", delivery_limit_s=3)
         worker = await site.start("worker", delivery_limit_s=3)
-        sent, recovered_s = await outage(site, cluster, faults, gateway, worker, lasts_s=9)
+        sent, recovered_s = await outage(site, cluster, gateway, worker, lasts_s=9)
         measured("all decided after the leader is back, s", round(recovered_s, 2))
-        await whole(site, faults, sent)
+        await whole(site, sent)
         assert recovered_s < 30
         assert (gateway.running, worker.running) == (True, True)
         assert (await worker.stop(), await gateway.stop()) == (0, 0)
 
 
 @pytest.mark.soak
-async def test_the_same_with_the_times_of_the_field(cluster, settle_at, faults):
+async def test_the_same_with_the_times_of_the_field(cluster, settle_at):
     site = settle_at(cluster.url, partitions=1)
     await place_topics(cluster, site.topics)
     async with site:
         gateway, worker = await site.start("gateway"), await site.start("worker")
-        sent, _ = await outage(site, cluster, faults, gateway, worker, lasts_s=100)
-        await whole(site, faults, sent)
+        sent, _ = await outage(site, cluster, gateway, worker, lasts_s=100)
+        await whole(site, sent)

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
+from tests.support.kafka_site import measured
+
 pytestmark = pytest.mark.timeout(180)
 
 
-async def test_a_worker_that_fetches_nothing_any_more_ends_with_70_and_goes_on_when_it_is_started_again(
-    settle_at, measured
-):
+async def test_a_worker_that_fetches_nothing_any_more_ends_with_70_and_goes_on_when_it_is_started_again(settle_at):
     async with settle_at() as site:
         worker = await site.start("worker", stalls=True)
         first = [f"EV{number}" for number in range(5)]

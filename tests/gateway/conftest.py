@@ -1,30 +1,9 @@
-"""The installations of `tests/stages`, and the recorded bodies of `tests/fixtures`."""
+"""The installations of `tests/stages`."""
 
-from pathlib import Path
-from types import SimpleNamespace
-
-import orjson
 import pytest
 
 from projections.store.store import open_store
 from tests.support import installation
-
-_TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="session")
-def parts():
-    """The module with the helpers."""
-    return installation
-
-
-@pytest.fixture(scope="session")
-def recorded():
-    """`raw(name)` and `load(name)` of a fixture file."""
-    folder = _TESTS / "fixtures"
-    return SimpleNamespace(
-        raw=lambda name: (folder / name).read_bytes(), load=lambda name: orjson.loads((folder / name).read_bytes())
-    )
 
 
 @pytest.fixture(scope="session")

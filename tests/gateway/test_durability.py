@@ -10,6 +10,8 @@ import aiohttp
 import orjson
 import pytest
 
+from tests.support import installation
+
 PROCESS = Path(__file__).with_name("process.py")
 BODY = orjson.dumps(
     {
@@ -46,13 +48,13 @@ class Killable:
             self.process.kill()
         await self.process.wait()
 
-    async def post(self, parts) -> int:
+    async def post(self) -> int:
         """The status, 0 when the process died over it."""
         url = f"http://127.0.0.1:{self.port}/webhooks/gocardless/acme"
         async with aiohttp.ClientSession() as session:
             try:
                 async with session.post(
-                    url, data=BODY, headers={"Webhook-Signature": parts.sign("secret-of-acme", BODY)}
+                    url, data=BODY, headers={"Webhook-Signature": installation.sign("secret-of-acme", BODY)}
                 ) as response:
                     return response.status
             except aiohttp.ClientError:
@@ -65,30 +67,30 @@ def folder(tmp_path, empty_store):
     return tmp_path
 
 
-async def test_what_was_acknowledged_is_there_after_a_kill(folder, empty_store, parts):
+async def test_what_was_acknowledged_is_there_after_a_kill(folder, empty_store):
     async with Killable(folder) as gateway:
-        assert await gateway.post(parts) == 204
+        assert await gateway.post() == 204
         gateway.process.kill()
-    async with parts.Installation(folder, empty_store) as after:
+    async with installation.Installation(folder, empty_store) as after:
         (record,) = await after.deliveries("gocardless")
         assert record.value == BODY
         await after.translate()
         assert [event.id for event in await after.events()] == ["EV1"]
 
 
-async def test_a_death_before_the_append_acknowledges_nothing_and_keeps_nothing(folder, empty_store, parts):
+async def test_a_death_before_the_append_acknowledges_nothing_and_keeps_nothing(folder, empty_store):
     async with Killable(folder, "gateway.before_append") as gateway:
-        assert await gateway.post(parts) == 0
-    async with parts.Installation(folder, empty_store) as after:
+        assert await gateway.post() == 0
+    async with installation.Installation(folder, empty_store) as after:
         assert await after.deliveries("gocardless") == []
 
 
-async def test_a_death_between_append_and_answer_is_repaired_by_the_sender_who_comes_again(folder, empty_store, parts):
+async def test_a_death_between_append_and_answer_is_repaired_by_the_sender_who_comes_again(folder, empty_store):
     async with Killable(folder, "gateway.after_append") as gateway:
-        assert await gateway.post(parts) == 0
+        assert await gateway.post() == 0
     async with Killable(folder) as gateway:
-        assert await gateway.post(parts) == 204
-    async with parts.Installation(folder, empty_store) as after:
+        assert await gateway.post() == 204
+    async with installation.Installation(folder, empty_store) as after:
         assert [record.value for record in await after.deliveries("gocardless")] == [BODY, BODY]
         await after.translate()
         await after.decide()

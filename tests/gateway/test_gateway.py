@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from adapters.vault import Keyring, Vault, new_key
 from streams import credentials as keys
 from streams.stages import gateway
+from tests.support import installation
 
 EMPTY = b'{"events":[]}'
 
@@ -146,7 +147,7 @@ async def test_nobodys_secret_is_not_one_that_can_be_known(gateway_program):
         assert await gateway_program.hook(EMPTY, secret, "nobody") == 401
 
 
-async def test_a_compressed_body_is_taken_as_the_bytes_it_is(gateway_program, parts):
+async def test_a_compressed_body_is_taken_as_the_bytes_it_is(gateway_program):
     """Neither API sends one; what is signed are raw bytes, and nobody can make us unpack gigabytes."""
     program = gateway_program
     packed = gzip.compress(EMPTY)
@@ -154,7 +155,9 @@ async def test_a_compressed_body_is_taken_as_the_bytes_it_is(gateway_program, pa
     assert await program.hook(packed, **encoding) == 204
     assert (
         await program.post(
-            "/webhooks/gocardless/acme", packed, {"Webhook-Signature": parts.sign("secret-of-acme", EMPTY), **encoding}
+            "/webhooks/gocardless/acme",
+            packed,
+            {"Webhook-Signature": installation.sign("secret-of-acme", EMPTY), **encoding},
         )
         == 401
     )
@@ -248,11 +251,11 @@ async def test_more_requests_than_can_be_held_are_told_to_come_again(gateway_pro
     assert gateway_program.count("refused_webhooks", api="gocardless", reason="busy") == 1
 
 
-async def test_headers_that_are_no_text_do_not_stop_a_good_delivery(gateway_program, parts):
+async def test_headers_that_are_no_text_do_not_stop_a_good_delivery(gateway_program):
     body = EMPTY
     head = (
         f"POST /webhooks/gocardless/acme HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-        f"Webhook-Signature: {parts.sign('secret-of-acme', body)}\r\n"
+        f"Webhook-Signature: {installation.sign('secret-of-acme', body)}\r\n"
     ).encode()
     async with raw_request(gateway_program) as (reader, writer):
         writer.write(head + b"User-Agent: \xff\xfe caf\xe9\r\n\r\n" + body)

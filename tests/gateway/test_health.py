@@ -8,6 +8,7 @@ from sqlalchemy import text
 from domain import events, routing
 from projections.work.halts import Standstills
 from streams.settings import Calls
+from tests.support import installation
 
 
 async def get(program, path):
@@ -61,10 +62,10 @@ async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gate
     assert "cedar/zoho catches up (restored)" not in await ready(program)
 
 
-async def test_refused_credentials_a_refusing_clock_and_a_failed_stage_are_named(gateway_program, parts):
+async def test_refused_credentials_a_refusing_clock_and_a_failed_stage_are_named(gateway_program):
     program = gateway_program
     program.health.started = True
-    desk = program.desk("zoho", parts.Script(), calls=Calls())
+    desk = program.desk("zoho", installation.Script(), calls=Calls())
     desk.trouble = "the refresh token was revoked: connect again"
     program.health._desks["zoho"]["acme"] = desk
 

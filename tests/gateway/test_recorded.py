@@ -5,6 +5,7 @@ import hmac
 import orjson
 
 from domain import events
+from tests.support import installation, recorded
 
 INVOICE = {
     "invoice_id": "910000000042001",
@@ -44,7 +45,7 @@ OF_VECTOR = {
 }
 
 
-async def test_every_vector_of_gocardless_is_answered_as_it_says_and_its_events_come_out(gateway_program, recorded):
+async def test_every_vector_of_gocardless_is_answered_as_it_says_and_its_events_come_out(gateway_program):
     program = gateway_program
     expected = []
     async with program.worker() as worker:
@@ -69,9 +70,7 @@ async def test_every_vector_of_gocardless_is_answered_as_it_says_and_its_events_
     assert {event.connection for event in found} == {"cedar"}
 
 
-async def test_recorded_events_of_gocardless_come_out_with_their_own_ids_in_order_and_content(
-    gateway_program, recorded
-):
+async def test_recorded_events_of_gocardless_come_out_with_their_own_ids_in_order_and_content(gateway_program):
     program = gateway_program
     samples = recorded.load("gocardless/webhook_event_samples_synthetic.json")["samples"]
     async with program.worker() as worker:
@@ -91,7 +90,7 @@ async def test_recorded_events_of_gocardless_come_out_with_their_own_ids_in_orde
     assert len(found) > 25
 
 
-async def test_every_resource_and_action_of_the_catalogue_comes_out(gateway_program, recorded):
+async def test_every_resource_and_action_of_the_catalogue_comes_out(gateway_program):
     program = gateway_program
     catalogue = recorded.load("gocardless/event_catalogue.json")["resource_types"]
     pairs = [(resource, action) for resource, actions in catalogue.items() for action in actions]
@@ -116,7 +115,7 @@ async def test_every_resource_and_action_of_the_catalogue_comes_out(gateway_prog
     assert len(pairs) > 80
 
 
-async def test_a_page_of_events_as_gocardless_own_clients_test_with_is_read_as_a_webhook(gateway_program, recorded):
+async def test_a_page_of_events_as_gocardless_own_clients_test_with_is_read_as_a_webhook(gateway_program):
     program = gateway_program
     page = recorded.load("gocardless/client-python/events.json")["list"]["body"]
     async with program.worker() as worker:
@@ -127,7 +126,7 @@ async def test_a_page_of_events_as_gocardless_own_clients_test_with_is_read_as_a
     assert expected
 
 
-async def test_every_vector_of_zoho_is_accepted_and_its_resource_or_its_reason_comes_out(gateway_program, recorded):
+async def test_every_vector_of_zoho_is_accepted_and_its_resource_or_its_reason_comes_out(gateway_program):
     program = gateway_program
     vectors = recorded.load("zoho/webhook-signature-vectors.json")["vectors"]
     program.credentials.put("acme", "zoho.webhook.vector", vectors[0]["secret"].encode())
@@ -173,11 +172,11 @@ async def test_an_invoice_a_contact_and_a_deletion_of_zoho_come_out(gateway_prog
     assert (gone.type, gone.data.id) == ("zoho.invoice_gone", "910000000042001")
 
 
-async def test_the_raw_body_and_what_is_known_about_it_are_kept(gateway_program, parts):
+async def test_the_raw_body_and_what_is_known_about_it_are_kept(gateway_program):
     program = gateway_program
     body = b' {"events" : [ ] , "n":1.0} \n'
     headers = {
-        "Webhook-Signature": parts.sign("secret-of-acme", body),
+        "Webhook-Signature": installation.sign("secret-of-acme", body),
         "Authorization": "Bearer of-a-proxy",
         "User-Agent": "gocardless/1",
     }
@@ -188,13 +187,13 @@ async def test_the_raw_body_and_what_is_known_about_it_are_kept(gateway_program,
     meta = orjson.loads(dict(record.headers)["meta"])
     assert meta["secret"] == "main"
     assert meta["headers"] == {
-        "webhook-signature": parts.sign("secret-of-acme", body),
+        "webhook-signature": installation.sign("secret-of-acme", body),
         "user-agent": "gocardless/1",
         "content-type": "application/octet-stream",
     }
     assert b"secret-of-acme" not in dict(record.headers)["meta"]
 
 
-def test_the_helper_signs_as_the_vectors_do(recorded, parts):
+def test_the_helper_signs_as_the_vectors_do():
     vector = recorded.load("gocardless/webhook_vectors.json")["vectors"][0]
-    assert hmac.compare_digest(parts.sign(vector["secret"], vector["body"].encode()), vector["signature"])
+    assert hmac.compare_digest(installation.sign(vector["secret"], vector["body"].encode()), vector["signature"])

@@ -2,11 +2,9 @@
 
 import asyncio
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from tests.support import months
 from tests.support.months import SHORT, Ended, calm_month
 
 
@@ -20,9 +18,3 @@ def short_month_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short_month(short_month_folder: Path) -> Ended:
     """How the short month ends when nothing is killed."""
     return asyncio.run(calm_month(SHORT, short_month_folder))
-
-
-@pytest.fixture(scope="session")
-def month_harness() -> ModuleType:
-    """How a month is lived, and how its end is compared."""
-    return months

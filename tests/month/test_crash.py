@@ -3,6 +3,7 @@
 import pytest
 
 from streams import failpoints
+from tests.support import months
 
 
 def test_the_calm_month_closes_the_books(short_month):
@@ -23,14 +24,14 @@ def test_what_was_planted_struck(short_month):
 
 
 @pytest.mark.timeout(240)
-async def test_the_program_dies_at_every_named_failpoint(short_month, month_harness, tmp_path):
+async def test_the_program_dies_at_every_named_failpoint(short_month, tmp_path):
     order = [f"{name}:{1 + place % 3}" for place, name in enumerate(failpoints.NAMES)]
-    found, reached = await month_harness.failing_month(month_harness.SHORT, tmp_path, order)
+    found, reached = await months.failing_month(months.SHORT, tmp_path, order)
     assert reached == list(failpoints.NAMES)
-    month_harness.same(found, short_month)
+    months.same(found, short_month)
 
 
 @pytest.mark.timeout(240)
-async def test_the_program_dies_at_seeded_moments(short_month, month_harness, tmp_path):
-    found = await month_harness.harried_month(month_harness.SHORT, tmp_path, kills=8, seed=11, longest_s=2.5)
-    month_harness.same(found, short_month)
+async def test_the_program_dies_at_seeded_moments(short_month, tmp_path):
+    found = await months.harried_month(months.SHORT, tmp_path, kills=8, seed=11, longest_s=2.5)
+    months.same(found, short_month)

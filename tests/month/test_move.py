@@ -9,7 +9,7 @@ import pytest
 
 from streams.demo import demo
 from streams.log.kafka import KafkaLog, control
-from tests.support import fleet
+from tests.support import fleet, months
 
 #: In the midst of debits, confirmations and payouts.
 _MOVED_AT = "2026-03-11T13:00:00.000000Z"
@@ -22,9 +22,9 @@ _ON_S = 1.0
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_a_month_that_is_moved_ends_as_one_that_was_not(
-    short_month, month_harness, tmp_path, kafka_url, kafka_prefix, postgres_url
+    short_month, tmp_path, kafka_url, kafka_prefix, postgres_url
 ):
-    plan = month_harness.SHORT
+    plan = months.SHORT
     engines = dataclasses.replace(
         demo.in_folder(tmp_path), more=fleet.on_cluster(kafka_url, postgres_url, prefix="").more
     )
@@ -62,13 +62,13 @@ async def test_a_month_that_is_moved_ends_as_one_that_was_not(
         try:
             await running.start()
             await running.ready()
-            await month_harness.live(plan, world, running, month_harness.never, patience_s=fleet.PATIENCE_S)
+            await months.live(plan, world, running, months.never, patience_s=fleet.PATIENCE_S)
         finally:
             await running.stop()
-        found = await month_harness.ending(tmp_path, world)
+        found = await months.ending(tmp_path, world)
         settings = demo.load(file, {})
     async with KafkaLog.from_url(kafka_url, kafka=settings.kafka, prefix=kafka_prefix) as log:
         assert log.control is not None
         assert (log.control.state, len(log.control.ancestors)) == ("open", 1)
         assert log.partitions(control.topic(kafka_prefix).name) == 1
-    month_harness.same(found, short_month)
+    months.same(found, short_month)

@@ -11,6 +11,7 @@ from domain import times
 from projections.state.rebuild import compare
 from projections.store.store import open_store
 from streams.demo import demo
+from tests.support import months
 
 
 def command(*words):
@@ -32,10 +33,10 @@ async def at(world, instant, program):
 
 
 @pytest.mark.timeout(240)
-async def test_log_and_store_restored_from_a_backup_of_a_day_ago_double_nothing(short_month, month_harness, tmp_path):
-    plan = month_harness.SHORT
+async def test_log_and_store_restored_from_a_backup_of_a_day_ago_double_nothing(short_month, tmp_path):
+    plan = months.SHORT
     config = str(tmp_path / "settings.toml")
-    async with month_harness.open_month(plan, tmp_path) as (world, program):
+    async with months.open_month(plan, tmp_path) as (world, program):
         # A day of everything: debits made, payments confirmed, payouts paid after the backup and lost with the log.
         await at(world, "2026-03-10T05:30:00.000000Z", program)
         command("backup", str(tmp_path / "backup"), "--config", config)
@@ -49,9 +50,9 @@ async def test_log_and_store_restored_from_a_backup_of_a_day_ago_double_nothing(
         command("restore", str(tmp_path / "backup"), "--config", config)
         await program.start()
         await program.ready()
-        await month_harness.live(plan, world, program, month_harness.never)
+        await months.live(plan, world, program, months.never)
         await program.stop()
-        found = await month_harness.ending(tmp_path, world)
+        found = await months.ending(tmp_path, world)
     assert lost, "nothing was at stake"
     assert found["gocardless"] == short_month["gocardless"]
     assert found["zoho"] == short_month["zoho"]
@@ -60,10 +61,10 @@ async def test_log_and_store_restored_from_a_backup_of_a_day_ago_double_nothing(
 
 
 @pytest.mark.timeout(240)
-async def test_a_store_restored_alone_takes_over_what_the_log_has_decided(short_month, month_harness, tmp_path):
-    plan = month_harness.SHORT
+async def test_a_store_restored_alone_takes_over_what_the_log_has_decided(short_month, tmp_path):
+    plan = months.SHORT
     settings_file = tmp_path / "settings.toml"
-    async with month_harness.open_month(plan, tmp_path) as (world, program):
+    async with months.open_month(plan, tmp_path) as (world, program):
         settings = demo.load(settings_file, {})
         await at(world, "2026-03-10T05:30:00.000000Z", program)
         with open_store(settings.store) as store:
@@ -77,10 +78,10 @@ async def test_a_store_restored_alone_takes_over_what_the_log_has_decided(short_
             pass
         await program.start()
         await program.ready()
-        await month_harness.live(plan, world, program, month_harness.never)
+        await months.live(plan, world, program, months.never)
         await program.stop()
-        found = await month_harness.ending(tmp_path, world)
-    month_harness.same(found, short_month)
+        found = await months.ending(tmp_path, world)
+    months.same(found, short_month)
 
 
 def test_a_rebuild_gives_the_same_rows_with_nobody_to_talk_to(short_month, short_month_folder):

@@ -6,6 +6,7 @@ import pytest
 
 from streams import failpoints
 from streams.demo.month import Month
+from tests.support import months
 
 WHOLE = Month()
 
@@ -13,9 +14,9 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
-def whole_month(month_harness, tmp_path_factory):
+def whole_month(tmp_path_factory):
     """How the month of the demo ends when nothing is killed."""
-    return asyncio.run(month_harness.calm_month(WHOLE, tmp_path_factory.mktemp("whole")))
+    return asyncio.run(months.calm_month(WHOLE, tmp_path_factory.mktemp("whole")))
 
 
 def test_the_whole_month_closes_the_books(whole_month):
@@ -24,18 +25,18 @@ def test_the_whole_month_closes_the_books(whole_month):
     assert whole_month["open_commands"] == {}
 
 
-async def test_it_ends_the_same_with_a_death_at_every_failpoint(whole_month, month_harness, tmp_path):
+async def test_it_ends_the_same_with_a_death_at_every_failpoint(whole_month, tmp_path):
     order = [
         f"{name}:{passage}"
         for passage in (1, 7, 40)
         for name in failpoints.NAMES
         if passage == 1 or not name.startswith("clock")
     ]
-    found, reached = await month_harness.failing_month(WHOLE, tmp_path, order)
+    found, reached = await months.failing_month(WHOLE, tmp_path, order)
     assert set(reached) == set(failpoints.NAMES)
-    month_harness.same(found, whole_month)
+    months.same(found, whole_month)
 
 
-async def test_it_ends_the_same_with_thirty_kills_at_seeded_moments(whole_month, month_harness, tmp_path):
-    found = await month_harness.harried_month(WHOLE, tmp_path, kills=30, seed=3, longest_s=2.5)
-    month_harness.same(found, whole_month)
+async def test_it_ends_the_same_with_thirty_kills_at_seeded_moments(whole_month, tmp_path):
+    found = await months.harried_month(WHOLE, tmp_path, kills=30, seed=3, longest_s=2.5)
+    months.same(found, whole_month)

@@ -11,12 +11,15 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from streams.demo import demo
 from streams.demo.demo import Program, World
 from streams.demo.month import Month
 
@@ -113,3 +116,26 @@ class EarlierProgram(Program):
         """Where each process that was started here has its code from, by its own words."""
         lines = self.output.read_text().splitlines()
         return {Path(line.removeprefix("code: ")).parents[1] for line in lines if line.startswith("code: ")}
+
+
+@asynccontextmanager
+async def lived_in(
+    earlier: Earlier, plan: Month, folder: Path, fill: Callable[..., Awaitable[None]] | None = None, *filled: Any
+) -> AsyncIterator[tuple[World, EarlierProgram]]:
+    """An installation that the earlier version made: both sides filled (and more by `fill`), its program running, its
+    gate open, the faults planted.
+    """
+    async with demo.sandbox(plan, folder) as world:
+        await earlier.act("prepare", world, folder, plan)
+        if fill is not None:
+            await fill(world, *filled)
+        program = earlier.program(folder)
+        try:
+            await program.start()
+            await program.ready()
+            await world.run_until(plan.opens_at.replace("T05:00", "T05:10"), program.watch)
+            await earlier.act("open_gate", world, folder, plan)
+            await demo.plant(plan, world)
+            yield world, program
+        finally:
+            await program.stop()

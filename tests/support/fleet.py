@@ -25,6 +25,7 @@ from streams.log.interface import NewRecord, TopicPartition
 from streams.log.topics import Topics
 from streams.operate.installation import opened_log
 from streams.settings import load
+from tests.support import months
 from tests.support.kafka_brokers import Cluster
 from tests.support.postgres_servers import Databases
 
@@ -228,7 +229,6 @@ async def until(world: World, instant: str) -> None:
 
 
 async def live_through(
-    harness: Any,
     plan: Month,
     folder: Path,
     engines: Engines,
@@ -237,19 +237,17 @@ async def live_through(
     failpoints: Mapping[str, Sequence[str]] | None = None,
     moments: Sequence[Moment] = (),
 ) -> tuple[Any, Deaths]:
-    """The month on a fleet whose processes die at failpoints and at moments. `harness`: the fixture `month_harness`.
-    How it ended.
-    """
+    """The month on a fleet whose processes die at failpoints and at moments. How it ended."""
     async with open_fleet(plan, folder, engines, roles) as (world, fleet):
         await spread(plan, world, fleet)
         deaths = Deaths(fleet, failpoints)
         await deaths.arm()
         async with asyncio.TaskGroup() as group:
             killing = group.create_task(deaths.at_moments(world, moments))
-            await harness.live(plan, world, fleet, deaths.revive, patience_s=PATIENCE_S)
+            await months.live(plan, world, fleet, deaths.revive, patience_s=PATIENCE_S)
             killing.cancel()
         await fleet.stop()
-        return await harness.ending(folder, world), deaths
+        return await months.ending(folder, world), deaths
 
 
 async def spread(plan: Month, world: World, fleet: Fleet) -> None:
@@ -284,23 +282,19 @@ async def brokers_die(cluster: Cluster, world: World, moments: Iterable[Moment])
 
 
 async def live_through_failover(
-    harness: Any, folder: Path, engines: Engines, server: Databases, *, kill: Iterable[str] = (), nameless: bool = False
+    folder: Path, engines: Engines, server: Databases, *, kill: Iterable[str] = (), nameless: bool = False
 ) -> tuple[Any, Deaths]:
     """The short month, in which the database goes back by a day: to before the first posting, from after the first
     debits of a later morning, the first payout, and the first payment that failed after all. `kill`: who is dead
     meanwhile. `nameless`: nothing in the database tells that it is another copy. How it ended.
     """
-    plan = harness.SHORT
+    plan = months.SHORT
     async with open_fleet(plan, folder, engines, ROLES) as (world, fleet):
         deaths = Deaths(fleet, stops=True)
-        await harness.live(
-            plan, world, fleet, deaths.revive, until="2026-03-10T10:00:00.000000Z", patience_s=PATIENCE_S
-        )
+        await months.live(plan, world, fleet, deaths.revive, until="2026-03-10T10:00:00.000000Z", patience_s=PATIENCE_S)
         before = _made(await world.state())
         older = await asyncio.to_thread(server.copy, engines.store)
-        await harness.live(
-            plan, world, fleet, deaths.revive, until="2026-03-11T13:00:00.000000Z", patience_s=PATIENCE_S
-        )
+        await months.live(plan, world, fleet, deaths.revive, until="2026-03-11T13:00:00.000000Z", patience_s=PATIENCE_S)
         assert all(more > less for less, more in zip(before, _made(await world.state()), strict=True)), (
             "too little was at stake"
         )
@@ -310,9 +304,9 @@ async def live_through_failover(
         await asyncio.to_thread(server.restore, engines.store, older)
         if nameless:
             _pretend_same(engines.store)
-        await harness.live(plan, world, fleet, deaths.revive, patience_s=PATIENCE_S)
+        await months.live(plan, world, fleet, deaths.revive, patience_s=PATIENCE_S)
         await fleet.stop()
-        return await harness.ending(folder, world), deaths
+        return await months.ending(folder, world), deaths
 
 
 def _pretend_same(url: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -15,6 +14,7 @@ from adapters.gocardless.client import URLS, Client
 from adapters.http import Call
 from adapters.vault import Secret
 from adapters.verdicts import Done, Retry, Unknown
+from tests.support import gocardless_records as gc
 
 TOKEN = Secret("main", b"sandbox_access_token")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,7 +34,7 @@ async def client_of(handler: Handler) -> AsyncIterator[Client]:
         await runner.cleanup()
 
 
-async def test_the_create_goes_out_with_key_version_and_token(gc: SimpleNamespace) -> None:
+async def test_the_create_goes_out_with_key_version_and_token() -> None:
     seen: list[tuple[web.Request, bytes]] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -109,16 +109,14 @@ async def huge(_request: web.Request) -> web.Response:
     [(stuck, "deadline"), (reset, "reset"), (truncated, "truncated"), (huge, "too_large")],
     ids=lambda v: str(v)[:20],
 )
-async def test_no_whole_answer_means_that_a_write_may_have_happened(
-    handler: Handler, reason: str, gc: SimpleNamespace
-) -> None:
+async def test_no_whole_answer_means_that_a_write_may_have_happened(handler: Handler, reason: str) -> None:
     async with client_of(handler) as client:
         with pytest.raises(TransportError) as caught:
             await client.send(perform.send_call(gc.command("create_payment")), deadline_s=0.5)
     assert (caught.value.reason, caught.value.sent) == (reason, True)
 
 
-async def test_nobody_there_means_that_nothing_was_sent(gc: SimpleNamespace) -> None:
+async def test_nobody_there_means_that_nothing_was_sent() -> None:
     async with client_of(stuck) as client:
         url = client._base_url
     async with http.open_session() as session:
@@ -127,7 +125,7 @@ async def test_nobody_there_means_that_nothing_was_sent(gc: SimpleNamespace) -> 
     assert not caught.value.sent
 
 
-async def test_html_is_an_answer_that_says_nothing(gc: SimpleNamespace) -> None:
+async def test_html_is_an_answer_that_says_nothing() -> None:
     async def handler(_request: web.Request) -> web.Response:
         return web.Response(
             status=502, body=gc.fixture("client-java-errors/non_json_response.html"), content_type="text/html"
@@ -140,7 +138,7 @@ async def test_html_is_an_answer_that_says_nothing(gc: SimpleNamespace) -> None:
             assert perform.verdict(command, "send", call, await client.send(call, deadline_s=5)) == expected
 
 
-async def test_a_redirect_does_not_carry_the_token_elsewhere(gc: SimpleNamespace) -> None:
+async def test_a_redirect_does_not_carry_the_token_elsewhere() -> None:
     paths: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:

@@ -1,12 +1,11 @@
 """Polls: how a list is walked, where the walk ends, and what a row's digest covers."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from adapters.gocardless import pages, wire
 from adapters.gocardless.wire import WireError
 from adapters.http import Answer, Call
+from tests.support import gocardless_records as gc
 
 
 def answer(body: bytes, status: int = 200) -> Answer:
@@ -21,7 +20,7 @@ def test_the_first_page_reaches_back_before_the_cursor() -> None:
         pages.first("gocardless.nothing")
 
 
-def test_a_walk_follows_the_cursor_to_its_end(gc: SimpleNamespace) -> None:
+def test_a_walk_follows_the_cursor_to_its_end() -> None:
     call = pages.first("gocardless.payments", "2026-03-02T09:00:00.000Z")
     second = pages.next_page(
         "gocardless.payments", call, answer(gc.body(gc.listing("payments", [gc.PAYMENT] * 3, "PM9")))
@@ -36,14 +35,14 @@ def test_a_walk_follows_the_cursor_to_its_end(gc: SimpleNamespace) -> None:
     assert pages.next_page("gocardless.payments", third, answer(gc.body(gc.listing("payments", [])))) is None
 
 
-def test_a_walk_that_goes_in_circles_ends(gc: SimpleNamespace) -> None:
+def test_a_walk_that_goes_in_circles_ends() -> None:
     body = answer(gc.body(gc.listing("payments", [gc.PAYMENT], "PM9")))
     call = pages.next_page("gocardless.payments", pages.first("gocardless.payments"), body)
     assert call is not None
     assert pages.next_page("gocardless.payments", call, body) is None
 
 
-def test_a_walk_without_an_end_is_cut(gc: SimpleNamespace) -> None:
+def test_a_walk_without_an_end_is_cut() -> None:
     call, count = pages.first("gocardless.events"), 1
     while call is not None:
         following = pages.next_page("gocardless.events", call, answer(gc.body(gc.listing("events", [], f"EV{count}"))))
@@ -53,7 +52,7 @@ def test_a_walk_without_an_end_is_cut(gc: SimpleNamespace) -> None:
     assert count == pages.MAX_PAGES
 
 
-def test_damage_is_carried_to_the_end_of_a_walk(gc: SimpleNamespace) -> None:
+def test_damage_is_carried_to_the_end_of_a_walk() -> None:
     page = wire.page(gc.body(gc.listing("payments", [], "PM9")), "payments")
     call = pages.next_call(Call("GET", "/payments"), page, damaged=True)
     assert call is not None
@@ -67,7 +66,7 @@ def test_a_spoiled_note_counts_as_none(shown: str) -> None:
     assert pages.query_note(Call("GET", "/", {"_page": shown}), pages.PAGE, 7) == 7
 
 
-def test_recorded_pages_are_pages(gc: SimpleNamespace) -> None:
+def test_recorded_pages_are_pages() -> None:
     for kind, name in pages.KINDS.items():
         body = gc.body(gc.load(f"client-python/{name}.json")["list"]["body"])
         assert pages.is_page(kind, answer(body))
@@ -86,7 +85,7 @@ def test_what_is_no_page_is_not_taken_for_one(body: bytes) -> None:
         pages.next_page("gocardless.payments", pages.first("gocardless.payments"), answer(body))
 
 
-def test_a_digest_covers_what_is_read_and_nothing_else(gc: SimpleNamespace) -> None:
+def test_a_digest_covers_what_is_read_and_nothing_else() -> None:
     def digest(row: dict[str, object]) -> bytes:
         return pages.rows("gocardless.payments", gc.body(gc.listing("payments", [row])))[0][1]
 
@@ -95,7 +94,7 @@ def test_a_digest_covers_what_is_read_and_nothing_else(gc: SimpleNamespace) -> N
     assert digest(gc.PAYMENT) != digest({**gc.PAYMENT, "status": "submitted"})
 
 
-def test_a_row_that_cannot_be_read_is_digested_whole(gc: SimpleNamespace) -> None:
+def test_a_row_that_cannot_be_read_is_digested_whole() -> None:
     rows = pages.rows("gocardless.payments", gc.body(gc.listing("payments", [gc.PAYMENT, {"id": 1}, 7])))
     assert [row_id for row_id, _ in rows] == [gc.PAYMENT["id"], "", ""]
     assert rows[2][1] == b"7"

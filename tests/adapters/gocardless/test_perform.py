@@ -1,7 +1,6 @@
 """Commands to calls, and every kind of answer to what it means."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from adapters.http import Answer, Call
 from adapters.verdicts import Done, Follow, Retry, Unknown, Verdict
 from domain import commands as c
 from domain.commands import Command
+from tests.support import gocardless_records as gc
 
 SHAPE = "GoCardless's answer does not have the documented shape"
 
@@ -25,7 +25,7 @@ def said(status: int, body: bytes, **headers: str) -> Answer:
     return Answer(status, headers, body)
 
 
-def test_a_debit_is_one_post_with_its_key_and_its_claim(gc: SimpleNamespace) -> None:
+def test_a_debit_is_one_post_with_its_key_and_its_claim() -> None:
     call = perform.send_call(gc.command("create_payment"))
     assert (call.method, call.path, call.headers) == ("POST", "/payments", {"Idempotency-Key": "zg01-abc"})
     assert call.body is not None
@@ -49,7 +49,7 @@ def test_metadata_keeps_to_what_gocardless_accepts() -> None:
     assert all(isinstance(value, str) and len(value) <= 500 for value in metadata.values())
 
 
-def test_an_invitation_names_the_contact_on_request_and_mandate(gc: SimpleNamespace) -> None:
+def test_an_invitation_names_the_contact_on_request_and_mandate() -> None:
     call = perform.send_call(gc.command("create_billing_request"))
     assert call.body is not None
     assert json.loads(call.body) == {
@@ -68,7 +68,7 @@ def test_an_invitation_names_the_contact_on_request_and_mandate(gc: SimpleNamesp
     assert json.loads(body)["billing_requests"]["links"] == {"customer": "CU1"}
 
 
-def test_a_flow_belongs_to_its_billing_request(gc: SimpleNamespace) -> None:
+def test_a_flow_belongs_to_its_billing_request() -> None:
     call = perform.send_call(gc.command("create_flow"))
     assert call.body is not None
     assert (call.path, json.loads(call.body)) == (
@@ -92,11 +92,11 @@ def test_a_create_without_a_key_is_not_made() -> None:
         ("read_payout", "/payouts/PO00AB12CD34EF"),
     ],
 )
-def test_a_read_is_one_get(name: str, path: str, gc: SimpleNamespace) -> None:
+def test_a_read_is_one_get(name: str, path: str) -> None:
     assert perform.send_call(gc.command(name)) == Call("GET", path)
 
 
-def test_walks_begin_with_their_first_page(gc: SimpleNamespace) -> None:
+def test_walks_begin_with_their_first_page() -> None:
     assert perform.send_call(gc.command("read_payout_items")).query == {"payout": "PO00AB12CD34EF", "limit": "200"}
     call = perform.send_call(gc.command("read_mandate_payments"))
     assert (call.path, call.query) == (
@@ -109,7 +109,7 @@ def test_an_id_cannot_change_the_path() -> None:
     assert perform.send_call(Command("cm-1", "a", "p", c.ReadPayment("../x?y#z"))).path == "/payments/..%2Fx%3Fy%23z"
 
 
-def test_only_a_debit_is_looked_up_without_being_sent(gc: SimpleNamespace) -> None:
+def test_only_a_debit_is_looked_up_without_being_sent() -> None:
     calls = {name: perform.look_up_call(gc.command(name)) for name in gc.names}
     assert calls.pop("create_payment") == Call("GET", "/payments", {"mandate": "MD00AB12CD34EF", "limit": "200"})
     assert set(calls.values()) == {None}
@@ -140,9 +140,7 @@ def test_a_command_of_the_other_api_is_a_mistake() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_resource_is_success_in_each_of_its_envelopes(
-    name: str, key: str, record: str, status: int, gc: SimpleNamespace
-) -> None:
+def test_a_resource_is_success_in_each_of_its_envelopes(name: str, key: str, record: str, status: int) -> None:
     document = getattr(gc, record)
     for body in ({key: document}, {"data": document}, document):
         assert judge(gc.command(name), said(status, gc.body(body))) == Done("succeeded", document["id"])
@@ -158,22 +156,20 @@ def test_a_resource_is_success_in_each_of_its_envelopes(
     ],
 )
 @pytest.mark.parametrize(("step", "status"), [("send", 201), ("follow", 200)])
-def test_another_payment_than_was_asked_for_stops(
-    change: dict[str, Any], reason: str, step: str, status: int, gc: SimpleNamespace
-) -> None:
+def test_another_payment_than_was_asked_for_stops(change: dict[str, Any], reason: str, step: str, status: int) -> None:
     verdict = judge(gc.command("create_payment"), said(status, gc.body({"payments": {**gc.PAYMENT, **change}})), step)
     assert isinstance(verdict, Done)
     assert (verdict.kind, verdict.reason, verdict.resource_id) == ("refused", reason, gc.PAYMENT["id"])
     assert verdict.found is (step == "follow")
 
 
-def test_another_resource_than_was_read_stops(gc: SimpleNamespace) -> None:
+def test_another_resource_than_was_read_stops() -> None:
     verdict = judge(gc.command("read_payment"), said(200, gc.body({"payments": {**gc.PAYMENT, "id": "PM2"}})))
     assert isinstance(verdict, Done)
     assert (verdict.kind, verdict.reason) == ("refused", "other_resource")
 
 
-def test_a_made_resource_that_cannot_be_read_is_shown_with_its_id(gc: SimpleNamespace) -> None:
+def test_a_made_resource_that_cannot_be_read_is_shown_with_its_id() -> None:
     body = gc.body({"payments": {**gc.PAYMENT, "amount": "12999.5"}})
     assert judge(gc.command("create_payment"), said(201, body)) == Done(
         "refused", gc.PAYMENT["id"], "unreadable", SHAPE
@@ -184,13 +180,13 @@ def test_a_made_resource_that_cannot_be_read_is_shown_with_its_id(gc: SimpleName
     "body",
     [b"", b"<html>", b'{"payments": {"id": "P', b"[]", b"{}", b'{"payments": []}', b'{"payments": {"id": null}}'],
 )
-def test_a_2xx_that_names_nothing_is_unknown_for_a_write(body: bytes, gc: SimpleNamespace) -> None:
+def test_a_2xx_that_names_nothing_is_unknown_for_a_write(body: bytes) -> None:
     assert judge(gc.command("create_payment"), said(201, body)) == Unknown("malformed")
     follow_up = judge(gc.command("create_payment"), said(200, body), "follow")
     assert isinstance(follow_up, Retry | Unknown)
 
 
-def test_a_read_that_is_cut_off_is_asked_again(gc: SimpleNamespace) -> None:
+def test_a_read_that_is_cut_off_is_asked_again() -> None:
     assert judge(gc.command("read_payment"), said(200, b'{"payments": {"id"')) == Retry("malformed")
     assert judge(gc.command("read_payment"), said(204, b"")) == Retry("malformed")
     assert judge(gc.command("read_payment"), said(200, b'{"payments": 1}')) == Done(
@@ -201,7 +197,7 @@ def test_a_read_that_is_cut_off_is_asked_again(gc: SimpleNamespace) -> None:
 # --- walks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_walk_follows_to_its_last_page(gc: SimpleNamespace) -> None:
+def test_a_walk_follows_to_its_last_page() -> None:
     command = gc.command("read_payout_items")
     verdict = judge(command, said(200, gc.body(gc.listing("payout_items", gc.ITEMS, "c1"))))
     assert isinstance(verdict, Follow)
@@ -217,14 +213,14 @@ def test_a_walk_follows_to_its_last_page(gc: SimpleNamespace) -> None:
     assert last == Done("succeeded", "PO00AB12CD34EF")
 
 
-def test_a_page_without_cursors_is_never_the_last(gc: SimpleNamespace) -> None:
+def test_a_page_without_cursors_is_never_the_last() -> None:
     verdict = judge(gc.command("read_mandate_payments"), said(200, gc.body({"payments": []})))
     assert isinstance(verdict, Done)
     assert (verdict.kind, verdict.reason) == ("refused", "unreadable")
     assert judge(gc.command("read_mandate_payments"), said(200, b"{")) == Retry("malformed")
 
 
-def test_a_walk_that_does_not_end_is_refused(gc: SimpleNamespace) -> None:
+def test_a_walk_that_does_not_end_is_refused() -> None:
     command = gc.command("read_mandate_payments")
     call = Call("GET", "/payments", {"mandate": "MD1", "after": "c1", "_page": str(pages.MAX_PAGES)})
     for after in ("c1", "c2"):
@@ -233,7 +229,7 @@ def test_a_walk_that_does_not_end_is_refused(gc: SimpleNamespace) -> None:
         assert (verdict.kind, verdict.reason) == ("refused", "endless")
 
 
-def test_damage_on_a_page_is_told_to_the_next(gc: SimpleNamespace) -> None:
+def test_damage_on_a_page_is_told_to_the_next() -> None:
     verdict = judge(
         gc.command("read_mandate_payments"),
         said(200, gc.body(gc.listing("payments", [gc.PAYMENT, {"id": "PM2"}], "c1"))),
@@ -242,7 +238,7 @@ def test_damage_on_a_page_is_told_to_the_next(gc: SimpleNamespace) -> None:
     assert verdict.call.query[pages.DAMAGED] == "1"
 
 
-def test_items_that_are_gone_are_refused(gc: SimpleNamespace) -> None:
+def test_items_that_are_gone_are_refused() -> None:
     body = gc.body(
         {
             "error": {
@@ -309,7 +305,7 @@ THEIRS = [
 
 
 @pytest.mark.parametrize(("file", "resource_id"), CONFLICTS.items())
-def test_a_used_key_leads_to_what_it_made(file: str, resource_id: str, gc: SimpleNamespace) -> None:
+def test_a_used_key_leads_to_what_it_made(file: str, resource_id: str) -> None:
     answer = said(409, gc.fixture(file))
     assert judge(gc.command("create_payment"), answer) == Follow(Call("GET", f"/payments/{resource_id}"), found=True)
     assert judge(gc.command("create_billing_request"), answer) == Follow(
@@ -317,12 +313,12 @@ def test_a_used_key_leads_to_what_it_made(file: str, resource_id: str, gc: Simpl
     )
 
 
-def test_what_a_used_key_made_is_found(gc: SimpleNamespace) -> None:
+def test_what_a_used_key_made_is_found() -> None:
     done = judge(gc.command("create_payment"), said(200, gc.body({"payments": gc.PAYMENT})), "follow")
     assert done == Done("succeeded", gc.PAYMENT["id"], found=True)
 
 
-def test_a_read_that_is_refused_says_nothing_about_the_write(gc: SimpleNamespace) -> None:
+def test_a_read_that_is_refused_says_nothing_about_the_write() -> None:
     body = gc.body({"error": {"type": "invalid_api_usage", "errors": [{"reason": "resource_not_found"}]}})
     for step in ("follow", "look_up"):
         verdict = perform.verdict(gc.command("create_payment"), step, Call("GET", "/payments/PM1"), said(404, body))
@@ -330,7 +326,7 @@ def test_a_read_that_is_refused_says_nothing_about_the_write(gc: SimpleNamespace
     assert judge(gc.command("read_payment"), said(404, body), "follow") == Done("refused", reason="resource_not_found")
 
 
-def test_a_used_key_that_names_nothing_is_unknown(gc: SimpleNamespace) -> None:
+def test_a_used_key_that_names_nothing_is_unknown() -> None:
     for links in ({}, {"conflicting_resource_id": None}, {"conflicting_resource_id": "../x"}):
         body = gc.body(
             {"error": {"type": "invalid_state", "errors": [{"reason": "idempotent_creation_conflict", "links": links}]}}
@@ -339,7 +335,7 @@ def test_a_used_key_that_names_nothing_is_unknown(gc: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(("file", "expected"), REFUSALS.items())
-def test_a_clear_no_is_final(file: str, expected: tuple[int, str, str], gc: SimpleNamespace) -> None:
+def test_a_clear_no_is_final(file: str, expected: tuple[int, str, str]) -> None:
     status, reason, message = expected
     for name in gc.names:
         assert judge(gc.command(name), said(status, gc.fixture(file))) == Done(
@@ -348,13 +344,13 @@ def test_a_clear_no_is_final(file: str, expected: tuple[int, str, str], gc: Simp
 
 
 @pytest.mark.parametrize("file", UNAUTHORIZED)
-def test_a_refused_token_closes_the_api(file: str, gc: SimpleNamespace) -> None:
+def test_a_refused_token_closes_the_api(file: str) -> None:
     for name in gc.names:
         assert judge(gc.command(name), said(401, gc.fixture(file))) == Retry("unauthorized", scope="api")
 
 
 @pytest.mark.parametrize("folder", THROTTLED)
-def test_throttling_closes_the_api_until_the_reset(folder: str, gc: SimpleNamespace) -> None:
+def test_throttling_closes_the_api_until_the_reset(folder: str) -> None:
     body = gc.fixture(f"{folder}/rate_limit_exceeded.json")
     headers = {"ratelimit-reset": "Thu, 03 May 2018 16:00:00 GMT", "date": "Thu, 03 May 2018 15:59:18 GMT"}
     assert judge(gc.command("create_payment"), said(429, body, **headers)) == Retry("rate_limited", 42.0, "api")
@@ -372,15 +368,13 @@ def test_throttling_closes_the_api_until_the_reset(folder: str, gc: SimpleNamesp
         ({"ratelimit-reset": "Thu, 03 May 99999 16:00:00 GMT", "date": "Thu, 03 May 2018 16:00:10 GMT"}, 60.0),
     ],
 )
-def test_the_wait_is_bounded_whatever_the_headers_say(
-    headers: dict[str, str], after_s: float, gc: SimpleNamespace
-) -> None:
+def test_the_wait_is_bounded_whatever_the_headers_say(headers: dict[str, str], after_s: float) -> None:
     assert judge(gc.command("read_payment"), said(429, b"", **headers)) == Retry("rate_limited", after_s, "api")
 
 
 @pytest.mark.parametrize("status", [400, 500, 503])
 @pytest.mark.parametrize("file", THEIRS)
-def test_their_fault_leaves_a_write_unknown(file: str, status: int, gc: SimpleNamespace) -> None:
+def test_their_fault_leaves_a_write_unknown(file: str, status: int) -> None:
     answer = said(status, gc.fixture(file))
     assert judge(gc.command("create_payment"), answer) == Unknown(f"http_{status}")
     assert judge(gc.command("create_payment"), answer, "follow") == Retry(f"http_{status}")
@@ -391,26 +385,26 @@ def test_their_fault_leaves_a_write_unknown(file: str, status: int, gc: SimpleNa
 @pytest.mark.parametrize(
     "body", [b"", b"<html></html>", b"null", b"[]", b"{}", b'{"error": 7}', b'{"error": {"errors": 7}}', b"\xff"]
 )
-def test_whatever_is_not_clear_leaves_a_write_unknown(status: int, body: bytes, gc: SimpleNamespace) -> None:
+def test_whatever_is_not_clear_leaves_a_write_unknown(status: int, body: bytes) -> None:
     assert judge(gc.command("create_payment"), said(status, body)) == Unknown(f"http_{status}")
     assert judge(gc.command("read_payment"), said(status, body)) == Retry(f"http_{status}")
 
 
-def test_a_timed_out_request_is_not_a_no(gc: SimpleNamespace) -> None:
+def test_a_timed_out_request_is_not_a_no() -> None:
     body = gc.body({"error": {"type": "invalid_api_usage", "errors": [{"reason": "request_timed_out"}]}})
     assert judge(gc.command("create_payment"), said(422, body)) == Unknown("http_422")
     clear = gc.body({"error": {"type": "invalid_api_usage", "errors": [{"reason": "bad_request"}]}})
     assert judge(gc.command("create_payment"), said(408, clear)) == Unknown("http_408")
 
 
-def test_an_unwrapped_error_is_read_too(gc: SimpleNamespace) -> None:
+def test_an_unwrapped_error_is_read_too() -> None:
     body = gc.body(gc.load("client-node-errors/invalid_state.json")["error"])
     assert judge(gc.command("create_payment"), said(422, body)) == Done(
         "refused", reason="cancellation_failed", message="Payment cannot be cancelled"
     )
 
 
-def test_no_personal_data_stands_in_a_message(gc: SimpleNamespace) -> None:
+def test_no_personal_data_stands_in_a_message() -> None:
     item = {"field": "email", "message": f"someone@example.com and account 55779911 are odd {'x' * 400}"}
     verdict = judge(
         gc.command("create_payment"), said(422, gc.body({"error": {"type": "validation_failed", "errors": [item]}}))
@@ -422,7 +416,7 @@ def test_no_personal_data_stands_in_a_message(gc: SimpleNamespace) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_any_answer_has_a_verdict(data: st.DataObject, gc: SimpleNamespace) -> None:
+def test_any_answer_has_a_verdict(data: st.DataObject) -> None:
     command = gc.command(data.draw(st.sampled_from(gc.names)))
     json_values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -3,7 +3,6 @@ rest.
 """
 
 import hmac
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ from adapters.gocardless.webhook import DOCUMENTED_EVENTS, MAX_BODY_BYTES, verif
 from adapters.vault import Secret
 from domain import events, ids
 from domain.envelope import Event
+from tests.support import gocardless_records as gc
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_signed_vectors_verify_and_say_what_they_say(gc: SimpleNamespace) -> None:
+def test_the_signed_vectors_verify_and_say_what_they_say() -> None:
     expected = {
         "official-1": [
             ("EV00BD05S5VM2T", "gocardless.subscriptions.created", "2018-07-05T09:13:51.404Z", "SB0003JJQ2MR06"),
@@ -43,7 +43,7 @@ def test_the_signed_vectors_verify_and_say_what_they_say(gc: SimpleNamespace) ->
     assert expected == {}
 
 
-def test_an_event_is_carried_whole(gc: SimpleNamespace) -> None:
+def test_an_event_is_carried_whole() -> None:
     event = gc.one(translate(gc.webhook_meta(), gc.fixture("webhook_vector2_body_go.json")))
     assert event == Event(
         "EVTESTNE86TNZS",
@@ -67,7 +67,7 @@ def test_an_event_is_carried_whole(gc: SimpleNamespace) -> None:
     )
 
 
-def test_every_lifecycle_sample_is_understood(gc: SimpleNamespace) -> None:
+def test_every_lifecycle_sample_is_understood() -> None:
     samples = gc.load("webhook_event_samples_synthetic.json")["samples"]
     count = 0
     for rows in samples.values():
@@ -85,7 +85,7 @@ def test_every_lifecycle_sample_is_understood(gc: SimpleNamespace) -> None:
     assert count == 34
 
 
-def test_every_action_of_the_catalogue_is_understood(gc: SimpleNamespace) -> None:
+def test_every_action_of_the_catalogue_is_understood() -> None:
     catalogue = gc.load("event_catalogue.json")
     rows: list[dict[str, Any]] = []
     for resource, actions in catalogue["resource_types"].items():
@@ -120,7 +120,7 @@ def test_every_action_of_the_catalogue_is_understood(gc: SimpleNamespace) -> Non
     gc.survives(translation)
 
 
-def test_a_recorded_list_row_and_its_webhook_are_the_same_event(gc: SimpleNamespace) -> None:
+def test_a_recorded_list_row_and_its_webhook_are_the_same_event() -> None:
     body = gc.load("client-python/events.json")["list"]["body"]
     polled = translate(gc.page_meta("gocardless.events"), gc.body(body)).events[0]
     pushed = translate(gc.webhook_meta(), gc.body({"events": body["events"][:1]})).events[0]
@@ -133,7 +133,7 @@ def test_a_recorded_list_row_and_its_webhook_are_the_same_event(gc: SimpleNamesp
     assert (polled.source, pushed.source) == ("poll", "webhook")
 
 
-def test_a_type_nobody_has_heard_of_is_kept(gc: SimpleNamespace) -> None:
+def test_a_type_nobody_has_heard_of_is_kept() -> None:
     row = {
         "id": "EV1",
         "created_at": "2026-03-02T09:00:00Z",
@@ -191,9 +191,7 @@ GOOD = {
         {"resource_metadata": {f"key{number}": "x" for number in range(60)}},
     ],
 )
-def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(
-    change: dict[str, Any], gc: SimpleNamespace
-) -> None:
+def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(change: dict[str, Any]) -> None:
     body = gc.body({"events": [{**GOOD, "id": "EV0"}, {**GOOD, **change}, {**GOOD, "id": "EV2"}]})
     translation = translate(gc.webhook_meta(), body)
     assert [event.id for event in translation.events] == ["EV0", "EV2"]
@@ -212,12 +210,12 @@ def test_an_event_that_cannot_be_read_is_parked_and_the_others_go_on(
         {"metadata": 7},
     ],
 )
-def test_an_event_that_is_merely_odd_is_read(change: dict[str, Any], gc: SimpleNamespace) -> None:
+def test_an_event_that_is_merely_odd_is_read(change: dict[str, Any]) -> None:
     gc.survives(translation := translate(gc.webhook_meta(), gc.body({"events": [{**GOOD, **change}]})))
     gc.one(translation)
 
 
-def test_bytes_that_are_not_utf_8_spoil_their_own_event_only(gc: SimpleNamespace) -> None:
+def test_bytes_that_are_not_utf_8_spoil_their_own_event_only() -> None:
     body = gc.body({"events": [{**GOOD, "id": "EV0"}, {**GOOD, "action": "XX"}]}).replace(b"XX", b"\xff\xfe")
     translation = translate(gc.webhook_meta(), body)
     assert [event.id for event in translation.events] == ["EV0"]
@@ -225,7 +223,7 @@ def test_bytes_that_are_not_utf_8_spoil_their_own_event_only(gc: SimpleNamespace
 
 
 @pytest.mark.parametrize("spoiled", [b'"\\ud83d"', b"NaN", b"-Infinity"])
-def test_half_an_emoji_does_not_spoil_the_others(spoiled: bytes, gc: SimpleNamespace) -> None:
+def test_half_an_emoji_does_not_spoil_the_others(spoiled: bytes) -> None:
     body = gc.body(
         {"events": [{**GOOD, "id": "EV0"}, {**GOOD, "id": "EV2", "resource_metadata": {"note": "XX"}}]}
     ).replace(b'"XX"', spoiled)
@@ -234,7 +232,7 @@ def test_half_an_emoji_does_not_spoil_the_others(spoiled: bytes, gc: SimpleNames
     gc.survives(translation)
 
 
-def test_long_texts_are_cut_and_control_characters_are_taken_out(gc: SimpleNamespace) -> None:
+def test_long_texts_are_cut_and_control_characters_are_taken_out() -> None:
     row = {
         **GOOD,
         "details": {"description": "a\x00b\n" + "x" * 5000, "cause": "a\ud800"},
@@ -262,13 +260,13 @@ def test_long_texts_are_cut_and_control_characters_are_taken_out(gc: SimpleNames
         b'{"error": {}}',
     ],
 )
-def test_a_webhook_that_is_none_is_parked_whole(body: bytes, gc: SimpleNamespace) -> None:
+def test_a_webhook_that_is_none_is_parked_whole(body: bytes) -> None:
     translation = translate(gc.webhook_meta(), body)
     assert translation.events == []
     assert [piece.where for piece in translation.parked] == [""]
 
 
-def test_a_body_above_the_limit_is_not_parsed(gc: SimpleNamespace) -> None:
+def test_a_body_above_the_limit_is_not_parsed() -> None:
     fits = gc.body({"events": [GOOD]})
     assert len(translate(gc.webhook_meta(), fits.ljust(MAX_BODY_BYTES)).events) == 1
     translation = translate(gc.webhook_meta(), fits.ljust(MAX_BODY_BYTES + 1))
@@ -276,18 +274,18 @@ def test_a_body_above_the_limit_is_not_parsed(gc: SimpleNamespace) -> None:
     assert "exceeds" in translation.parked[0].reason
 
 
-def test_more_events_than_documented_are_all_read(gc: SimpleNamespace) -> None:
+def test_more_events_than_documented_are_all_read() -> None:
     rows = [{**GOOD, "id": f"EV{number}"} for number in range(DOCUMENTED_EVENTS + 50)]
     assert len(translate(gc.webhook_meta(), gc.body({"events": rows})).events) == DOCUMENTED_EVENTS + 50
 
 
-def test_parked_pieces_are_bounded_and_counted(gc: SimpleNamespace) -> None:
+def test_parked_pieces_are_bounded_and_counted() -> None:
     translation = translate(gc.webhook_meta(), gc.body({"events": [{}] * (MAX_PARKED + 5)}))
     assert len(translation.parked) == MAX_PARKED + 1
     assert translation.parked[-1] == Parked("", "5 further pieces cannot be read")
 
 
-def test_no_value_stands_in_a_reason(gc: SimpleNamespace) -> None:
+def test_no_value_stands_in_a_reason() -> None:
     rows: list[dict[str, Any]] = [{**GOOD, "id": "someone@example.com"}, {**GOOD, "details": "someone@example.com"}]
     rows.append({**GOOD, "created_at": "someone@example.com"})
     translation = translate(gc.webhook_meta(), gc.body({"events": rows}))
@@ -307,7 +305,7 @@ def test_no_value_stands_in_a_reason(gc: SimpleNamespace) -> None:
         ("gocardless.customers", "customers", "gocardless.payer_read"),
     ],
 )
-def test_recorded_list_bodies_become_reads(kind: str, name: str, type_: str, gc: SimpleNamespace) -> None:
+def test_recorded_list_bodies_become_reads(kind: str, name: str, type_: str) -> None:
     body = gc.load(f"client-python/{name}.json")["list"]["body"]
     translation = translate(gc.page_meta(kind), gc.body(body))
     assert translation.parked == []
@@ -323,7 +321,7 @@ def test_recorded_list_bodies_become_reads(kind: str, name: str, type_: str, gc:
     gc.survives(translation)
 
 
-def test_only_fresh_rows_of_a_page_become_events(gc: SimpleNamespace) -> None:
+def test_only_fresh_rows_of_a_page_become_events() -> None:
     rows = [{**gc.PAYMENT, "id": f"PM{number}"} for number in range(4)]
     body = gc.body(gc.listing("payments", rows))
 
@@ -335,7 +333,7 @@ def test_only_fresh_rows_of_a_page_become_events(gc: SimpleNamespace) -> None:
     assert shown([]) == []
 
 
-def test_a_fresh_row_that_is_not_there_is_parked(gc: SimpleNamespace) -> None:
+def test_a_fresh_row_that_is_not_there_is_parked() -> None:
     translation = translate(
         gc.page_meta("gocardless.payments", fresh=[0, 7, -1]), gc.body(gc.listing("payments", [gc.PAYMENT]))
     )
@@ -343,18 +341,18 @@ def test_a_fresh_row_that_is_not_there_is_parked(gc: SimpleNamespace) -> None:
     assert [piece.where for piece in translation.parked] == ["payments[-1]", "payments[7]"]
 
 
-def test_one_bad_row_does_not_spoil_a_page(gc: SimpleNamespace) -> None:
+def test_one_bad_row_does_not_spoil_a_page() -> None:
     rows = [gc.PAYMENT, {**gc.PAYMENT, "amount": -1}, {**gc.PAYMENT, "currency": "XXX"}, {**gc.PAYMENT, "id": "PM2"}]
     translation = translate(gc.page_meta("gocardless.payments"), gc.body(gc.listing("payments", rows)))
     assert [event.data.id for event in translation.events] == [gc.PAYMENT["id"], "PM2"]
     assert [piece.where for piece in translation.parked] == ["payments[1]", "payments[2]"]
 
 
-def test_a_page_that_equals_the_last_says_nothing(gc: SimpleNamespace) -> None:
+def test_a_page_that_equals_the_last_says_nothing() -> None:
     assert translate(gc.page_meta("gocardless.payments", same_as="abc"), b"") == Translation([], [])
 
 
-def test_a_page_that_is_none_is_parked(gc: SimpleNamespace) -> None:
+def test_a_page_that_is_none_is_parked() -> None:
     for meta, body in (
         (gc.page_meta("gocardless.payments"), b"<html>"),
         (gc.page_meta("gocardless.payments"), gc.body({"payments": [gc.PAYMENT]})),
@@ -365,13 +363,13 @@ def test_a_page_that_is_none_is_parked(gc: SimpleNamespace) -> None:
         assert (translation.events, [piece.where for piece in translation.parked]) == ([], [""])
 
 
-def test_a_delivery_that_does_not_say_what_it_is_is_parked(gc: SimpleNamespace) -> None:
+def test_a_delivery_that_does_not_say_what_it_is_is_parked() -> None:
     for kind in ("page", "answer"):
         meta = DeliveryMeta("d", "main", "gocardless", kind, gc.NOW)
         assert [piece.where for piece in translate(meta, b"{}").parked] == [""]
 
 
-def test_a_signed_body_goes_all_the_way(gc: SimpleNamespace) -> None:
+def test_a_signed_body_goes_all_the_way() -> None:
     rows = gc.load("webhook_event_samples_synthetic.json")["samples"]["refund lifecycle"]
     body = gc.body({"events": rows, "meta": {"webhook_id": "WB1"}})
     secret = Secret("2026", b"s3cret")

@@ -1,6 +1,5 @@
 """Answers to our own calls: what each shows, and the outcome that comes last."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from domain import commands as c
 from domain import events
 from domain.commands import Command
 from domain.envelope import Event
+from tests.support import gocardless_records as gc
 
 
 def outcome(event: Event) -> events.Outcome:
@@ -20,7 +20,7 @@ def outcome(event: Event) -> events.Outcome:
     return event.data
 
 
-def test_a_made_payment_is_shown_and_then_its_outcome(gc: SimpleNamespace) -> None:
+def test_a_made_payment_is_shown_and_then_its_outcome() -> None:
     translation = translate(gc.answer_meta("create_payment", status=201), gc.body({"payments": gc.PAYMENT}))
     read, end = translation.events
     assert read.type == "gocardless.payment_read"
@@ -40,7 +40,7 @@ def test_a_made_payment_is_shown_and_then_its_outcome(gc: SimpleNamespace) -> No
     gc.survives(translation)
 
 
-def test_the_same_answer_has_the_same_ids_and_another_answer_others(gc: SimpleNamespace) -> None:
+def test_the_same_answer_has_the_same_ids_and_another_answer_others() -> None:
     def found(meta: DeliveryMeta, document: dict[str, Any]) -> list[str]:
         return [event.id for event in translate(meta, gc.body(document)).events]
 
@@ -51,7 +51,7 @@ def test_the_same_answer_has_the_same_ids_and_another_answer_others(gc: SimpleNa
     assert found(gc.answer_meta("create_payment", status=200), {"payments": gc.PAYMENT})[1] != first[1]
 
 
-def test_a_conflict_says_nothing_and_its_follow_up_says_it_was_there(gc: SimpleNamespace) -> None:
+def test_a_conflict_says_nothing_and_its_follow_up_says_it_was_there() -> None:
     conflict = gc.fixture("client-python/idempotent_creation_conflict_error.json")
     assert translate(gc.answer_meta("create_payment", status=409), conflict) == Translation([], [])
     read, end = translate(gc.answer_meta("create_payment", step="follow"), gc.body({"payments": gc.PAYMENT})).events
@@ -59,7 +59,7 @@ def test_a_conflict_says_nothing_and_its_follow_up_says_it_was_there(gc: SimpleN
     assert (outcome(end).kind, outcome(end).found) == ("succeeded", True)
 
 
-def test_a_payment_of_another_amount_is_shown_and_refused(gc: SimpleNamespace) -> None:
+def test_a_payment_of_another_amount_is_shown_and_refused() -> None:
     read, end = translate(
         gc.answer_meta("create_payment", status=201), gc.body({"payments": {**gc.PAYMENT, "amount": 1}})
     ).events
@@ -82,7 +82,7 @@ def test_a_payment_of_another_amount_is_shown_and_refused(gc: SimpleNamespace) -
         ("read_payout", "payouts", "PAYOUT", "gocardless.payout_read"),
     ],
 )
-def test_each_command_s_answer_is_read(name: str, key: str, record: str, type_: str, gc: SimpleNamespace) -> None:
+def test_each_command_s_answer_is_read(name: str, key: str, record: str, type_: str) -> None:
     translation = translate(gc.answer_meta(name), gc.body({key: getattr(gc, record)}))
     assert translation.parked == []
     assert [event.type for event in translation.events] == [type_, "command.outcome"]
@@ -90,7 +90,7 @@ def test_each_command_s_answer_is_read(name: str, key: str, record: str, type_: 
     gc.survives(translation)
 
 
-def test_recorded_bodies_are_read(gc: SimpleNamespace) -> None:
+def test_recorded_bodies_are_read() -> None:
     for name in ("payments", "mandates", "customers", "billing_requests", "billing_request_flows", "payouts"):
         recorded = gc.load(f"client-python/{name}.json")
         data = {
@@ -115,7 +115,7 @@ def test_recorded_bodies_are_read(gc: SimpleNamespace) -> None:
         gc.survives(translation)
 
 
-def test_a_payer_s_name_is_the_company_s_or_the_person_s(gc: SimpleNamespace) -> None:
+def test_a_payer_s_name_is_the_company_s_or_the_person_s() -> None:
     def name(**change: Any) -> str:
         body = gc.body({"customers": {**gc.CUSTOMER, **change}})
         return str(translate(gc.answer_meta("read_payer"), body).events[0].data.name)
@@ -125,7 +125,7 @@ def test_a_payer_s_name_is_the_company_s_or_the_person_s(gc: SimpleNamespace) ->
     assert name(given_name=None) == "Hipp"
 
 
-def test_a_fulfilled_billing_request_names_its_mandate(gc: SimpleNamespace) -> None:
+def test_a_fulfilled_billing_request_names_its_mandate() -> None:
     links = {**gc.BILLING_REQUEST["links"], "mandate_request_mandate": "MD7"}
     body = gc.body(
         {
@@ -158,14 +158,12 @@ def test_a_fulfilled_billing_request_names_its_mandate(gc: SimpleNamespace) -> N
         ({"fx_currency": "GBP", "fx_amount": 1, "exchange_rate": "1.0"}, ("GBP", 1, "1.0")),
     ],
 )
-def test_foreign_exchange_is_told_from_its_empty_shell(
-    fx: Any, expected: tuple[str, int | None, str], gc: SimpleNamespace
-) -> None:
+def test_foreign_exchange_is_told_from_its_empty_shell(fx: Any, expected: tuple[str, int | None, str]) -> None:
     data = translate(gc.answer_meta("read_payout"), gc.body({"payouts": {**gc.PAYOUT, "fx": fx}})).events[0].data
     assert (data.fx_currency, data.fx_amount_minor, data.fx_rate) == expected
 
 
-def test_a_payout_may_have_negative_fees(gc: SimpleNamespace) -> None:
+def test_a_payout_may_have_negative_fees() -> None:
     body = gc.body(
         {"payouts": {**gc.PAYOUT, "amount": 0, "deducted_fees": -120, "arrival_date": "2026-03-10", "status": "paid"}}
     )
@@ -178,7 +176,7 @@ def test_a_payout_may_have_negative_fees(gc: SimpleNamespace) -> None:
     )
 
 
-def test_payout_items_keep_their_tenths_and_their_places(gc: SimpleNamespace) -> None:
+def test_payout_items_keep_their_tenths_and_their_places() -> None:
     first = translate(gc.answer_meta("read_payout_items"), gc.body(gc.listing("payout_items", gc.ITEMS, "c1")))
     shown = gc.one(first).data
     assert (shown.payout, shown.first, shown.complete) == ("PO00AB12CD34EF", 0, False)
@@ -196,12 +194,12 @@ def test_payout_items_keep_their_tenths_and_their_places(gc: SimpleNamespace) ->
     gc.survives(last)
 
 
-def test_a_payout_without_items_is_complete(gc: SimpleNamespace) -> None:
+def test_a_payout_without_items_is_complete() -> None:
     page, _ = translate(gc.answer_meta("read_payout_items"), gc.body(gc.listing("payout_items", []))).events
     assert (page.data.items, page.data.complete) == ([], True)
 
 
-def test_an_item_that_cannot_be_read_leaves_a_gap_and_an_incomplete_view(gc: SimpleNamespace) -> None:
+def test_an_item_that_cannot_be_read_leaves_a_gap_and_an_incomplete_view() -> None:
     rows = [gc.ITEMS[0], {**gc.ITEMS[1], "amount": "1.23"}, gc.ITEMS[2]]
     translation = translate(gc.answer_meta("read_payout_items"), gc.body(gc.listing("payout_items", rows)))
     assert [piece.where for piece in translation.parked] == ["payout_items[1]"]
@@ -213,7 +211,7 @@ def test_an_item_that_cannot_be_read_leaves_a_gap_and_an_incomplete_view(gc: Sim
     assert first.id != second.id
 
 
-def test_the_payments_of_a_mandate_are_one_view(gc: SimpleNamespace) -> None:
+def test_the_payments_of_a_mandate_are_one_view() -> None:
     rows = [gc.PAYMENT, {**gc.PAYMENT, "id": "PM2", "status": "cancelled"}]
     view, end = translate(gc.answer_meta("read_mandate_payments"), gc.body(gc.listing("payments", rows))).events
     assert (view.data.mandate, view.data.as_of, view.data.complete) == (
@@ -226,7 +224,7 @@ def test_the_payments_of_a_mandate_are_one_view(gc: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("damaged", [True, False])
-def test_a_view_with_an_unreadable_payment_on_any_page_is_never_complete(damaged: bool, gc: SimpleNamespace) -> None:
+def test_a_view_with_an_unreadable_payment_on_any_page_is_never_complete(damaged: bool) -> None:
     query = {"mandate": "MD00AB12CD34EF", "after": "c1", "_page": "2"} | ({"_damaged": "1"} if damaged else {})
     meta = gc.answer_meta("read_mandate_payments", step="follow", query=query)
     view = translate(meta, gc.body(gc.listing("payments", [gc.PAYMENT]))).events[0]
@@ -240,12 +238,12 @@ def test_a_view_with_an_unreadable_payment_on_any_page_is_never_complete(damaged
     ("status", "file"),
     [(500, "client-java-errors/internal_error.json"), (502, "client-java-errors/non_json_response.html")],
 )
-def test_an_answer_that_settles_nothing_gives_nothing(status: int, file: str, gc: SimpleNamespace) -> None:
+def test_an_answer_that_settles_nothing_gives_nothing(status: int, file: str) -> None:
     for name in gc.names:
         assert translate(gc.answer_meta(name, status=status), gc.fixture(file)) == Translation([], [])
 
 
-def test_a_refusal_is_an_outcome(gc: SimpleNamespace) -> None:
+def test_a_refusal_is_an_outcome() -> None:
     body = gc.fixture("client-node-errors/validation_failed.json")
     translation = translate(gc.answer_meta("create_payment", status=422), body)
     event = gc.one(translation)
@@ -260,12 +258,12 @@ def test_a_refusal_is_an_outcome(gc: SimpleNamespace) -> None:
     assert event.correlation_id == "invoices:910000000042001"
 
 
-def test_a_good_status_around_a_bad_body_is_parked(gc: SimpleNamespace) -> None:
+def test_a_good_status_around_a_bad_body_is_parked() -> None:
     translation = translate(gc.answer_meta("create_payment", status=201), b'{"payments": {"id": "PM')
     assert (translation.events, [piece.where for piece in translation.parked]) == ([], [""])
 
 
-def test_an_answer_to_the_other_api_s_command_is_parked(gc: SimpleNamespace) -> None:
+def test_an_answer_to_the_other_api_s_command_is_parked() -> None:
     meta = gc.answer_meta("read_payment")
     meta = msgspec.structs.replace(
         meta, call=msgspec.structs.replace(meta.call, command=Command("cm", "a", "p", c.ReadInvoice("1")))

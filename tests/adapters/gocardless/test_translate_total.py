@@ -1,7 +1,6 @@
 """No bytes make it raise, whatever it makes of them the log takes, and it says the same each time."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from adapters.deliveries import DeliveryMeta, Translation
 from adapters.gocardless import pages
 from adapters.gocardless.translate import translate
 from domain.codec import decode_event, encode_event
+from tests.support import gocardless_records as gc
 
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -53,7 +53,7 @@ def deep(levels: int) -> Any:
     return value
 
 
-def metas(gc: SimpleNamespace) -> list[DeliveryMeta]:
+def metas() -> list[DeliveryMeta]:
     notes = {"after": "c1", "_page": "2", "_first": "3", "_damaged": "x"}
     return [
         gc.webhook_meta(),
@@ -65,7 +65,7 @@ def metas(gc: SimpleNamespace) -> list[DeliveryMeta]:
     ]
 
 
-def bodies(gc: SimpleNamespace) -> list[Any]:
+def bodies() -> list[Any]:
     return [
         *(gc.load(f"webhook_vector{number}") for number in ("1_body.json", "2_body_go.json")),
         *({"events": rows} for rows in gc.load("webhook_event_samples_synthetic.json")["samples"].values()),
@@ -124,38 +124,38 @@ def check(meta: DeliveryMeta, body: bytes) -> None:
 
 @QUICK
 @given(data=st.data())
-def test_any_bytes_give_a_translation(data: st.DataObject, gc: SimpleNamespace) -> None:
-    check(data.draw(st.sampled_from(metas(gc))), data.draw(st.binary(max_size=200)))
+def test_any_bytes_give_a_translation(data: st.DataObject) -> None:
+    check(data.draw(st.sampled_from(metas())), data.draw(st.binary(max_size=200)))
 
 
 @QUICK
 @given(data=st.data())
-def test_real_bodies_with_wrong_values_give_a_translation(data: st.DataObject, gc: SimpleNamespace) -> None:
-    document = data.draw(st.sampled_from(bodies(gc)))
+def test_real_bodies_with_wrong_values_give_a_translation(data: st.DataObject) -> None:
+    document = data.draw(st.sampled_from(bodies()))
     for _ in range(data.draw(st.integers(1, 3))):
         document = put(document, data.draw(st.sampled_from(places(document))), data.draw(ODD))
-    check(data.draw(st.sampled_from(metas(gc))), json.dumps(document).encode())
+    check(data.draw(st.sampled_from(metas())), json.dumps(document).encode())
 
 
 @QUICK
 @given(data=st.data())
-def test_real_bodies_with_wrong_bytes_give_a_translation(data: st.DataObject, gc: SimpleNamespace) -> None:
-    body = bytearray(json.dumps(data.draw(st.sampled_from(bodies(gc)))).encode())
+def test_real_bodies_with_wrong_bytes_give_a_translation(data: st.DataObject) -> None:
+    body = bytearray(json.dumps(data.draw(st.sampled_from(bodies()))).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    check(data.draw(st.sampled_from(metas(gc))), bytes(body[: data.draw(st.integers(0, len(body)))]))
+    check(data.draw(st.sampled_from(metas())), bytes(body[: data.draw(st.integers(0, len(body)))]))
 
 
 @pytest.mark.parametrize("levels", [500, 2_000])
-def test_deep_nesting_gives_a_translation(levels: int, gc: SimpleNamespace) -> None:
+def test_deep_nesting_gives_a_translation(levels: int) -> None:
     nested = b"[" * levels + b"1" + b"]" * levels
-    for meta in metas(gc):
+    for meta in metas():
         for name in ("events", "payments", "payout_items", "error", "meta", "data", "links"):
             check(meta, b'{"%s": %s, "meta": {"cursors": {"after": null}}}' % (name.encode(), nested))
             check(meta, b'{"%s": [{"id": "EV1", "extra": %s}], "meta": {"cursors": {}}}' % (name.encode(), nested))
 
 
-def test_every_place_of_a_real_body_may_be_wrong(gc: SimpleNamespace) -> None:
+def test_every_place_of_a_real_body_may_be_wrong() -> None:
     document = {"payments": gc.PAYMENT}
     meta = gc.answer_meta("create_payment", status=201)
     for path in places(document):

@@ -1,7 +1,6 @@
 """Signatures: GoCardless's own vectors, what must not verify, and secrets in change."""
 
 import hmac
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.gocardless.webhook import DOCUMENTED_EVENTS, MAX_BODY_BYTES, verify
 from adapters.vault import Secret
+from tests.support import gocardless_records as gc
 
 OLD, NEW = Secret("old", b"first-secret"), Secret("new", b"second-secret")
 
@@ -17,7 +17,7 @@ def sign(secret: Secret, body: bytes) -> str:
     return hmac.new(secret.value, body, "sha256").hexdigest()
 
 
-def test_every_vector_verifies_as_it_says(gc: SimpleNamespace) -> None:
+def test_every_vector_verifies_as_it_says() -> None:
     vectors = gc.load("webhook_vectors.json")["vectors"]
     assert {vector["valid"] for vector in vectors} == {True, False}
     for vector in vectors:
@@ -30,7 +30,7 @@ def test_every_vector_verifies_as_it_says(gc: SimpleNamespace) -> None:
             assert sign(Secret("", vector["secret"].encode()), body) == vector["correct_signature_for_this_body"]
 
 
-def test_vendored_bodies_are_byte_exact(gc: SimpleNamespace) -> None:
+def test_vendored_bodies_are_byte_exact() -> None:
     vectors = [vector for vector in gc.load("webhook_vectors.json")["vectors"] if "body_bytes" in vector]
     assert len(vectors) == 2
     for vector in vectors:

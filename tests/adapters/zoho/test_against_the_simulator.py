@@ -17,6 +17,7 @@ from sandbox.barrier import Barrier
 from sandbox.control import serving
 from sandbox.world import World
 from sandbox.zoho.app import zoho_app
+from tests.support import zoho_records as z
 
 START = {
     "organization": {"currency_code": "GBP", "time_zone": "Europe/London"},
@@ -55,7 +56,7 @@ class Memory:
 
 
 @pytest.fixture
-async def rig(z):
+async def rig():
     world = World(seed=7)
 
     def now():
@@ -110,7 +111,7 @@ def payment(rig, value="sandbox:PM01:1"):
     )
 
 
-async def test_open_invoices_contacts_and_rates_are_read(rig, z):
+async def test_open_invoices_contacts_and_rates_are_read(rig):
     done, events = await rig.do(c.ListOpenInvoices())
     assert done == Done("succeeded")
     seen = {event.data.id: event.data for event in events if event.type == "zoho.invoice_seen"}
@@ -220,7 +221,7 @@ async def test_a_transfer_and_an_expense_are_made_and_found_again(rig):
     assert (await rig.do(expense))[0].resource_id == made.resource_id
 
 
-async def test_another_organisation_waits_for_a_person(rig, z):
+async def test_another_organisation_waits_for_a_person(rig):
     other = Client(rig.client._session, rig.client._tokens, "1")
     call = perform.send_call(z.command(c.ListOpenInvoices()))
     answer = await other.send(call, deadline_s=5)

@@ -14,6 +14,7 @@ from adapters.verdicts import Retry, Unknown
 from adapters.zoho import perform
 from adapters.zoho.client import Client
 from adapters.zoho.oauth import ClientKey, TokenSource, TokenState
+from tests.support import zoho_records as z
 
 READ = Call("GET", "/invoices", {"reference_number": "a+b c"})
 
@@ -85,7 +86,7 @@ async def test_every_call_carries_the_token_and_the_organisation(rig):
     assert headers["Authorization"] == "Zoho-oauthtoken 1000.token-1"
 
 
-async def test_a_write_arrives_as_it_was_made(rig, z):
+async def test_a_write_arrives_as_it_was_made(rig):
     call = perform.send_call(z.command(z.CREATE_PAYMENT))
     await rig.client.send(call, deadline_s=5)
     method, path, query, headers, body = rig.books.calls[0]
@@ -101,7 +102,7 @@ async def test_the_organisation_cannot_be_overridden_by_a_call(rig):
     assert rig.books.calls[0][2]["organization_id"] == "20077001"
 
 
-async def test_a_refused_token_is_replaced_before_the_next_call_and_not_again_at_once(rig, z):
+async def test_a_refused_token_is_replaced_before_the_next_call_and_not_again_at_once(rig):
     async def reply(request):
         if request.headers["Authorization"].endswith("token-1"):
             return web.json_response({"code": 57, "message": "no"}, status=401)
@@ -136,7 +137,7 @@ async def test_a_timeout_may_have_been_carried_out(rig):
     assert len(rig.books.calls) == 1
 
 
-async def test_a_reset_may_have_been_carried_out_and_is_not_sent_again(rig, z):
+async def test_a_reset_may_have_been_carried_out_and_is_not_sent_again(rig):
     async def reply(request):
         request.transport.abort()
         return web.Response()
@@ -173,7 +174,7 @@ async def test_time_spent_on_the_token_counts_and_nothing_was_sent(rig):
         (302, b"", Unknown("not_an_api_answer"), Retry("not_an_api_answer")),
     ],
 )
-async def test_odd_answers_come_back_whole_and_are_judged_by_perform(rig, z, status, body, write, read):
+async def test_odd_answers_come_back_whole_and_are_judged_by_perform(rig, status, body, write, read):
     async def reply(_request):
         return web.Response(status=status, body=body, headers={"Location": "https://elsewhere.example/"})
 

@@ -5,6 +5,7 @@ import pytest
 from adapters.http import Answer, Call
 from adapters.zoho import pages
 from adapters.zoho.wire import WireError
+from tests.support import zoho_records as z
 
 
 def page(body, status=200):
@@ -34,7 +35,7 @@ def test_an_unknown_kind_is_a_mistake():
         pages.first("zoho.items")
 
 
-def test_pages_follow_until_there_are_none(z):
+def test_pages_follow_until_there_are_none():
     call = pages.first("zoho.invoices")
     second = pages.next_page("zoho.invoices", call, page(z.listing("invoices", [z.INVOICE_ROW], more=True)))
     assert second is not None
@@ -44,12 +45,12 @@ def test_pages_follow_until_there_are_none(z):
     assert pages.next_page("zoho.invoices", second, page(z.listing("invoices", [], more=True))) is None
 
 
-def test_a_walk_ends_at_its_limit(z):
+def test_a_walk_ends_at_its_limit():
     call = pages.page_call(pages.first("zoho.invoices"), pages.MAX_PAGES)
     assert pages.next_page("zoho.invoices", call, page(z.listing("invoices", [1], more=True))) is None
 
 
-def test_contacts_stop_at_the_cursor(z):
+def test_contacts_stop_at_the_cursor():
     since = "2026-02-01T08:05:00.000Z"  # less than the overlap after the contact's change
     call = pages.first("zoho.contacts", since)
     new = page(z.listing("contacts", [z.CONTACT], more=True))
@@ -60,7 +61,7 @@ def test_contacts_stop_at_the_cursor(z):
     assert pages.next_page("zoho.contacts", call, strange, since) is not None
 
 
-def test_a_page_is_told_from_a_refusal(z):
+def test_a_page_is_told_from_a_refusal():
     assert pages.is_page("zoho.invoices", page(z.listing("invoices", [])))
     for answer in (
         page(z.refusal(57), 401),
@@ -74,7 +75,7 @@ def test_a_page_is_told_from_a_refusal(z):
         pages.next_page("zoho.invoices", pages.first("zoho.invoices"), page(b"<html>"))
 
 
-def test_a_rows_bytes_change_with_what_we_read_and_with_nothing_else(z):
+def test_a_rows_bytes_change_with_what_we_read_and_with_nothing_else():
     def digest(**changes):
         return pages.rows("zoho.invoices", z.listing("invoices", [z.edited(z.INVOICE_ROW, **changes)]))[0]
 
@@ -85,7 +86,7 @@ def test_a_rows_bytes_change_with_what_we_read_and_with_nothing_else(z):
     assert digest(status="paid")[0] == plain[0]
 
 
-def test_a_row_that_cannot_be_read_keeps_its_place(z):
+def test_a_row_that_cannot_be_read_keeps_its_place():
     rows = pages.rows("zoho.invoices", z.listing("invoices", [7, z.INVOICE_ROW, {"invoice_id": {}}]))
     assert [key for key, _ in rows] == ["", "910000000042001", ""]
     assert rows[0][1] == b"7"

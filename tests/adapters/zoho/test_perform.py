@@ -7,18 +7,19 @@ from adapters.http import Answer, Call
 from adapters.verdicts import Done, Follow, Retry, Unknown
 from adapters.zoho import codes, perform
 from domain import commands as c
+from tests.support import zoho_records as z
 
 
 def answer(status, body, **headers):
     return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
-def said(z, data, status, body, step="send", call=None, **headers):
+def said(data, status, body, step="send", call=None, **headers):
     command = z.command(data)
     return perform.verdict(command, step, call or perform.send_call(command), answer(status, body, **headers))
 
 
-def looked_up(z, data, body, status=200, call=None):
+def looked_up(data, body, status=200, call=None):
     command = z.command(data)
     return perform.verdict(command, "look_up", call or perform.look_up_call(command), answer(status, body))
 
@@ -58,9 +59,9 @@ TABLE = [  # status, code, for a write, for a read
 
 
 @pytest.mark.parametrize(("status", "code", "write", "read"), TABLE)
-def test_every_row_of_the_code_table(z, status, code, write, read):
-    assert said(z, z.CREATE_PAYMENT, status, z.refusal(code)) == write
-    assert said(z, c.ReadInvoice("910000000042001"), status, z.refusal(code)) == read
+def test_every_row_of_the_code_table(status, code, write, read):
+    assert said(z.CREATE_PAYMENT, status, z.refusal(code)) == write
+    assert said(c.ReadInvoice("910000000042001"), status, z.refusal(code)) == read
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,13 @@ def test_every_row_of_the_code_table(z, status, code, write, read):
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 400, 403, 404])
-def test_what_is_not_the_apis_answer_leaves_a_write_unknown_and_a_read_open(z, status, body):
-    assert said(z, z.CREATE_TRANSFER, status, body) == Unknown("not_an_api_answer")
-    assert said(z, c.ListOpenInvoices(), status, body) == Retry("not_an_api_answer")
+def test_what_is_not_the_apis_answer_leaves_a_write_unknown_and_a_read_open(status, body):
+    assert said(z.CREATE_TRANSFER, status, body) == Unknown("not_an_api_answer")
+    assert said(c.ListOpenInvoices(), status, body) == Retry("not_an_api_answer")
 
 
-def test_a_code_may_be_text(z):
-    assert said(z, z.UNAPPLY, 400, b'{"code":"24016","message":"no"}').reason == "24016"
+def test_a_code_may_be_text():
+    assert said(z.UNAPPLY, 400, b'{"code":"24016","message":"no"}').reason == "24016"
 
 
 @pytest.mark.parametrize(
@@ -97,20 +98,20 @@ def test_a_code_may_be_text(z):
         ({"x_rate_limit_reset": "999999999"}, 90000.0),
     ],
 )
-def test_the_days_limit_waits_for_its_reset(z, headers, after_s):
-    assert said(z, z.UNAPPLY, 429, z.refusal(45), **headers) == Retry("day_limit", after_s, "api")
+def test_the_days_limit_waits_for_its_reset(headers, after_s):
+    assert said(z.UNAPPLY, 429, z.refusal(45), **headers) == Retry("day_limit", after_s, "api")
 
 
 @pytest.mark.parametrize(
     ("retry_after", "after_s"), [("90", 90.0), ("3", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0)]
 )
-def test_the_minutes_limit_waits_a_minute_at_least(z, retry_after, after_s):
-    assert said(z, z.UNAPPLY, 429, b"<html>", retry_after=retry_after) == Retry("minute_limit", after_s, "api")
+def test_the_minutes_limit_waits_a_minute_at_least(retry_after, after_s):
+    assert said(z.UNAPPLY, 429, b"<html>", retry_after=retry_after) == Retry("minute_limit", after_s, "api")
 
 
-def test_a_refusals_message_names_nobody(z):
+def test_a_refusals_message_names_nobody():
     text = 'The customer "Rosehip & Co" (accounts@rosehip.example) already exists.' + " x" * 300
-    found = said(z, z.CREATE_PAYMENT, 400, json.dumps({"code": 3062, "message": text}).encode())
+    found = said(z.CREATE_PAYMENT, 400, json.dumps({"code": 3062, "message": text}).encode())
     assert "Rosehip" not in found.message
     assert "@" not in found.message
     assert len(found.message) <= 200
@@ -124,7 +125,7 @@ def exact(call):
     return json.loads(call.body, parse_float=Decimal)
 
 
-def test_a_payment_is_upserted_on_the_unique_field(z):
+def test_a_payment_is_upserted_on_the_unique_field():
     call = perform.send_call(z.command(z.CREATE_PAYMENT))
     assert (call.method, call.path, call.query) == ("PUT", "/customerpayments", {})
     assert call.headers == {
@@ -147,7 +148,7 @@ def test_a_payment_is_upserted_on_the_unique_field(z):
     assert b'"amount":19.90,' in call.body  # a number of these digits, neither a float's nor a text
 
 
-def test_nobody_gets_an_email_and_a_foreign_payment_names_its_rate(z):
+def test_nobody_gets_an_email_and_a_foreign_payment_names_its_rate():
     call = perform.send_call(
         z.command(
             c.CreateCustomerPayment(
@@ -161,7 +162,7 @@ def test_nobody_gets_an_email_and_a_foreign_payment_names_its_rate(z):
     assert exact(call)["invoices"] == []
 
 
-def test_an_expense_is_inclusive_of_tax_line_by_line(z):
+def test_an_expense_is_inclusive_of_tax_line_by_line():
     call = perform.send_call(z.command(z.CREATE_EXPENSE))
     assert (call.method, call.path, call.headers["X-Upsert"]) == ("PUT", "/expenses", "true")
     sent = exact(call)
@@ -175,7 +176,7 @@ def test_an_expense_is_inclusive_of_tax_line_by_line(z):
     ]
 
 
-def test_the_other_writes(z):
+def test_the_other_writes():
     unapply = perform.send_call(z.command(z.UNAPPLY))
     assert (unapply.method, unapply.path, unapply.body) == (
         "PUT",
@@ -200,18 +201,18 @@ def test_the_other_writes(z):
     }
 
 
-def test_a_key_survives_a_long_description(z):
+def test_a_key_survives_a_long_description():
     long = c.CreateExpense("1", "2", 1, "GBP", "2026-03-03", "PO", "cf_k", "live:PO77", lines=[], description="d" * 300)
     text = exact(perform.send_call(z.command(long)))["description"]
     assert len(text) <= 100
     assert text.endswith("[live:PO77]")
 
 
-def test_ids_cannot_leave_their_place_in_the_path(z):
+def test_ids_cannot_leave_their_place_in_the_path():
     assert perform.send_call(z.command(c.ReadInvoice("1/../x?y"))).path == "/invoices/1%2F..%2Fx%3Fy"
 
 
-def test_reads_and_searches(z):
+def test_reads_and_searches():
     assert perform.send_call(z.command(c.ReadContact("9"))) == Call("GET", "/contacts/9")
     opened = perform.send_call(z.command(c.ListOpenInvoices()))
     assert opened.query == {
@@ -234,7 +235,7 @@ def test_reads_and_searches(z):
     assert perform.look_up_call(z.command(z.UNAPPLY)) == Call("GET", "/customerpayments/910000000055003")
 
 
-def test_a_command_of_the_other_api_is_a_mistake(z):
+def test_a_command_of_the_other_api_is_a_mistake():
     with pytest.raises(ValueError, match=r"gocardless\.read_payment is not a command for Zoho Books"):
         perform.send_call(z.command(c.ReadPayment("PM1")))
 
@@ -250,8 +251,8 @@ CREATED = [
 
 
 @pytest.mark.parametrize(("data", "member", "record", "resource_id"), CREATED)
-def test_made(z, data, member, record, resource_id):
-    found = said(z, getattr(z, data), 201, z.body(**{member: getattr(z, record)}))
+def test_made(data, member, record, resource_id):
+    found = said(getattr(z, data), 201, z.body(**{member: getattr(z, record)}))
     assert found == Done("succeeded", resource_id)
 
 
@@ -259,19 +260,19 @@ def test_made(z, data, member, record, resource_id):
 @pytest.mark.parametrize(
     "change", [{"amount": 1.23, "total": 1.23}, {"amount": "x", "total": "x"}, {"amount": "", "total": ""}]
 )
-def test_another_amount_in_the_answer_is_a_hard_stop(z, data, member, record, resource_id, change):
-    found = said(z, getattr(z, data), 201, z.body(**{member: z.edited(getattr(z, record), **change)}))
+def test_another_amount_in_the_answer_is_a_hard_stop(data, member, record, resource_id, change):
+    found = said(getattr(z, data), 201, z.body(**{member: z.edited(getattr(z, record), **change)}))
     assert (found.kind, found.reason, found.resource_id) == ("refused", "amount_mismatch", resource_id)
 
 
 @pytest.mark.parametrize(("data", "member", "record"), [row[:3] for row in CREATED if row[2] != "REFUND"])
-def test_another_currency_in_the_answer_is_a_hard_stop(z, data, member, record):
-    found = said(z, getattr(z, data), 201, z.body(**{member: z.edited(getattr(z, record), currency_code="INR")}))
+def test_another_currency_in_the_answer_is_a_hard_stop(data, member, record):
+    found = said(getattr(z, data), 201, z.body(**{member: z.edited(getattr(z, record), currency_code="INR")}))
     assert (found.kind, found.reason) == ("refused", "amount_mismatch")
 
 
 @pytest.mark.parametrize(("data", "member", "record", "resource_id"), CREATED)
-def test_success_without_the_resource_is_unknown(z, data, member, record, resource_id):
+def test_success_without_the_resource_is_unknown(data, member, record, resource_id):
     for body in (
         z.body(),
         z.body(**{member: []}),
@@ -279,68 +280,68 @@ def test_success_without_the_resource_is_unknown(z, data, member, record, resour
         z.body(**{member: {}}),
         z.body(**{member: [1, 2]}),
     ):
-        assert isinstance(said(z, getattr(z, data), 201, body), Unknown)
+        assert isinstance(said(getattr(z, data), 201, body), Unknown)
 
 
-def test_an_upsert_that_updated_says_so(z):
+def test_an_upsert_that_updated_says_so():
     """Zoho promises no status: a record whose two times differ was there before; one whose times are one was made just
     now, or not changed.
     """
     later = "2026-03-02T08:00:00+0000"
-    assert said(z, z.CREATE_PAYMENT, 200, z.body(payment=z.edited(z.PAYMENT, updated_time=later))) == Done(
+    assert said(z.CREATE_PAYMENT, 200, z.body(payment=z.edited(z.PAYMENT, updated_time=later))) == Done(
         "succeeded", "910000000055003", reason="updated", found=True
     )
-    assert said(z, z.CREATE_PAYMENT, 200, z.body(payment=z.PAYMENT)) == Done("succeeded", "910000000055003")
-    assert said(z, z.CREATE_PAYMENT, 201, z.body(payment=z.edited(z.PAYMENT, updated_time=later))).found is False
+    assert said(z.CREATE_PAYMENT, 200, z.body(payment=z.PAYMENT)) == Done("succeeded", "910000000055003")
+    assert said(z.CREATE_PAYMENT, 201, z.body(payment=z.edited(z.PAYMENT, updated_time=later))).found is False
     assert (
-        said(z, z.CREATE_EXPENSE, 200, z.body(expense=z.EXPENSE)).reason == "updated"
+        said(z.CREATE_EXPENSE, 200, z.body(expense=z.EXPENSE)).reason == "updated"
     )  # it shows no times: the status counts
     assert (
         said(
-            z, z.CREATE_EXPENSE, 200, z.body(expense=z.edited(z.EXPENSE, created_time=later, last_modified_time=later))
+            z.CREATE_EXPENSE, 200, z.body(expense=z.edited(z.EXPENSE, created_time=later, last_modified_time=later))
         ).found
         is False
     )
 
 
-def test_an_upsert_that_answered_with_another_key_is_stopped(z):
+def test_an_upsert_that_answered_with_another_key_is_stopped():
     other = z.edited(z.PAYMENT, custom_fields=[{"api_name": "cf_gocardless_key", "value": "live:PM99:1"}])
-    assert said(z, z.CREATE_PAYMENT, 200, z.body(payment=other)).reason == "key_mismatch"
+    assert said(z.CREATE_PAYMENT, 200, z.body(payment=other)).reason == "key_mismatch"
 
 
-def test_another_tax_is_told_and_no_stop(z):
-    found = said(z, z.CREATE_EXPENSE, 201, z.body(expense=z.edited(z.EXPENSE, tax_amount=0.59)))
+def test_another_tax_is_told_and_no_stop():
+    found = said(z.CREATE_EXPENSE, 201, z.body(expense=z.edited(z.EXPENSE, tax_amount=0.59)))
     assert (found.kind, found.reason) == ("succeeded", "tax_mismatch")
 
 
-def test_a_refund_may_come_as_a_list_of_one(z):
-    assert said(z, z.REFUND_PAYMENT, 201, z.body(payment_refunds=[z.REFUND])).resource_id == "910000000066001"
+def test_a_refund_may_come_as_a_list_of_one():
+    assert said(z.REFUND_PAYMENT, 201, z.body(payment_refunds=[z.REFUND])).resource_id == "910000000066001"
 
 
-def test_unapplied_means_off_its_invoices(z):
+def test_unapplied_means_off_its_invoices():
     unused = z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)
-    assert said(z, z.UNAPPLY, 200, z.body(payment=unused)) == Done("succeeded", "910000000055003")
+    assert said(z.UNAPPLY, 200, z.body(payment=unused)) == Done("succeeded", "910000000055003")
     # Already refunded, by a log that was lost: the refund is looked up next, and Zoho gives back no more than what is
     # unused.
-    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=0))) == Done(
+    assert said(z.UNAPPLY, 200, z.body(payment=z.edited(unused, unused_amount=0))) == Done(
         "succeeded", "910000000055003"
     )
-    assert said(z, z.UNAPPLY, 200, z.body(payment=z.PAYMENT)).reason == "not_unused"
-    assert said(z, z.UNAPPLY, 200, z.body(payment=z.edited(unused, amount=20))).reason == "amount_mismatch"
+    assert said(z.UNAPPLY, 200, z.body(payment=z.PAYMENT)).reason == "not_unused"
+    assert said(z.UNAPPLY, 200, z.body(payment=z.edited(unused, amount=20))).reason == "amount_mismatch"
 
 
 # --- look-ups ---
 
 
-def test_a_payment_found_by_its_key_is_read_in_full(z):
+def test_a_payment_found_by_its_key_is_read_in_full():
     rows = [z.edited(z.PAYMENT_ROW, payment_id="1", description="other [live:PM01:12]"), z.PAYMENT_ROW]
-    found = looked_up(z, z.CREATE_PAYMENT, z.listing("customerpayments", rows))
+    found = looked_up(z.CREATE_PAYMENT, z.listing("customerpayments", rows))
     assert found == Follow(Call("GET", "/customerpayments/910000000055003"), found=True)
     done = perform.verdict(z.command(z.CREATE_PAYMENT), "follow", found.call, answer(200, z.body(payment=z.PAYMENT)))
     assert done == Done("succeeded", "910000000055003", found=True)
 
 
-def test_the_read_behind_a_find_is_checked_too(z):
+def test_the_read_behind_a_find_is_checked_too():
     call = Call("GET", "/customerpayments/910000000055003")
     command = z.command(z.CREATE_PAYMENT)
     other = z.edited(z.PAYMENT, custom_fields=[{"api_name": "cf_gocardless_key", "value": "live:PM01:2"}])
@@ -351,15 +352,15 @@ def test_the_read_behind_a_find_is_checked_too(z):
 
 
 @pytest.mark.parametrize("member", ["customerpayments", "customer_payments"])
-def test_the_same_reference_is_not_the_same_booking(z, member):
+def test_the_same_reference_is_not_the_same_booking(member):
     again = z.edited(z.PAYMENT_ROW, description="Direct debit [live:PM01:2]")
     plain = z.edited(z.PAYMENT_ROW, description="")
-    assert looked_up(z, z.CREATE_PAYMENT, z.listing(member, [again, plain])) == Retry("absent")
+    assert looked_up(z.CREATE_PAYMENT, z.listing(member, [again, plain])) == Retry("absent")
 
 
-def test_an_ignored_filter_shows_other_peoples_rows_and_the_next_page(z):
+def test_an_ignored_filter_shows_other_peoples_rows_and_the_next_page():
     rows = [z.edited(z.PAYMENT_ROW, reference_number="PM77", customer_id="5", description="")]
-    found = looked_up(z, z.CREATE_PAYMENT, z.listing("customerpayments", rows, more=True))
+    found = looked_up(z.CREATE_PAYMENT, z.listing("customerpayments", rows, more=True))
     assert isinstance(found, Follow)
     assert found.call.query["page"] == "2"
     assert found.call.query["reference_number"] == "PM01"
@@ -369,16 +370,16 @@ def test_an_ignored_filter_shows_other_peoples_rows_and_the_next_page(z):
     assert last == Retry("absent")
 
 
-def test_a_full_page_without_a_context_is_not_the_last(z):
+def test_a_full_page_without_a_context_is_not_the_last():
     body = z.body(banktransactions=[{"transaction_id": "1", "description": ""}] * 200)
-    assert isinstance(looked_up(z, z.CREATE_TRANSFER, body), Follow)
+    assert isinstance(looked_up(z.CREATE_TRANSFER, body), Follow)
 
 
-def test_an_endless_search_is_absent_only_where_the_write_would_find_it(z):
+def test_an_endless_search_is_absent_only_where_the_write_would_find_it():
     def at_the_limit(data, member, row):
         call = perform.look_up_call(z.command(data))
         call = Call(call.method, call.path, {**call.query, "page": str(perform.LOOK_UP_PAGES)})
-        return looked_up(z, data, z.listing(member, [row], more=True), call=call)
+        return looked_up(data, z.listing(member, [row], more=True), call=call)
 
     assert at_the_limit(z.CREATE_PAYMENT, "customerpayments", {}) == Retry("absent")
     assert at_the_limit(z.CREATE_EXPENSE, "expenses", {}) == Retry("absent")
@@ -386,93 +387,91 @@ def test_an_endless_search_is_absent_only_where_the_write_would_find_it(z):
     assert at_the_limit(z.REFUND_PAYMENT, "payment_refunds", {}) == Unknown("look_up_unfinished")
 
 
-def test_a_row_that_cannot_be_read_could_be_ours(z):
-    assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [7])) == Unknown("look_up_unreadable")
-    assert (
-        looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [7, z.TRANSFER])).resource_id == "910000000065001"
-    )
-    assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [7])) == Retry("absent")
+def test_a_row_that_cannot_be_read_could_be_ours():
+    assert looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", [7])) == Unknown("look_up_unreadable")
+    assert looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", [7, z.TRANSFER])).resource_id == "910000000065001"
+    assert looked_up(z.CREATE_EXPENSE, z.listing("expenses", [7])) == Retry("absent")
 
 
-def test_a_transfer_is_ours_by_marker_type_and_amount(z):
-    found = looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.TRANSFER]))
+def test_a_transfer_is_ours_by_marker_type_and_amount():
+    found = looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", [z.TRANSFER]))
     assert found == Done("succeeded", "910000000065001", found=True)
     for change in ({"description": "Payout [live:PO01:11]"}, {"transaction_type": "deposit"}, {"description": ""}):
-        assert looked_up(
-            z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, **change)])
-        ) == Retry("absent")
+        assert looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, **change)])) == Retry(
+            "absent"
+        )
     assert (
-        looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, amount=1)])).reason
+        looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", [z.edited(z.TRANSFER, amount=1)])).reason
         == "amount_mismatch"
     )
 
 
-def test_two_transfers_of_one_marker_are_told(z):
+def test_two_transfers_of_one_marker_are_told():
     rows = [z.TRANSFER, z.edited(z.TRANSFER, transaction_id="910000000065002")]
-    assert looked_up(z, z.CREATE_TRANSFER, z.listing("banktransactions", rows)) == Done(
+    assert looked_up(z.CREATE_TRANSFER, z.listing("banktransactions", rows)) == Done(
         "succeeded", "910000000065001", reason="duplicate", found=True
     )
 
 
-def test_a_refund_is_found_by_its_reference(z):
+def test_a_refund_is_found_by_its_reference():
     row = {"payment_refund_id": "910000000066001", "reference_number": "EV0099", "amount_fcy": 19.9, "amount_bcy": 25}
-    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [row])) == Done(
+    assert looked_up(z.REFUND_PAYMENT, z.listing("payment_refunds", [row])) == Done(
         "succeeded", "910000000066001", found=True
     )
     assert looked_up(
-        z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, reference_number="EV0098")])
+        z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, reference_number="EV0098")])
     ) == Retry("absent")
     assert (
-        looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, amount_fcy=5)])).reason
+        looked_up(z.REFUND_PAYMENT, z.listing("payment_refunds", [z.edited(row, amount_fcy=5)])).reason
         == "amount_mismatch"
     )
-    assert looked_up(z, z.REFUND_PAYMENT, z.listing("payment_refunds", [])) == Retry("absent")
+    assert looked_up(z.REFUND_PAYMENT, z.listing("payment_refunds", [])) == Retry("absent")
 
 
-def test_an_expense_is_found_by_its_key(z):
-    assert looked_up(z, z.CREATE_EXPENSE, z.listing("expenses", [z.EXPENSE_ROW])) == Done(
+def test_an_expense_is_found_by_its_key():
+    assert looked_up(z.CREATE_EXPENSE, z.listing("expenses", [z.EXPENSE_ROW])) == Done(
         "succeeded", "910000000061001", found=True
     )
     assert looked_up(
-        z, z.CREATE_EXPENSE, z.listing("expenses", [z.edited(z.EXPENSE_ROW, description="by hand")])
+        z.CREATE_EXPENSE, z.listing("expenses", [z.edited(z.EXPENSE_ROW, description="by hand")])
     ) == Retry("absent")
 
 
-def test_an_earlier_unapplying_is_seen_in_the_payment(z):
-    assert looked_up(z, z.UNAPPLY, z.body(payment=z.PAYMENT)) == Retry("absent")
+def test_an_earlier_unapplying_is_seen_in_the_payment():
+    assert looked_up(z.UNAPPLY, z.body(payment=z.PAYMENT)) == Retry("absent")
     unused = z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)
-    assert looked_up(z, z.UNAPPLY, z.body(payment=unused)) == Done("succeeded", "910000000055003", found=True)
+    assert looked_up(z.UNAPPLY, z.body(payment=unused)) == Done("succeeded", "910000000055003", found=True)
     refunded = z.body(payment=z.edited(unused, unused_amount=0))
-    assert looked_up(z, z.UNAPPLY, refunded) == Done("succeeded", "910000000055003", found=True)
+    assert looked_up(z.UNAPPLY, refunded) == Done("succeeded", "910000000055003", found=True)
 
 
-def test_a_refused_search_says_nothing_about_the_write(z):
-    assert looked_up(z, z.CREATE_TRANSFER, z.refusal(2), status=400) == Unknown("look_up_refused: 2")
-    assert looked_up(z, z.CREATE_PAYMENT, z.refusal(1002), status=404) == Unknown("look_up_refused: 1002")
-    assert looked_up(z, z.UNAPPLY, z.refusal(1002), status=404).reason == "1002"  # what it would have changed is gone
-    assert looked_up(z, z.REFUND_PAYMENT, z.refusal(1002), status=404).reason == "1002"
-    assert looked_up(z, z.CREATE_TRANSFER, b"<html>", status=502) == Retry("server_error")
-    assert looked_up(z, z.CREATE_TRANSFER, z.refusal(44), status=429) == MINUTE
-    assert isinstance(looked_up(z, z.CREATE_TRANSFER, z.body()), Unknown)
+def test_a_refused_search_says_nothing_about_the_write():
+    assert looked_up(z.CREATE_TRANSFER, z.refusal(2), status=400) == Unknown("look_up_refused: 2")
+    assert looked_up(z.CREATE_PAYMENT, z.refusal(1002), status=404) == Unknown("look_up_refused: 1002")
+    assert looked_up(z.UNAPPLY, z.refusal(1002), status=404).reason == "1002"  # what it would have changed is gone
+    assert looked_up(z.REFUND_PAYMENT, z.refusal(1002), status=404).reason == "1002"
+    assert looked_up(z.CREATE_TRANSFER, b"<html>", status=502) == Retry("server_error")
+    assert looked_up(z.CREATE_TRANSFER, z.refusal(44), status=429) == MINUTE
+    assert isinstance(looked_up(z.CREATE_TRANSFER, z.body()), Unknown)
 
 
 # --- reads ---
 
 
-def test_a_read_is_done_when_it_shows_what_was_asked(z):
-    assert said(z, c.ReadInvoice("910000000042001"), 200, z.body(invoice=z.INVOICE)) == Done(
+def test_a_read_is_done_when_it_shows_what_was_asked():
+    assert said(c.ReadInvoice("910000000042001"), 200, z.body(invoice=z.INVOICE)) == Done(
         "succeeded", "910000000042001"
     )
-    assert said(z, c.ReadContact("910000000031007"), 200, z.body(contact=z.CONTACT)) == Done(
+    assert said(c.ReadContact("910000000031007"), 200, z.body(contact=z.CONTACT)) == Done(
         "succeeded", "910000000031007"
     )
-    assert said(z, c.ReadInvoice("910000000042009"), 200, z.body(invoice=z.INVOICE)) == Retry("another_resource")
-    assert said(z, c.ReadInvoice("910000000042001"), 200, z.body()) == Retry("another_resource")
-    assert said(z, c.ReadInvoice("910000000042001"), 200, z.body(invoice="")) == Retry("unreadable")
+    assert said(c.ReadInvoice("910000000042009"), 200, z.body(invoice=z.INVOICE)) == Retry("another_resource")
+    assert said(c.ReadInvoice("910000000042001"), 200, z.body()) == Retry("another_resource")
+    assert said(c.ReadInvoice("910000000042001"), 200, z.body(invoice="")) == Retry("unreadable")
 
 
-def test_open_invoices_are_read_page_by_page(z):
-    first = said(z, c.ListOpenInvoices(), 200, z.listing("invoices", [z.INVOICE_ROW], more=True))
+def test_open_invoices_are_read_page_by_page():
+    first = said(c.ListOpenInvoices(), 200, z.listing("invoices", [z.INVOICE_ROW], more=True))
     assert isinstance(first, Follow)
     assert first.call.query["page"] == "2"
     command = z.command(c.ListOpenInvoices())

@@ -21,6 +21,7 @@ from domain.events import (
     Outcome,
 )
 from domain.ids import observation_id, outcome_id
+from tests.support import zoho_records as z
 
 
 def data(translation):
@@ -37,7 +38,7 @@ def types(translation):
 # --- webhooks ---
 
 
-def test_an_invoice_of_a_webhook(z):
+def test_an_invoice_of_a_webhook():
     found = translate(z.webhook_meta(), json.dumps({"invoice": z.INVOICE}).encode())
     assert found.parked == []
     assert data(found) == [
@@ -69,7 +70,7 @@ def test_an_invoice_of_a_webhook(z):
     assert event.id == observation_id("d-1", "zoho.invoice_notified", "910000000042001")
 
 
-def test_a_contact_of_a_webhook_with_a_bare_number_for_id(z):
+def test_a_contact_of_a_webhook_with_a_bare_number_for_id():
     body = json.dumps({"contact": z.edited(z.CONTACT, contact_id=910000000031007)}).encode()
     found = translate(z.webhook_meta(module="contact"), body)
     assert data(found) == [
@@ -89,14 +90,14 @@ def test_a_contact_of_a_webhook_with_a_bare_number_for_id(z):
     assert found.events[0].subject == "contact:910000000031007"
 
 
-def test_the_link_field_is_the_policys(z):
+def test_the_link_field_is_the_policys():
     record = z.edited(z.CONTACT, custom_fields="", custom_field_hash={"cf_other": "CU9", "cf_other_unformatted": "CU9"})
     found = translate(z.webhook_meta(), json.dumps({"contact": record}).encode(), payer_link_field="cf_other")
     assert data(found)[0].payer_link == "CU9"
 
 
 @pytest.mark.parametrize("name", ["payment", "customer_payment", "customerpayment"])
-def test_a_payment_of_a_webhook_under_any_of_its_names(z, name):
+def test_a_payment_of_a_webhook_under_any_of_its_names(name):
     found = translate(z.webhook_meta(), json.dumps({name: z.PAYMENT}).encode())
     assert data(found) == [
         CustomerPaymentRead(
@@ -116,14 +117,14 @@ def test_a_payment_of_a_webhook_under_any_of_its_names(z, name):
 
 
 @pytest.mark.parametrize("module", ["", "invoice", "invoice/edited"])
-def test_a_form_with_jsonstring_wrapped_or_bare(z, module):
+def test_a_form_with_jsonstring_wrapped_or_bare(module):
     for record in ({"invoice": z.INVOICE}, z.INVOICE):
         body = ("JSONString=" + quote(json.dumps(record))).encode()
         meta = z.webhook_meta(module=module, content_type="application/x-www-form-urlencoded;charset=UTF-8")
         assert types(translate(meta, body)) == ["zoho.invoice_notified"]
 
 
-def test_a_deletion_leaves_an_id(z):
+def test_a_deletion_leaves_an_id():
     for body in (
         b'{"invoice":{"invoice_id":910000000042001}}',
         b'{"invoice_id":"910000000042001","organization_id":"20077001"}',
@@ -135,7 +136,7 @@ def test_a_deletion_leaves_an_id(z):
     assert data(translate(z.webhook_meta(module="invoice/deleted"), whole)) == [InvoiceGone("910000000042001")]
 
 
-def test_other_deletions_are_parked_to_be_seen(z):
+def test_other_deletions_are_parked_to_be_seen():
     found = translate(z.webhook_meta(), b'{"payment":{"payment_id":"5"}}')
     assert found.events == []
     assert "nothing but its id" in found.parked[0].reason
@@ -150,7 +151,7 @@ def test_other_deletions_are_parked_to_be_seen(z):
         b'{"invoice_id":"1","organization_id":"20077002"}',
     ],
 )
-def test_another_organisation_is_never_ours(z, body):
+def test_another_organisation_is_never_ours(body):
     assert translate(z.webhook_meta(), body, z.ORG).parked == [Parked("body", "other organisation")]
     assert translate(z.webhook_meta(), body, "20077002").parked == []
 
@@ -171,14 +172,14 @@ def test_another_organisation_is_never_ours(z, body):
         b'{"invoice":{"invoice_id":' + b"[" * 5000 + b"]" * 5000 + b"}}",
     ],
 )
-def test_what_is_not_understood_is_parked_whole(z, body):
+def test_what_is_not_understood_is_parked_whole(body):
     found = translate(z.webhook_meta(), body)
     assert found.events == []
     assert len(found.parked) == 1
     assert found.parked[0].where == "body"
 
 
-def test_a_form_of_pairs_says_what_to_change(z):
+def test_a_form_of_pairs_says_what_to_change():
     found = translate(z.webhook_meta(content_type="application/x-www-form-urlencoded"), b"invoice_id=1&status=paid")
     assert "default payload" in found.parked[0].reason
 
@@ -210,7 +211,7 @@ BAD_INVOICES = [
 
 
 @pytest.mark.parametrize(("change", "reason"), BAD_INVOICES)
-def test_a_bad_row_is_parked_and_the_page_goes_on_without_it(z, change, reason):
+def test_a_bad_row_is_parked_and_the_page_goes_on_without_it(change, reason):
     rows = [z.edited(z.INVOICE_ROW, **change), z.edited(z.INVOICE_ROW, invoice_id="910000000042002")]
     found = translate(z.page_meta("zoho.open_invoices"), z.listing("invoices", rows))
     assert [p.where for p in found.parked] == ["invoices[0]"]
@@ -220,7 +221,7 @@ def test_a_bad_row_is_parked_and_the_page_goes_on_without_it(z, change, reason):
 
 
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
-def test_minor_units_are_the_currencys(z, currency):
+def test_minor_units_are_the_currencys(currency):
     record = z.edited(z.INVOICE, currency_code=currency, total=500, balance=1, line_items="")
     fact = data(translate(z.webhook_meta(), json.dumps({"invoice": record}).encode()))[0]
     assert (fact.total_minor, fact.balance_minor) == {"JPY": (500, 1), "KWD": (500000, 1000)}[currency]
@@ -235,7 +236,7 @@ def test_minor_units_are_the_currencys(z, currency):
         {"in_process_payments": [{"id": 1}]},
     ],
 )
-def test_another_way_of_collecting_is_told(z, change):
+def test_another_way_of_collecting_is_told(change):
     assert (
         data(translate(z.webhook_meta(), json.dumps({"invoice": z.edited(z.INVOICE, **change)}).encode()))[0].elsewhere
         is True
@@ -243,7 +244,7 @@ def test_another_way_of_collecting_is_told(z, change):
     assert data(translate(z.webhook_meta(), json.dumps({"invoice": z.INVOICE}).encode()))[0].elsewhere is False
 
 
-def test_no_reason_holds_a_value_or_a_person(z):
+def test_no_reason_holds_a_value_or_a_person():
     record = z.edited(z.INVOICE, total="Rosehip 4711", email="accounts@rosehip.example")
     found = translate(z.webhook_meta(), json.dumps({"invoice": record}).encode())
     assert "Rosehip" not in found.parked[0].reason
@@ -253,7 +254,7 @@ def test_no_reason_holds_a_value_or_a_person(z):
 # --- pages ---
 
 
-def test_a_page_of_open_invoices(z):
+def test_a_page_of_open_invoices():
     second = z.edited(z.INVOICE_ROW, invoice_id="910000000042002")
     meta = z.page_meta("zoho.open_invoices", page=3, complete=False)
     found = translate(meta, z.listing("invoices", [z.INVOICE_ROW, second]))
@@ -266,7 +267,7 @@ def test_a_page_of_open_invoices(z):
     assert {event.source for event in found.events} == {"poll"}
 
 
-def test_only_fresh_rows_become_events_and_all_are_listed(z):
+def test_only_fresh_rows_become_events_and_all_are_listed():
     rows = [z.INVOICE_ROW, z.edited(z.INVOICE_ROW, invoice_id="910000000042002"), z.edited(z.INVOICE_ROW, total="x")]
     found = translate(z.page_meta("zoho.invoices", fresh=[1]), z.listing("invoices", rows))
     assert [event.correlation_id for event in found.events[:-1]] == ["910000000042002"]
@@ -275,11 +276,11 @@ def test_only_fresh_rows_become_events_and_all_are_listed(z):
     assert found.parked == []  # the bad row was parked when it was new
 
 
-def test_an_unchanged_page_says_nothing(z):
+def test_an_unchanged_page_says_nothing():
     assert translate(z.page_meta("zoho.contacts", same_as="abc"), b"").events == []
 
 
-def test_a_page_of_contacts(z):
+def test_a_page_of_contacts():
     rows = [z.CONTACT, {"contact_id": "1"}, z.edited(z.CONTACT, contact_id="910000000031008", contact_type="vendor")]
     found = translate(z.page_meta("zoho.contacts"), z.listing("contacts", rows))
     assert types(found) == ["zoho.contact_seen", "zoho.contact_seen"]
@@ -290,7 +291,7 @@ def test_a_page_of_contacts(z):
     ]
 
 
-def test_currencies_without_a_rate_are_left_out(z):
+def test_currencies_without_a_rate_are_left_out():
     rows = [
         {"currency_code": "GBP", "is_base_currency": True, "exchange_rate": 0, "effective_date": ""},
         {"currency_code": "EUR", "is_base_currency": False, "exchange_rate": 0.8600, "effective_date": "2026-02-01"},
@@ -308,13 +309,13 @@ def test_currencies_without_a_rate_are_left_out(z):
     ("kind", "status", "body"),
     [("zoho.invoices", 200, b"<html>"), ("zoho.invoices", 401, b'{"code":57}'), ("zoho.items", 200, b"{}")],
 )
-def test_what_is_no_page_is_parked(z, kind, status, body):
+def test_what_is_no_page_is_parked(kind, status, body):
     found = translate(z.page_meta(kind, status=status), body)
     assert found.events == []
     assert [p.where for p in found.parked] == ["page"]
 
 
-def test_a_row_of_another_organisation_is_parked(z):
+def test_a_row_of_another_organisation_is_parked():
     rows = [z.edited(z.INVOICE_ROW, organization_id="1")]
     found = translate(z.page_meta("zoho.invoices"), z.listing("invoices", rows), z.ORG)
     assert found.parked == [Parked("invoices[0]", "other organisation")]
@@ -324,50 +325,50 @@ def test_a_row_of_another_organisation_is_parked(z):
 # --- answers ---
 
 
-def answered(z, command_data, body, status=200, step="send", call=None):
+def answered(command_data, body, status=200, step="send", call=None):
     return translate(
         z.answer_meta(command_data, call or perform.send_call(z.command(command_data)), status, step), body, z.ORG
     )
 
 
-def test_a_payment_made_is_read_and_then_the_outcome_comes_last(z):
-    found = answered(z, z.CREATE_PAYMENT, z.body(payment=z.PAYMENT), 201)
+def test_a_payment_made_is_read_and_then_the_outcome_comes_last():
+    found = answered(z.CREATE_PAYMENT, z.body(payment=z.PAYMENT), 201)
     assert types(found) == ["zoho.customer_payment_read", "command.outcome"]
     assert data(found)[0].created is True
     assert data(found)[1] == Outcome("cm-1", 1, "succeeded", "910000000055003", http_status=201)
     assert found.events[1].correlation_id == "910000000055003"
     assert found.events[1].source == "answer"
     updated = answered(
-        z, z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, updated_time="2026-03-02T08:00:00+0000")), 200
+        z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, updated_time="2026-03-02T08:00:00+0000")), 200
     )
     assert data(updated)[0].created is False
     assert (data(updated)[1].found, data(updated)[1].reason) == (True, "updated")
 
 
-def test_the_read_behind_a_look_up_is_no_making(z):
+def test_the_read_behind_a_look_up_is_no_making():
     call = Call("GET", "/customerpayments/910000000055003")
-    found = answered(z, z.CREATE_PAYMENT, z.body(payment=z.PAYMENT), 200, "follow", call)
+    found = answered(z.CREATE_PAYMENT, z.body(payment=z.PAYMENT), 200, "follow", call)
     assert data(found)[0].created is None
     assert data(found)[1].found is True
 
 
-def test_the_key_is_read_from_the_commands_own_field(z):
+def test_the_key_is_read_from_the_commands_own_field():
     other = c.CreateCustomerPayment("1", 1990, "GBP", "2026-03-01", "2", "PM01", "cf_other", "live:PM01:1")
     record = z.edited(z.PAYMENT, custom_fields=[{"api_name": "cf_other", "value": "live:PM01:1"}])
-    assert data(answered(z, other, z.body(payment=record), 201))[0].key == "live:PM01:1"
+    assert data(answered(other, z.body(payment=record), 201))[0].key == "live:PM01:1"
 
 
-def test_an_outcomes_id_is_of_the_command_the_call_and_the_answer(z):
+def test_an_outcomes_id_is_of_the_command_the_call_and_the_answer():
     body = z.body(payment=z.PAYMENT)
-    one, same, other = (answered(z, z.CREATE_PAYMENT, raw, 201).events[-1].id for raw in (body, body, body + b" "))
+    one, same, other = (answered(z.CREATE_PAYMENT, raw, 201).events[-1].id for raw in (body, body, body + b" "))
     assert one == same != other
     assert one.startswith("oc-")
     assert len(one) == len(outcome_id("a", 1, "b"))
-    assert answered(z, z.CREATE_PAYMENT, body, 200).events[-1].id != one
+    assert answered(z.CREATE_PAYMENT, body, 200).events[-1].id != one
 
 
-def test_a_refusal_is_an_outcome(z):
-    found = answered(z, z.CREATE_PAYMENT, z.refusal(24016, "more than the balance"), 400)
+def test_a_refusal_is_an_outcome():
+    found = answered(z.CREATE_PAYMENT, z.refusal(24016, "more than the balance"), 400)
     assert data(found) == [
         Outcome("cm-1", 1, "refused", reason="24016", message="more than the balance", http_status=400)
     ]
@@ -377,76 +378,76 @@ def test_a_refusal_is_an_outcome(z):
     ("status", "body"),
     [(500, b"<html>"), (429, b'{"code":44}'), (401, b'{"code":57}'), (200, b"<html>"), (200, b'{"code":0}')],
 )
-def test_what_is_not_final_is_no_outcome(z, status, body):
-    assert answered(z, z.CREATE_TRANSFER, body, status).events == []
+def test_what_is_not_final_is_no_outcome(status, body):
+    assert answered(z.CREATE_TRANSFER, body, status).events == []
 
 
-def test_writes_without_an_observation(z):
+def test_writes_without_an_observation():
     for command_data, body in (
         (z.CREATE_EXPENSE, z.body(expense=z.EXPENSE)),
         (z.CREATE_TRANSFER, z.body(banktransaction=z.TRANSFER)),
         (z.REFUND_PAYMENT, z.body(payment_refunds=z.REFUND)),
     ):
-        found = answered(z, command_data, body, 201)
+        found = answered(command_data, body, 201)
         assert types(found) == ["command.outcome"]
         assert found.parked == []
 
 
-def test_an_unapplied_payment_is_read(z):
-    found = answered(z, z.UNAPPLY, z.body(payment=z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)))
+def test_an_unapplied_payment_is_read():
+    found = answered(z.UNAPPLY, z.body(payment=z.edited(z.PAYMENT, invoices=[], unused_amount=19.9)))
     assert types(found) == ["zoho.customer_payment_read", "command.outcome"]
     assert data(found)[0].created is None
 
 
-def test_an_amount_mismatch_is_seen_and_refused(z):
-    found = answered(z, z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, amount=5)), 201)
+def test_an_amount_mismatch_is_seen_and_refused():
+    found = answered(z.CREATE_PAYMENT, z.body(payment=z.edited(z.PAYMENT, amount=5)), 201)
     assert data(found)[0].amount_minor == 500
     assert (data(found)[1].kind, data(found)[1].reason) == ("refused", "amount_mismatch")
 
 
-def test_reads(z):
-    invoice = answered(z, c.ReadInvoice("910000000042001"), z.body(invoice=z.INVOICE))
+def test_reads():
+    invoice = answered(c.ReadInvoice("910000000042001"), z.body(invoice=z.INVOICE))
     assert types(invoice) == ["zoho.invoice_read", "command.outcome"]
     assert data(invoice)[0].as_of == "2026-03-02T08:59:30.000Z"
-    contact = answered(z, c.ReadContact("910000000031007"), z.body(contact=z.CONTACT))
+    contact = answered(c.ReadContact("910000000031007"), z.body(contact=z.CONTACT))
     assert types(contact) == ["zoho.contact_read", "command.outcome"]
 
 
-def test_a_read_that_finds_nothing_says_it_is_gone(z):
-    found = answered(z, c.ReadInvoice("910000000042001"), z.refusal(1002, "Invoice does not exist."), 404)
+def test_a_read_that_finds_nothing_says_it_is_gone():
+    found = answered(c.ReadInvoice("910000000042001"), z.refusal(1002, "Invoice does not exist."), 404)
     assert data(found) == [
         InvoiceGone("910000000042001"),
         Outcome("cm-1", 1, "refused", reason="1002", message="Invoice does not exist.", http_status=404),
     ]
-    assert types(answered(z, c.ReadInvoice("1"), z.refusal(5), 404)) == [
+    assert types(answered(c.ReadInvoice("1"), z.refusal(5), 404)) == [
         "command.outcome"
     ]  # a wrong address is not a gone invoice
-    assert types(answered(z, c.ReadContact("1"), z.refusal(1002), 404)) == ["command.outcome"]
+    assert types(answered(c.ReadContact("1"), z.refusal(1002), 404)) == ["command.outcome"]
 
 
-def test_a_read_that_cannot_be_understood_is_parked_and_ends(z):
-    found = answered(z, c.ReadInvoice("910000000042001"), z.body(invoice=z.edited(z.INVOICE, total=1.001)))
+def test_a_read_that_cannot_be_understood_is_parked_and_ends():
+    found = answered(c.ReadInvoice("910000000042001"), z.body(invoice=z.edited(z.INVOICE, total=1.001)))
     assert types(found) == ["command.outcome"]
     assert [p.where for p in found.parked] == ["answer"]
 
 
-def test_the_walk_over_open_invoices(z):
-    more = answered(z, c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW], more=True))
+def test_the_walk_over_open_invoices():
+    more = answered(c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW], more=True))
     assert types(more) == ["zoho.invoice_seen", "zoho.invoices_listed"]
     assert data(more)[1] == InvoicesListed("open", "2026-03-02T08:59:30.000Z", 1, ["910000000042001"], complete=False)
     call = Call("GET", "/invoices", {"page": "2"})
-    last = answered(z, c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW]), 200, "follow", call)
+    last = answered(c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW]), 200, "follow", call)
     assert types(last) == ["zoho.invoice_seen", "zoho.invoices_listed", "command.outcome"]
     assert (data(last)[1].page, data(last)[1].complete) == (2, True)
 
 
-def test_a_walk_that_was_cut_is_not_complete(z):
+def test_a_walk_that_was_cut_is_not_complete():
     call = Call("GET", "/invoices", {"page": "200"})
-    found = answered(z, c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW], more=True), 200, "follow", call)
+    found = answered(c.ListOpenInvoices(), z.listing("invoices", [z.INVOICE_ROW], more=True), 200, "follow", call)
     assert data(found)[1].complete is False
     assert data(found)[2].reason == "too_many_pages"
 
 
-def test_an_answer_to_the_other_api_is_parked(z):
+def test_an_answer_to_the_other_api_is_parked():
     found = translate(z.answer_meta(c.ReadPayment("PM1"), Call("GET", "/payments/PM1")), b"{}")
     assert [p.where for p in found.parked] == ["call"]

@@ -12,6 +12,7 @@ from adapters.zoho import pages, perform
 from adapters.zoho.translate import translate
 from domain import commands as c
 from domain.codec import decode_event, encode_event
+from tests.support import zoho_records as z
 
 SHARED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -46,7 +47,7 @@ VALUES = st.recursive(
 )
 
 
-def metas(z):
+def metas():
     walk = perform.send_call(z.command(c.ListOpenInvoices()))
     found = [
         z.webhook_meta(),
@@ -77,8 +78,8 @@ def metas(z):
     return found
 
 
-def check(z, body):
-    for meta in metas(z):
+def check(body):
+    for meta in metas():
         found = translate(meta, body, z.ORG)
         assert isinstance(found, Translation)
         for event in found.events:
@@ -95,13 +96,13 @@ def check(z, body):
         st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
     )
 )
-def test_any_bytes(z, body):
-    check(z, body)
+def test_any_bytes(body):
+    check(body)
 
 
 @SHARED
 @given(data=st.data())
-def test_real_shapes_with_wrong_values(z, data):
+def test_real_shapes_with_wrong_values(data):
     """Take a real record, put anything into some of its fields, and wrap it in every way."""
     name, record = data.draw(
         st.sampled_from(
@@ -126,29 +127,29 @@ def test_real_shapes_with_wrong_values(z, data):
     body = json.dumps(
         {"code": 0, "message": "success", name: record, list_name: [record, data.draw(VALUES)], **envelope}
     ).encode()
-    check(z, body)
+    check(body)
 
 
 @SHARED
 @given(at=st.integers(0, 400), with_what=st.binary(max_size=3))
-def test_damaged_bytes(z, at, with_what):
+def test_damaged_bytes(at, with_what):
     body = z.listing("invoices", [z.INVOICE_ROW])
-    check(z, body[:at] + with_what + body[at + 1 :])
+    check(body[:at] + with_what + body[at + 1 :])
 
 
 @pytest.mark.parametrize("length", [0, 1, 17, 200, 1000])
-def test_a_cut_body(z, length):
-    check(z, z.body(invoice=z.INVOICE)[:length])
+def test_a_cut_body(length):
+    check(z.body(invoice=z.INVOICE)[:length])
 
 
 @pytest.mark.parametrize("depth", [500, 20_000])
-def test_deep_nesting(z, depth):
+def test_deep_nesting(depth):
     deep = b"[" * depth + b"]" * depth
-    check(z, deep)
-    check(z, b'{"code":0,"invoice":{"invoice_id":"1","line_items":' + deep + b"}}")
+    check(deep)
+    check(b'{"code":0,"invoice":{"invoice_id":"1","line_items":' + deep + b"}}")
 
 
-def test_long_texts_and_many_lines_still_fit_the_log(z):
+def test_long_texts_and_many_lines_still_fit_the_log():
     lines = [{"name": "é" * 900, "description": "\U0001f600" * 900, "quantity": 1, "item_total": 1}] * 300
     record = z.edited(
         z.INVOICE, line_items=lines, invoice_number="n" * 100_000, email="e" * 100_000, status="s" * 100_000

@@ -1,19 +1,15 @@
 """Records of the shape that GoCardless sends, vendored bodies, and small builders around them."""
 
 import json
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from adapters.deliveries import CallInfo, DeliveryMeta, PageInfo, Translation
 from adapters.gocardless import perform
 from domain import commands as c
 from domain.codec import decode_event, encode_event
 from domain.envelope import Event
+from tests.support import recorded
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "gocardless"
 NOW = "2026-03-09T10:00:00.000Z"
 
 PAYMENT: dict[str, Any] = {
@@ -108,31 +104,35 @@ COMMANDS: dict[str, c.AnyCommandData] = {
 }
 
 
-def _command(name: str) -> c.Command:
+#: Every name that `command` takes.
+names = list(COMMANDS)
+
+
+def command(name: str) -> c.Command:
     data = COMMANDS[name]
     writes = name.startswith("create_")
     return c.Command("cm-1", "invoices:910000000042001", name, data, key="zg01-abc" if writes else "")
 
 
-def _listing(name: str, rows: list[Any], after: str | None = None) -> dict[str, Any]:
+def listing(name: str, rows: list[Any], after: str | None = None) -> dict[str, Any]:
     return {name: rows, "meta": {"cursors": {"before": None, "after": after}, "limit": 50}}
 
 
-def _body(document: Any) -> bytes:
+def body(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-def _webhook_meta(**changes: Any) -> DeliveryMeta:
+def webhook_meta(**changes: Any) -> DeliveryMeta:
     return DeliveryMeta("wh-1", "main", "gocardless", "webhook", NOW, **changes)
 
 
-def _page_meta(kind: str, *, fresh: list[int] | None = None, status: int = 200, same_as: str = "") -> DeliveryMeta:
+def page_meta(kind: str, *, fresh: list[int] | None = None, status: int = 200, same_as: str = "") -> DeliveryMeta:
     return DeliveryMeta(
         "pg-1", "main", "gocardless", "page", NOW, page=PageInfo(kind, 1, NOW, True, status, fresh), same_as=same_as
     )
 
 
-def _answer_meta(
+def answer_meta(
     name: str,
     *,
     status: int = 200,
@@ -140,50 +140,31 @@ def _answer_meta(
     query: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
 ) -> DeliveryMeta:
-    command = _command(name)
-    call = perform.send_call(command)
+    asked = command(name)
+    call = perform.send_call(asked)
     if step == "look_up":
-        call = perform.look_up_call(command) or call
-    info = CallInfo(command, 3, step, call.method, call.path, query or call.query, status, "2026-03-09T09:59:58.000Z")
+        call = perform.look_up_call(asked) or call
+    info = CallInfo(asked, 3, step, call.method, call.path, query or call.query, status, "2026-03-09T09:59:58.000Z")
     return DeliveryMeta("an-1", "main", "gocardless", "answer", NOW, headers=headers or {}, call=info)
 
 
-def _fixture(path: str) -> bytes:
-    return (FIXTURES / path).read_bytes()
+def fixture(path: str) -> bytes:
+    """A vendored body as it is."""
+    return recorded.raw(f"gocardless/{path}")
 
 
-def _survives(translation: Translation) -> None:
+def load(path: str) -> Any:
+    """A vendored body, read."""
+    return recorded.load(f"gocardless/{path}")
+
+
+def survives(translation: Translation) -> None:
     """Whatever it says, the log takes it and gives it back."""
     for event in translation.events:
         assert decode_event(encode_event(event)) == event
 
 
-def _one(translation: Translation) -> Event:
+def one(translation: Translation) -> Event:
     assert translation.parked == []
     assert len(translation.events) == 1
     return translation.events[0]
-
-
-@pytest.fixture(scope="session")
-def gc() -> SimpleNamespace:
-    return SimpleNamespace(
-        PAYMENT=PAYMENT,
-        PAYOUT=PAYOUT,
-        MANDATE=MANDATE,
-        CUSTOMER=CUSTOMER,
-        BILLING_REQUEST=BILLING_REQUEST,
-        FLOW=FLOW,
-        ITEMS=ITEMS,
-        NOW=NOW,
-        names=list(COMMANDS),
-        command=_command,
-        listing=_listing,
-        body=_body,
-        webhook_meta=_webhook_meta,
-        page_meta=_page_meta,
-        answer_meta=_answer_meta,
-        fixture=_fixture,
-        survives=_survives,
-        one=_one,
-        load=lambda path: json.loads(_fixture(path)),
-    )
