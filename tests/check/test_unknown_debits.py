@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.office import running
+
 OPEN = "2026-03-02T05:10:00.000Z"
 DUE = "2026-03-03T06:00:00.000Z"
 LATER = "2026-03-03T07:00:00.000Z"
@@ -49,7 +51,7 @@ def invoice(program: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", LOST)
-async def test_one_that_was_made_is_found_though_its_invoice_is_void(kind: str, office: Any, running: Any) -> None:
+async def test_one_that_was_made_is_found_though_its_invoice_is_void(kind: str, office: Any) -> None:
     await office.open()
     async with running(office) as program:
         # The look-ups fail until the news of the invoice is there.
@@ -65,7 +67,7 @@ async def test_one_that_was_made_is_found_though_its_invoice_is_void(kind: str, 
 
 
 @pytest.mark.parametrize("kind", LOST[:2])
-async def test_one_that_was_made_is_found_and_not_made_again(kind: str, office: Any, running: Any) -> None:
+async def test_one_that_was_made_is_found_and_not_made_again(kind: str, office: Any) -> None:
     await office.open()
     async with running(office) as program:
         await sent(program, fault(kind, hold_s=5))
@@ -80,7 +82,7 @@ async def test_one_that_was_made_is_found_and_not_made_again(kind: str, office: 
     [("void_invoice", "not_open", "none"), ("record_payment", "balance_changed", "scheduled")],
 )
 async def test_one_that_was_not_made_is_withheld_only_after_two_look_ups_found_nothing(
-    act: str, reason: str, stage: str, office: Any, running: Any
+    act: str, reason: str, stage: str, office: Any
 ) -> None:
     await office.open()
     async with running(office) as program:
@@ -95,7 +97,7 @@ async def test_one_that_was_not_made_is_withheld_only_after_two_look_ups_found_n
         assert invoice(program).stage == stage
 
 
-async def test_one_that_was_not_made_is_sent_once_more_with_its_key(office: Any, running: Any) -> None:
+async def test_one_that_was_not_made_is_sent_once_more_with_its_key(office: Any) -> None:
     await office.open()
     async with running(office) as program:
         await sent(program, fault("500_before"))
@@ -108,9 +110,7 @@ async def test_one_that_was_not_made_is_sent_once_more_with_its_key(office: Any,
 @pytest.mark.parametrize(
     ("kind", "status", "made"), [("500_after_commit", "succeeded", 1), ("500_before", "withheld", 0)]
 )
-async def test_one_is_looked_up_after_its_time_has_passed(
-    kind: str, status: str, made: int, office: Any, running: Any
-) -> None:
+async def test_one_is_looked_up_after_its_time_has_passed(kind: str, status: str, made: int, office: Any) -> None:
     await office.open()
     async with running(office) as program:
         await sent(program, fault(kind))

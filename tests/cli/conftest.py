@@ -1,10 +1,7 @@
 """An installation on disk: settings, a log and a store, fed through the real stages without any network."""
 
 import asyncio
-import hmac
 import json
-import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ from streams.stages.core import Core
 from streams.stages.metrics import Metrics
 from streams.stages.relay import Relay
 from streams.stages.translate import Translate
-from tests.support.company import POLICY, START, Company
+from tests.support.company import Company
 
 SETTINGS = """\
 log = "sqlite:///{folder}/log.db"
@@ -135,31 +132,6 @@ class Installation:
         return [one["type"] for one in self.json("events", "--connection", "c1", "--limit", "10000")["records"]]
 
 
-def webhook(
-    events: list[dict[str, Any]], secret: bytes = b"whsec", *, received_at: str = START
-) -> tuple[DeliveryMeta, bytes]:
-    """A webhook of GoCardless, signed, as the gateway keeps it."""
-    body = json.dumps({"events": events, "meta": {"webhook_id": "WB1"}}).encode()
-    signature = hmac.new(secret, body, "sha256").hexdigest()
-    headers = {"webhook-signature": signature, "content-type": "application/json"}
-    return DeliveryMeta(
-        f"wh-{secrets.token_hex(8)}", "c1", "gocardless", "webhook", received_at, headers, "application/json", "main"
-    ), body
-
-
-def gc_event(key: str, payment: str, action: str, at: str, **details: Any) -> dict[str, Any]:
-    """An event of a payment, as GoCardless writes it."""
-    return {
-        "id": key,
-        "created_at": at,
-        "resource_type": "payments",
-        "action": action,
-        "links": {"payment": payment},
-        "details": {"origin": "gocardless", "cause": f"payment_{action}", "description": "…", **details},
-        "metadata": {},
-    }
-
-
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
@@ -168,24 +140,3 @@ def installation(tmp_path: Path) -> Installation:
 @pytest.fixture
 def company() -> Any:
     return Company()
-
-
-@pytest.fixture
-def events_of() -> Callable[[Any], list[Event]]:
-    """The events that a company has told so far."""
-    return lambda company: [event for event, _ in company.log]
-
-
-@pytest.fixture
-def signed() -> Callable[..., tuple[DeliveryMeta, bytes]]:
-    return webhook
-
-
-@pytest.fixture
-def payment_event() -> Callable[..., dict[str, Any]]:
-    return gc_event
-
-
-@pytest.fixture
-def policy() -> Any:
-    return POLICY

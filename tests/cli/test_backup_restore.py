@@ -11,10 +11,11 @@ from projections.store.store import open_store
 from projections.work.halts import Standstills
 from projections.work.queue import Queue
 from streams.operate.backup import NoBackup, backup
+from tests.support.company import events_of
 
 
 @pytest.fixture
-def lived(installation, company, events_of):
+def lived(installation, company):
     company.confirmed()
     installation.feed(events_of(company))
     installation.put_secret("gocardless.token", b"token")
@@ -51,7 +52,7 @@ def test_backup_and_restore(lived, tmp_path):
     assert lived.json("rebuild", "--verify")["differences"] == []
 
 
-def test_a_store_that_is_older_than_its_log_takes_what_was_decided(lived, company, events_of, tmp_path):
+def test_a_store_that_is_older_than_its_log_takes_what_was_decided(lived, company, tmp_path):
     """The store is copied first, so the program may have gone on before the log was."""
     told = len(events_of(company))
     lived.json("backup", str(tmp_path / "early"))

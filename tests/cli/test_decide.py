@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from tests.support.company import POLICY, events_of
+
 NOT_RUNNING = "no program runs here; it takes effect when one does"
 
 
@@ -11,7 +13,7 @@ def last(installation):
 
 
 @pytest.fixture
-def failed(installation, company, events_of):
+def failed(installation, company):
     payment = company.collect()
     company.pay(payment, "failed", cause="insufficient_funds", will_attempt_retry=False)
     installation.feed(events_of(company))
@@ -40,7 +42,7 @@ def test_an_invoice_is_left_alone_and_not_twice(installation, failed):
     assert "Left alone" in stage(installation)
 
 
-def test_what_would_change_nothing_is_refused_and_not_recorded(installation, company, events_of):
+def test_what_would_change_nothing_is_refused_and_not_recorded(installation, company):
     company.confirmed()
     installation.feed(events_of(company))
     before = len(installation.event_types())
@@ -61,8 +63,8 @@ def test_unknown_things_are_not_found(installation, failed):
     assert installation.json("decide", "time", "--until", "soon", code=2)["code"] == "usage"
 
 
-def test_a_contact_is_matched_or_invited(installation, company, events_of, policy):
-    company.open_gate(msgspec.structs.replace(policy, invite="ask"))
+def test_a_contact_is_matched_or_invited(installation, company):
+    company.open_gate(msgspec.structs.replace(POLICY, invite="ask"))
     company.customer(linked=False)
     company.payer("CU7", "other@example.test")
     company.mandate("MD7", "CU7")
@@ -121,9 +123,9 @@ def test_with_several_connections_one_must_be_named(installation):
 
 
 @pytest.fixture
-def beyond_the_day(installation, company, events_of, policy):
+def beyond_the_day(installation, company):
     """A day on which the ceiling lets two of three debits pass."""
-    company.open_gate(msgspec.structs.replace(policy, max_day_count={"GBP": 2}))
+    company.open_gate(msgspec.structs.replace(POLICY, max_day_count={"GBP": 2}))
     company.customer()
     for key in ("1", "2", "3"):
         company.invoice(key)

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli import main
+from tests.support.company import events_of
+from tests.support.deliveries import gc_event, webhook
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -40,7 +42,7 @@ def matches(expected, got):
     return re.fullmatch("".join(parts) + r"\s*", got) is not None
 
 
-def test_the_examples_answer_as_written(installation, company, events_of, signed, payment_event, monkeypatch):
+def test_the_examples_answer_as_written(installation, company, monkeypatch):
     first = company.collect()
     company.customer(2)
     company.invoice("2", "c-2", 5_000)
@@ -48,8 +50,8 @@ def test_the_examples_answer_as_written(installation, company, events_of, signed
     company.now = "2026-03-06T12:00:00.000Z"
     company.pay(company.state.invoices["2"].payment, "failed", cause="insufficient_funds", will_attempt_retry=False)
     installation.feed(events_of(company))
-    confirmed = payment_event("EV1", first, "confirmed", "2026-03-06T11:40:00.000Z")
-    installation.feed(deliveries=[signed([confirmed], received_at="2026-03-06T12:00:00.000Z")])
+    confirmed = gc_event("EV1", first, "confirmed", "2026-03-06T11:40:00.000Z")
+    installation.feed(deliveries=[webhook([confirmed], received_at="2026-03-06T12:00:00.000Z")])
     for name in ("gocardless.token", "gocardless.webhook.main", "zoho.webhook.main"):
         installation.put_secret(name, b"value")
     monkeypatch.chdir(installation.folder)

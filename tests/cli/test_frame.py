@@ -26,6 +26,7 @@ from streams.log.interface import LogCorrupt, LogError, LogFull, LogReadOnly
 from streams.log.worker import WorkerFailed
 from streams.operate.acts import Refused
 from streams.settings import SettingsError
+from tests.support.company import events_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -192,7 +193,7 @@ def test_an_interruption_ends_with_130(installation, monkeypatch):
     assert installation.json("status", code=130)["code"] == "interrupted"
 
 
-def test_a_reader_that_has_had_enough_is_no_error(installation, company, events_of):
+def test_a_reader_that_has_had_enough_is_no_error(installation, company):
     company.collect()
     installation.feed(events_of(company))
     command = (

@@ -19,6 +19,7 @@ from streams.demo.demo import CONNECTION
 from streams.demo.month import Month
 from streams.operate.installation import opened_log
 from streams.settings import GROUP
+from tests.support.company import events_of
 
 PLAN = Month(customers=4, invoices=6, seed=3, days=3, drain_days=2, fail_before=1, fail_after=0, faults=False)
 
@@ -130,7 +131,7 @@ async def test_a_second_program_is_refused(installation):
     assert (code, err.split(":")[0]) == (69, "error[log_locked]")
 
 
-async def test_following_the_log_ends_cleanly(installation, company, events_of):
+async def test_following_the_log_ends_cleanly(installation, company):
     company.ready()
     await asyncio.to_thread(installation.feed, events_of(company))
     process = await Beside(installation.config).start("events", "--follow", "--json", "--limit", "1")

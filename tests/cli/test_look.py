@@ -8,15 +8,17 @@ import pytest
 from domain.events import PayoutItem
 from projections.store.store import open_store
 from projections.store.tables import quarantine
+from tests.support.company import events_of
+from tests.support.deliveries import gc_event, webhook
 
 
 @pytest.fixture
-def collected(installation, company, events_of, signed, payment_event):
+def collected(installation, company):
     """A payment that a signed webhook confirmed; its id, and the webhook's body."""
     payment = company.collect()
     installation.feed(events_of(company))
-    installation.feed(deliveries=[signed([payment_event("EV1", payment, "confirmed", "2026-03-06T11:40:00.000Z")])])
-    meta, body = signed([payment_event("EV2", "PM-other", "created", "2026-03-06T11:40:00.000Z")])
+    installation.feed(deliveries=[webhook([gc_event("EV1", payment, "confirmed", "2026-03-06T11:40:00.000Z")])])
+    meta, body = webhook([gc_event("EV2", "PM-other", "created", "2026-03-06T11:40:00.000Z")])
     installation.feed(deliveries=[(meta, body)])
     return payment
 
@@ -38,7 +40,7 @@ def test_status_counts_and_is_quiet_when_nobody_is_needed(installation, collecte
     assert "invoices: 1 collected" in installation.cli("status").stdout
 
 
-def test_status_shows_what_waits_for_a_person(installation, company, events_of):
+def test_status_shows_what_waits_for_a_person(installation, company):
     payment = company.collect()
     company.pay(payment, "failed", cause="insufficient_funds", will_attempt_retry=False)
     installation.feed(events_of(company))
@@ -59,7 +61,7 @@ def test_status_shows_what_waits_for_a_person(installation, company, events_of):
     assert "zoho-gocardless decide invoice INV-1 --retry" in shown
 
 
-def test_status_tells_what_was_not_worked_in(installation, company, events_of):
+def test_status_tells_what_was_not_worked_in(installation, company):
     company.collect()
     events = events_of(company)
     installation.feed(events[:-3])
@@ -67,7 +69,7 @@ def test_status_tells_what_was_not_worked_in(installation, company, events_of):
     assert installation.json("status")["log"]["unhandled_events"] == 3
 
 
-def test_the_trail_of_a_payment_ends_at_the_signed_bytes(installation, collected, signed, payment_event):
+def test_the_trail_of_a_payment_ends_at_the_signed_bytes(installation, collected):
     data = installation.json("why", "payment", collected, "--bodies")
     assert data["why"]["state"].startswith("It is confirmed. Booked on 2026-03-06")
     step = next(one for one in data["trail"] if one["id"] == "EV1")
@@ -89,7 +91,7 @@ def test_the_trail_of_a_payment_ends_at_the_signed_bytes(installation, collected
     assert (source["signature_header"], source["secret"]) == ("webhook-signature", "main")
     body = source["body"].encode()
     assert (source["size_bytes"], source["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
-    assert signed(json.loads(body)["events"])[0].headers["webhook-signature"] == source["signature"]
+    assert webhook(json.loads(body)["events"])[0].headers["webhook-signature"] == source["signature"]
     assert not [one for one in data["trail"] if "PM-other" in json.dumps(one)]
 
 
@@ -129,7 +131,7 @@ def test_why_of_something_unknown(installation):
     assert installation.json("why", "invoice", "INV-9", code=5)["code"] == "not_found"
 
 
-def test_why_of_a_payout(installation, company, events_of):
+def test_why_of_a_payout(installation, company):
     payment = company.confirmed()
     items = [PayoutItem("payment_paid_out", 120_000, payment)]
     company.payout("PO1", items, 12_000)

@@ -29,21 +29,23 @@ from streams.log.topics import Topics
 from streams.operate import move_records
 from streams.operate.move_records import MoveRefused, Pair
 from streams.settings import GROUP
+from tests.support.company import events_of
+from tests.support.deliveries import gc_event, webhook
 from tests.support.sides import KAFKA, Side, rows_of
 
 TRIMMED = TopicPartition("deliveries.gocardless", 1)
 _built = {}
 
 
-def _live(installation, company, events_of, signed, payment_event):
+def _live(installation, company):
     """Facts of every kind, in the log and in the store."""
     payment = company.collect()
     company.confirmed()
     company.customer(2)
     company.invoice("2", "c-2", 5_000)
     company.reach("2026-03-04T12:00:00.000Z")
-    hooks = [signed([payment_event(f"EV{n}", payment, "confirmed", "2026-03-06T11:40:00.000Z")]) for n in range(1, 5)]
-    hooks.append(signed([payment_event("EV9", payment, "paid_out", "2026-03-08T11:40:00.000Z")]))
+    hooks = [webhook([gc_event(f"EV{n}", payment, "confirmed", "2026-03-06T11:40:00.000Z")]) for n in range(1, 5)]
+    hooks.append(webhook([gc_event("EV9", payment, "paid_out", "2026-03-08T11:40:00.000Z")]))
     told = events_of(company)
     installation.feed(told[:-4], hooks)
     # Decided, and published by nobody yet.
@@ -80,12 +82,12 @@ def _live(installation, company, events_of, signed, payment_event):
 
 
 @pytest.fixture
-def old(installation, company, events_of, signed, payment_event, tmp_path_factory):
+def old(installation, company, tmp_path_factory):
     """An embedded installation that has lived. It is made once, and copied."""
     with installation.config.open("a") as file:
         file.write("\n[kafka]\nreplication = 1\nmin_insync = 1\n")
     if not _built:
-        _live(installation, company, events_of, signed, payment_event)
+        _live(installation, company)
         _built["folder"] = tmp_path_factory.mktemp("lived") / "copy"
         shutil.copytree(installation.folder, _built["folder"])
     else:
@@ -370,7 +372,7 @@ def test_a_log_that_is_shared_with_another_installation_is_not_moved(old, here, 
 
 @pytest.mark.timeout(300)
 def test_killed_anywhere_it_goes_on_and_never_do_both_sides_run(
-    old, here, there, to, new_settings, postgres_url, kafka_prefix, company, payment_event, signed
+    old, here, there, to, new_settings, postgres_url, kafka_prefix, company
 ):
     passages = {"move.after_batch": 3, "move.after_rows": 2}
     marked = failpoints.MOVE.index("move.after_mark")
@@ -381,7 +383,7 @@ def test_killed_anywhere_it_goes_on_and_never_do_both_sides_run(
                 there.run(lambda log: log.require_topics(Topics(kafka_prefix, 2)))
         if place < marked:
             # Given up for the time being: the old side runs on, and the next call takes that along.
-            hook = signed([payment_event(f"EW{place}", "PM-1-1", "created", "2026-03-06T11:40:00.000Z")])
+            hook = webhook([gc_event(f"EW{place}", "PM-1-1", "created", "2026-03-06T11:40:00.000Z")])
             old.feed(deliveries=[hook], publish=False)
         else:
             with pytest.raises(LogMoved):

@@ -6,10 +6,12 @@ import pytest
 
 from adapters.deliveries import Parked, Translation
 from streams.stages import translate
+from tests.support.company import events_of
+from tests.support.deliveries import gc_event, webhook
 
 
 @pytest.fixture
-def parked_command(installation, company, events_of):
+def parked_command(installation, company):
     payment = company.collect()
     company.pay(payment, "confirmed", "2026-03-06T11:40:00.000Z")
     command = company.take("zoho.create_customer_payment")
@@ -46,14 +48,14 @@ def test_all_that_is_parked_is_tried_again(installation, parked_command):
 
 
 @pytest.fixture
-def parked_delivery(installation, company, events_of, signed, payment_event, monkeypatch):
+def parked_delivery(installation, company, monkeypatch):
     """A webhook of two events, one of which an earlier version could not read."""
     payment = company.collect()
     installation.feed(events_of(company))
-    meta, body = signed(
+    meta, body = webhook(
         [
-            payment_event("EV1", payment, "confirmed", "2026-03-06T11:40:00.000Z"),
-            payment_event("EV2", "PM9", "created", "2026-03-06T12:00:00.000Z"),
+            gc_event("EV1", payment, "confirmed", "2026-03-06T11:40:00.000Z"),
+            gc_event("EV2", "PM9", "created", "2026-03-06T12:00:00.000Z"),
         ]
     )
     real = translate.read

@@ -19,10 +19,11 @@ from streams.log.records import decision_records, header
 from streams.operate.installation import opened_log
 from streams.operate.replay import Decisions
 from streams.settings import GROUP
+from tests.support.company import events_of
 
 
 @pytest.fixture
-def lived(installation, company, events_of):
+def lived(installation, company):
     """Two invoices, one taken back; everything published."""
     company.confirmed()
     company.customer(2)
@@ -76,7 +77,7 @@ def test_a_lost_store_is_made_again(installation, lived):
     installation.feed()
 
 
-def test_what_was_not_published_is_decided_afresh_and_published_later(installation, company, events_of):
+def test_what_was_not_published_is_decided_afresh_and_published_later(installation, company):
     company.confirmed()
     events = events_of(company)
     installation.feed(events[:-4])
@@ -128,9 +129,7 @@ def test_the_first_of_two_records_of_a_decision_counts_and_late_ones_are_found(i
         assert differences(installation, before) == []
 
 
-def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(
-    installation, company, events_of, monkeypatch
-):
+def test_a_rule_that_raises_beyond_what_was_decided_sets_the_connection_aside(installation, company, monkeypatch):
     company.confirmed()
     events = events_of(company)
     installation.feed(events[:-4])

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from domain import events, why
+from tests.support.company import POLICY
 
 LATER = "2026-03-10T09:00:00.000Z"
 
@@ -70,8 +71,8 @@ def test_what_stands_in_the_way(company, changes, said):
     assert said in words(company).state
 
 
-def test_a_contact_without_a_mandate(company, policy):
-    company.open_gate(msgspec.structs.replace(policy, invite="ask"))
+def test_a_contact_without_a_mandate(company):
+    company.open_gate(msgspec.structs.replace(POLICY, invite="ask"))
     company.customer(linked=False)
     company.invoice("1")
     assert "its customer has no usable mandate in its currency" in words(company).state

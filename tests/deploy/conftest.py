@@ -2,62 +2,15 @@
 the Dockerfile.
 """
 
-import json
 import re
-import shlex
-from dataclasses import dataclass
-from pathlib import Path
 
-import click
 import pytest
 from ruamel.yaml import YAML
 
-from streams.cli import main
-
-ROOT = Path(__file__).parents[2]
+from tests.support.deployment import ROOT, Dockerfile, Step
 
 #: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<how>[-?])(?P<rest>[^}]*))?\}")
-
-
-@dataclass
-class Step:
-    """One instruction of a Dockerfile: its word, the rest of it, and the stage that it is in."""
-
-    word: str
-    text: str
-    stage: int
-
-    @property
-    def words(self):
-        return json.loads(self.text) if self.text.startswith("[") else shlex.split(self.text)
-
-
-@dataclass
-class Dockerfile:
-    steps: list[Step]
-
-    def of(self, word, stage=None):
-        return [step for step in self.steps if step.word == word and stage in (None, step.stage)]
-
-    def last(self, word):
-        return self.of(word, self.steps[-1].stage)[-1]
-
-    @property
-    def environment(self):
-        """ENV of the stage that becomes the image."""
-        pairs = [pair for step in self.of("ENV", self.steps[-1].stage) for pair in step.words]
-        return dict(pair.split("=", 1) for pair in pairs)
-
-    @property
-    def health_check(self):
-        """The command of HEALTHCHECK."""
-        return json.loads(self.last("HEALTHCHECK").text.partition(" CMD ")[2])
-
-
-@pytest.fixture(scope="session")
-def root():
-    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -113,24 +66,6 @@ def services(compose):
 def ours(services):
     """The services that run the program."""
     return {name: service for name, service in services.items() if "build" in service}
-
-
-@pytest.fixture(scope="session")
-def parsed():
-    """What the real command line makes of words: the command, and its parameters. An unknown option or value raises."""
-
-    def parse(words):
-        command, context, path = main, click.Context(main), []
-        rest = list(words)
-        while isinstance(command, click.Group):
-            assert rest, f"{words}: a command is missing"
-            found = command.get_command(context, rest[0])
-            assert found is not None, f"{words}: there is no {rest[0]}"
-            path.append(rest.pop(0))
-            command = found
-        return " ".join(path), command.make_context("it", rest).params
-
-    return parse
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from streams.log.kafka.access import Access
 from streams.process.health import Health
 from streams.process.program import ROLES
 from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
+from tests.support.deployment import ROOT, parsed
 
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY\Z")
 PINNED = re.compile(r"(?:[a-z0-9.-]+/)*[a-z0-9-]+:\d+\.\d+(?:\.\d+)?(?:-[a-z0-9.]+)*\Z")
@@ -37,8 +38,8 @@ def validated(path):
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_it_is_valid_by_the_schema_of_the_specification(root):
-    found = validated(root / "docker-compose.yml")
+def test_it_is_valid_by_the_schema_of_the_specification():
+    found = validated(ROOT / "docker-compose.yml")
     assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -53,7 +54,7 @@ def test_the_schema_refuses_what_is_not_compose(compose_text, tmp_path):
 # --- commands ---
 
 
-def test_every_command_is_one_that_the_program_takes(ours, command_of, parsed):
+def test_every_command_is_one_that_the_program_takes(ours, command_of):
     for name, service in ours.items():
         command, parameters = parsed(command_of(service))
         assert command in {"run", "topics apply", "sandbox"}, name
@@ -61,12 +62,12 @@ def test_every_command_is_one_that_the_program_takes(ours, command_of, parsed):
             assert parameters["role"] == name
 
 
-def test_there_is_a_service_for_every_role(ours, command_of, parsed):
+def test_there_is_a_service_for_every_role(ours, command_of):
     commands = [parsed(command_of(service)) for service in ours.values()]
     assert sorted(found["role"] for name, found in commands if name == "run") == sorted(set(ROLES) - {"all"})
 
 
-def test_a_command_that_the_program_does_not_take_is_found(parsed):
+def test_a_command_that_the_program_does_not_take_is_found():
     with pytest.raises(Exception, match="'stoker' is not one of"):
         parsed(["run", "--role", "stoker"])
     with pytest.raises(AssertionError, match="there is no fly"):
@@ -81,13 +82,13 @@ def environment_of(service, dockerfile):
 
 
 @pytest.fixture(params=["settings.example.toml", "sandbox.toml"])
-def settings_of(request, root, dockerfile):
+def settings_of(request, dockerfile):
     """The settings of a service, from the real loader: the file that is mounted, and over it the environment of its
     container.
     """
 
     def loaded(service, **more):
-        return load(root / "deploy" / request.param, environment_of(service, dockerfile) | more)
+        return load(ROOT / "deploy" / request.param, environment_of(service, dockerfile) | more)
 
     return loaded
 
@@ -148,10 +149,10 @@ def test_the_settings_file_is_mounted_where_the_image_looks(ours, dockerfile):
 # --- variables and secrets ---
 
 
-def test_every_variable_is_in_the_example_and_the_docs(variables, dot_env, root):
+def test_every_variable_is_in_the_example_and_the_docs(variables, dot_env):
     used = {match["name"] for match in variables}
     assert used == set(dot_env)
-    docs = (root / "docs" / "deploy.md").read_text()
+    docs = (ROOT / "docs" / "deploy.md").read_text()
     assert [name for name in sorted(used) if f"`{name}`" not in docs] == []
 
 
@@ -237,14 +238,14 @@ def test_health_is_asked_where_the_settings_say(ours, dockerfile, settings_of):
         assert [port.rpartition(":")[2] for port in service.get("ports", [])] in ([], [str(gateway.port)])
 
 
-async def test_the_sandbox_is_asked_where_it_listens(ours, command_of, parsed, root):
+async def test_the_sandbox_is_asked_where_it_listens(ours, command_of):
     service = ours["sandbox"]
     _, given = parsed(command_of(service))
     assert given["host"] == "0.0.0.0"
     words = service["healthcheck"]["test"]
     assert words[:3] == ["CMD", "python", "-c"]
     assert f"127.0.0.1:{given['gocardless_port']}/" in words[3]
-    connection = tomllib.loads((root / "deploy" / "sandbox.toml").read_text())
+    connection = tomllib.loads((ROOT / "deploy" / "sandbox.toml").read_text())
     demo = connection["connections"]["demo"]
     assert connection["clock"] == demo["gocardless"]["url"] == f"http://sandbox:{given['gocardless_port']}"
     assert demo["zoho"]["url"] == f"http://sandbox:{given['zoho_port']}"
@@ -257,13 +258,13 @@ async def test_the_sandbox_is_asked_where_it_listens(ours, command_of, parsed, r
         assert await exit_code(["python", "-c", code.replace("_sandbox", "nowhere")], {}) == 1
 
 
-async def test_the_documents_for_the_sandbox_fill_it(ours, command_of, parsed, root):
-    demo = tomllib.loads((root / "deploy" / "sandbox.toml").read_text())["connections"]["demo"]
+async def test_the_documents_for_the_sandbox_fill_it(ours, command_of):
+    demo = tomllib.loads((ROOT / "deploy" / "sandbox.toml").read_text())["connections"]["demo"]
     _, given = parsed(command_of(ours["sandbox"]))
     async with running_sandbox(SandboxConfig(seed=given["seed"])) as running, aiohttp.ClientSession() as session:
 
         async def post(url, name):
-            async with session.post(url, data=(root / "deploy" / name).read_bytes()) as answer:
+            async with session.post(url, data=(ROOT / "deploy" / name).read_bytes()) as answer:
                 assert answer.status == 200, await answer.text()
                 return await answer.json()
 
@@ -307,8 +308,8 @@ def test_nothing_runs_as_root_or_may_become_it(services, ours, dockerfile):
     assert services["postgres"]["read_only"]
 
 
-def test_images_are_pinned(services, ours, root):
-    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+def test_images_are_pinned(services, ours):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name, service in services.items():
         assert PINNED.match(service["image"]), name
         assert (service["image"] == f"zoho-gocardless:{version}") is (name in ours)

@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from streams.settings import decode, load
+from tests.support.deployment import ROOT, parsed
 
 #: Options of docker's commands that are followed by a value.
 VALUED = {
@@ -36,8 +37,8 @@ def without_options(words):
 
 
 @pytest.fixture(scope="module")
-def page(root):
-    return (root / "docs" / "deploy.md").read_text()
+def page():
+    return (ROOT / "docs" / "deploy.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def lines(page):
     return [part.strip() for block in blocks for line in block.splitlines() for part in line.split(" && ")]
 
 
-def test_each_compose_command_names_services_and_a_command_of_the_program(lines, services, ours, parsed):
+def test_each_compose_command_names_services_and_a_command_of_the_program(lines, services, ours):
     seen = set()
     for line in lines:
         words = shlex.split(line.partition(" > ")[0])
@@ -74,7 +75,7 @@ def test_each_compose_command_names_services_and_a_command_of_the_program(lines,
     assert seen == {"up", "logs", "ps", "stop", "run", "exec"}
 
 
-def test_each_docker_command_is_of_the_image_and_the_program(lines, ours, parsed):
+def test_each_docker_command_is_of_the_image_and_the_program(lines, ours):
     (image,) = {service["image"] for service in ours.values()}
     assert f"docker build --tag {image} ." in lines
     run = [shlex.split(line) for line in lines if line.startswith("docker run ")]
@@ -85,13 +86,13 @@ def test_each_docker_command_is_of_the_image_and_the_program(lines, ours, parsed
         parsed(command)
 
 
-def test_each_file_named_is_there(lines, root):
+def test_each_file_named_is_there(lines):
     named = {word.lstrip("@") for line in lines for word in re.findall(r"@?deploy/[\w.-]+|\.env\.example", line)}
     assert len(named) == 5
-    assert all((root / name).is_file() for name in named)
+    assert all((ROOT / name).is_file() for name in named)
 
 
-def test_the_settings_shown_are_settings(page, root, ours, dockerfile):
+def test_the_settings_shown_are_settings(page, ours, dockerfile):
     (embedded,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert decode(tomllib.loads(embedded), "the page").keys == "file:/run/secrets/keyring"
     (override,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
@@ -99,5 +100,5 @@ def test_the_settings_shown_are_settings(page, root, ours, dockerfile):
     assert set(services) == set(ours) - {"sandbox"}
     for name, service in services.items():
         environment = dockerfile.environment | ours[name]["environment"] | service["environment"]
-        kafka = load(root / "deploy" / "settings.example.toml", environment).kafka
+        kafka = load(ROOT / "deploy" / "settings.example.toml", environment).kafka
         assert (kafka.security, kafka.sasl, kafka.replication, kafka.min_insync) == ("tls", "SCRAM-SHA-512", 3, 2)

@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.deployment import ROOT, parsed
+
 #: A user that owns nothing. Only root can become it; anybody else is not root already.
 NOBODY = 65534
 PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?P<marker>[^\\\n]*)\\?$")
@@ -30,8 +32,8 @@ def pins(path):
 
 
 @pytest.fixture(scope="module")
-def project(root):
-    return tomllib.loads((root / "pyproject.toml").read_text())
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 # --- what goes in ---
@@ -51,7 +53,7 @@ def test_only_the_environment_comes_out_of_the_builder(dockerfile):
     assert all("pip" not in step.text for step in dockerfile.of("RUN", stage=1))
 
 
-def test_it_is_not_root_and_stops_by_a_signal_that_run_knows(dockerfile, parsed):
+def test_it_is_not_root_and_stops_by_a_signal_that_run_knows(dockerfile):
     assert dockerfile.last("USER").text == "10001:10001"
     assert dockerfile.last("STOPSIGNAL").text == "SIGTERM"
     assert dockerfile.last("VOLUME").words == ["/data"]
@@ -64,13 +66,13 @@ def test_the_entry_point_is_the_console_script(dockerfile, project):
     assert name in project["project"]["scripts"]
 
 
-def test_nothing_reaches_the_builder_but_what_is_copied(dockerfile, root):
-    lines = [line for line in (root / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+def test_nothing_reaches_the_builder_but_what_is_copied(dockerfile):
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     let_in = {line[1:] for line in lines if line.startswith("!")}
     copied = {source.strip("./") for step in dockerfile.of("COPY", stage=0) for source in step.words[:-1]}
     assert let_in == copied
-    assert all((root / name).exists() for name in let_in)
+    assert all((ROOT / name).exists() for name in let_in)
 
 
 def test_all_packages_are_copied(dockerfile, project):
@@ -82,31 +84,31 @@ def test_all_packages_are_copied(dockerfile, project):
 # --- the lock files ---
 
 
-def test_what_runs_is_what_was_tested(root):
-    tested, runs = pins(root / "requirements.lock"), pins(root / "requirements-run.lock")
+def test_what_runs_is_what_was_tested():
+    tested, runs = pins(ROOT / "requirements.lock"), pins(ROOT / "requirements-run.lock")
     assert runs.items() <= tested.items()
     assert {"pytest", "mypy", "ruff", "testcontainers"}.isdisjoint(runs)
 
 
-def test_what_runs_is_what_the_project_asks_for(root, project):
-    runs = pins(root / "requirements-run.lock")
+def test_what_runs_is_what_the_project_asks_for(project):
+    runs = pins(ROOT / "requirements-run.lock")
     for text in project["project"]["dependencies"]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(runs[canonicalize_name(wanted.name)][0]), text
 
 
-def test_what_builds_is_what_the_project_asks_for(root, project):
-    builds = pins(root / "requirements-build.lock")
+def test_what_builds_is_what_the_project_asks_for(project):
+    builds = pins(ROOT / "requirements-build.lock")
     wanted = [Requirement(text) for text in project["build-system"]["requires"]]
     assert {canonicalize_name(one.name) for one in wanted} == set(builds)
     assert all(one.specifier.contains(builds[canonicalize_name(one.name)][0]) for one in wanted)
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-run.lock", "requirements-build.lock"])
-def test_a_lock_has_hashes_and_no_addresses(root, name):
-    text = (root / name).read_text()
+def test_a_lock_has_hashes_and_no_addresses(name):
+    text = (ROOT / name).read_text()
     assert "://" not in text
-    found = pins(root / name)
+    found = pins(ROOT / name)
     assert found
     assert all(hashes for _, _, hashes in found.values())
 
@@ -119,9 +121,8 @@ class Builder:
     environment.
     """
 
-    def __init__(self, folder, root):
+    def __init__(self, folder):
         self.folder = folder
-        self.root = root
         self.environment = {"PATH": f"{folder / 'python' / 'bin'}{os.pathsep}{os.defpath}", "HOME": str(folder)}
         subprocess.run([self.interpreter(), "-m", "venv", str(folder / "python")], check=True, timeout=120)
 
@@ -149,7 +150,7 @@ class Builder:
             case "COPY":
                 *sources, target = step.words
                 for source in sources:
-                    self.copy(self.root / source, self.folder / "src" / target)
+                    self.copy(ROOT / source, self.folder / "src" / target)
             case "RUN":
                 subprocess.run(
                     ["sh", "-c", self.here(step.text)],
@@ -191,12 +192,12 @@ def program(folder, *words, **variables):
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_200)
-def test_the_steps_of_the_image_make_a_program_that_works(dockerfile, root, project):
+def test_the_steps_of_the_image_make_a_program_that_works(dockerfile, project):
     # Below /tmp and not pytest's own folder, which nobody else may enter.
     folder = Path("/tmp") / f"zoho-gocardless-image-{os.getpid()}"
     folder.mkdir(mode=0o755)
     try:
-        builder = Builder(folder, root)
+        builder = Builder(folder)
         for step in [step for step in dockerfile.steps if step.stage == 0]:
             builder.run(step)
         shutil.rmtree(folder / "src")
@@ -217,7 +218,7 @@ def test_the_steps_of_the_image_make_a_program_that_works(dockerfile, root, proj
             "ZOHO_GOCARDLESS__STORE": f"sqlite:///{data}/store.db",
             "ZOHO_GOCARDLESS__KEYS": f"file:{data}/keyring",
         }
-        shutil.copy(root / "deploy" / "settings.example.toml", data / "settings.toml")
+        shutil.copy(ROOT / "deploy" / "settings.example.toml", data / "settings.toml")
         said = program(folder, "connect", "acme", **installation, ZOHO_GOCARDLESS_SECRET_GOCARDLESS_TOKEN="made-up")
         assert "gocardless.token" in said.stdout, said.stderr
         kept = (data / "store.db").stat()
@@ -228,7 +229,7 @@ def test_the_steps_of_the_image_make_a_program_that_works(dockerfile, root, proj
             capture_output=True, text=True, check=True, timeout=60, cwd=data, env=builder.environment,
         ).stdout.split()  # fmt: skip
         assert {"pip", "setuptools", "pytest"}.isdisjoint(listed)
-        assert {canonicalize_name(name) for name in listed} <= set(pins(root / "requirements-run.lock")) | {
+        assert {canonicalize_name(name) for name in listed} <= set(pins(ROOT / "requirements-run.lock")) | {
             "zoho-gocardless"
         }
     finally:

@@ -6,6 +6,7 @@ import pytest
 
 from domain import events
 from domain.attempts import next_number
+from tests.support.company import Company
 
 START = "2026-03-02T09:00:00.000Z"
 
@@ -24,12 +25,12 @@ def decided_debit(company, key="1"):
     return company.take("gocardless.create_payment")
 
 
-def test_two_connections_of_the_same_books_send_the_same_key_and_those_of_others_another(company, new_company):
+def test_two_connections_of_the_same_books_send_the_same_key_and_those_of_others_another(company):
     first = decided_debit(company)
-    renamed = new_company()
+    renamed = Company()
     renamed.state.connection = "another-name"
     assert decided_debit(renamed).key == first.key
-    others = new_company()
+    others = Company()
     others.check(organization_id="org2")
     others.check = lambda: None
     assert decided_debit(others).key != first.key

@@ -2,6 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import bookings, commands, events
+from tests.support.company import POLICY
 
 CONFIRMED = "2026-03-06T11:40:00.000Z"
 LATER = "2026-03-09T11:40:00.000Z"
@@ -43,16 +44,16 @@ def test_the_date_is_the_organisations_day_of_the_fact(company):
     assert posting(company).data.date == "2026-03-31"
 
 
-def test_a_date_in_closed_books_moves_to_the_first_open_day_and_says_the_true_one(company, policy):
-    company.confirmed(policy=replace(policy, closed_through="2026-03-06"))
+def test_a_date_in_closed_books_moves_to_the_first_open_day_and_says_the_true_one(company):
+    company.confirmed(policy=replace(POLICY, closed_through="2026-03-06"))
     data = posting(company).data
     assert (data.date, data.description) == ("2026-03-07", "GoCardless PM-1-1, of 2026-03-06")
     (entry,) = [one for _, decision in company.log for one in decision.entries]
     assert entry.date == "2026-03-07"
 
 
-def test_facts_before_the_books_begin_post_nothing_and_their_reversal_neither(company, policy):
-    payment = company.confirmed(policy=replace(policy, books_from="2026-03-07"))
+def test_facts_before_the_books_begin_post_nothing_and_their_reversal_neither(company):
+    payment = company.confirmed(policy=replace(POLICY, books_from="2026-03-07"))
     assert booking(company).stage == "opening"
     company.pay(payment, "failed", LATER, cause="refer_to_payer")
     assert (booking(company).stage, booking(company).reversal_at) == ("reversed", "2026-03-09")
@@ -61,8 +62,8 @@ def test_facts_before_the_books_begin_post_nothing_and_their_reversal_neither(co
     assert company.state.invoices["1"].stage == "hold"
 
 
-def test_the_day_the_books_begin_is_booked(company, policy):
-    company.confirmed(policy=replace(policy, books_from="2026-03-06"))
+def test_the_day_the_books_begin_is_booked(company):
+    company.confirmed(policy=replace(POLICY, books_from="2026-03-06"))
     assert company.clearing() == 12_000
 
 
@@ -80,10 +81,10 @@ def test_a_foreign_currency_states_its_rate_and_waits_for_one_that_is_not_known(
     assert bookings.rate(company.state, "GBP") == ""
 
 
-def test_an_unmapped_account_or_rate_holds_the_booking_until_it_is_there(company, policy):
+def test_an_unmapped_account_or_rate_holds_the_booking_until_it_is_there(company):
     company.check(rates={})
     company.read_to_heads()
-    company.tell("policy.set", events.PolicySet("finance", policy))
+    company.tell("policy.set", events.PolicySet("finance", POLICY))
     company.tell("operator.gate_opened", events.GateOpened("finance"))
     company.answer_all()
     company.customer(scheme="sepa_core")
@@ -243,8 +244,8 @@ def test_a_reversal_that_zoho_refuses_goes_to_suspense(company, refused_call):
     )
 
 
-def test_a_reversal_without_a_suspense_account_is_shown(company, policy):
-    payment = company.confirmed(policy=replace(policy, accounts=replace(policy.accounts, suspense={})))
+def test_a_reversal_without_a_suspense_account_is_shown(company):
+    payment = company.confirmed(policy=replace(POLICY, accounts=replace(POLICY.accounts, suspense={})))
     company.refuse["zoho.unapply_payment"] = ("locked", "")
     company.pay(payment, "failed", LATER)
     company.answer_all()

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from domain import events, why
 from domain.invoices import objection
+from tests.support.company import POLICY
 
 DAY = "2026-03-03"
 NOON = f"{DAY}T12:00:00.000Z"
@@ -20,11 +21,11 @@ class Shown:
     minor: int
 
 
-def opened(company, policy, *, start="", shown=None, **rules):
+def opened(company, *, start="", shown=None, **rules):
     """A gate that a person opened, having seen a list; `start`: the day from which collection was accepted."""
     company.check()
     company.read_to_heads()
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, **rules)))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, **rules)))
     first = ({"GBP": shown.count}, {"GBP": shown.minor}) if shown is not None else (None, None)
     company.tell("operator.gate_opened", events.GateOpened("finance", [], "", start, *first))
     company.answer_all()
@@ -42,8 +43,8 @@ def held(company, key):
 # --- what is old ------------------------------------------------------------------------------------------------------
 
 
-def test_what_fell_due_before_the_accepted_day_is_held_until_it_is_accepted_by_itself(company, policy):
-    opened(company, policy, start="2026-03-02")
+def test_what_fell_due_before_the_accepted_day_is_held_until_it_is_accepted_by_itself(company):
+    opened(company, start="2026-03-02")
     company.customer()
     company.invoice("old", due_date="2024-06-30")
     company.invoice("yesterday", due_date="2026-03-01")
@@ -66,8 +67,8 @@ def test_what_fell_due_before_the_accepted_day_is_held_until_it_is_accepted_by_i
     assert company.open_codes() == {"due_before_start"}, "the other one still waits"
 
 
-def test_an_earlier_day_accepted_later_lets_what_was_held_go(company, policy):
-    opened(company, policy, start="2026-03-02")
+def test_an_earlier_day_accepted_later_lets_what_was_held_go(company):
+    opened(company, start="2026-03-02")
     company.customer()
     company.invoice("old", due_date="2024-06-30")
     assert held(company, "old") == "due_before_start"
@@ -79,8 +80,8 @@ def test_an_earlier_day_accepted_later_lets_what_was_held_go(company, policy):
     assert company.open_codes() == set()
 
 
-def test_what_is_held_no_longer_waits_for_whatever_else_it_lacks(company, policy):
-    opened(company, policy, start="2026-03-02")
+def test_what_is_held_no_longer_waits_for_whatever_else_it_lacks(company):
+    opened(company, start="2026-03-02")
     company.customer(linked=False)
     company.invoice("old", due_date="2024-06-30")
     company.now = "2026-03-02T10:00:00.000Z"
@@ -92,8 +93,8 @@ def test_what_is_held_no_longer_waits_for_whatever_else_it_lacks(company, policy
     assert company.open_codes() == set()
 
 
-def test_an_old_invoice_that_is_paid_another_way_is_held_no_longer(company, policy):
-    opened(company, policy, start="2026-03-02")
+def test_an_old_invoice_that_is_paid_another_way_is_held_no_longer(company):
+    opened(company, start="2026-03-02")
     company.customer()
     company.invoice("old", due_date="2024-06-30")
     company.invoice(
@@ -103,7 +104,7 @@ def test_an_old_invoice_that_is_paid_another_way_is_held_no_longer(company, poli
     assert company.open_codes() == set()
 
 
-def test_an_installation_whose_gate_was_opened_before_such_a_day_was_asked_for_goes_on_as_it_did(company, policy):
+def test_an_installation_whose_gate_was_opened_before_such_a_day_was_asked_for_goes_on_as_it_did(company):
     company.open_gate()
     company.customer()
     company.invoice("old", due_date="2024-06-30")
@@ -114,8 +115,8 @@ def test_an_installation_whose_gate_was_opened_before_such_a_day_was_asked_for_g
 # --- a debit, a payer's month, a day ----------------------------------------------------------------------------------
 
 
-def test_a_debit_above_the_largest_is_held_until_a_person_or_a_new_policy_lets_it_pass(company, policy):
-    opened(company, policy, max_debit_minor={"GBP": 10_000})
+def test_a_debit_above_the_largest_is_held_until_a_person_or_a_new_policy_lets_it_pass(company):
+    opened(company, max_debit_minor={"GBP": 10_000})
     company.customer()
     company.invoice("1")
     company.invoice("2", amount_minor=11_000)
@@ -123,15 +124,15 @@ def test_a_debit_above_the_largest_is_held_until_a_person_or_a_new_policy_lets_i
     assert debits(company) == []
     assert held(company, "1") == held(company, "2") == "over_limit"
     company.tell("operator.invoice_released", events.InvoiceReleased("finance", "1", "retry"))
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2, max_debit_minor={"GBP": 11_000})))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=2, max_debit_minor={"GBP": 11_000})))
     company.answer_all()
     company.reach("2026-03-04T12:00:00.000Z")
     assert sorted(debits(company)) == ["1", "2"]
     assert company.open_codes() == set()
 
 
-def test_what_one_payer_is_debited_in_a_month_has_a_ceiling(company, policy):
-    opened(company, policy, max_payer_month_minor={"GBP": 25_000})
+def test_what_one_payer_is_debited_in_a_month_has_a_ceiling(company):
+    opened(company, max_payer_month_minor={"GBP": 25_000})
     company.customer(1)
     company.customer(2)
     for key in ("1", "2", "3"):
@@ -148,8 +149,8 @@ def test_what_one_payer_is_debited_in_a_month_has_a_ceiling(company, policy):
     assert "3" in debits(company)
 
 
-def test_a_debit_that_was_not_made_after_all_counts_in_no_month_and_on_no_day(company, policy):
-    opened(company, policy, max_payer_month_minor={"GBP": 12_000}, max_day_count={"GBP": 1})
+def test_a_debit_that_was_not_made_after_all_counts_in_no_month_and_on_no_day(company):
+    opened(company, max_payer_month_minor={"GBP": 12_000}, max_day_count={"GBP": 1})
     company.customer()
     company.invoice("1")
     company.reach(f"{DAY}T06:00:00.000Z", answer=False)
@@ -173,8 +174,8 @@ def many(company, count, **more):
 
 
 @pytest.mark.parametrize("rules", [{"max_day_count": {"GBP": 4}}, {"max_day_minor": {"GBP": 50_000}}])
-def test_a_day_has_a_ceiling_of_the_policy_in_number_and_in_sum_and_one_person_is_told_once(company, policy, rules):
-    opened(company, policy, **rules)
+def test_a_day_has_a_ceiling_of_the_policy_in_number_and_in_sum_and_one_person_is_told_once(company, rules):
+    opened(company, **rules)
     company.customer()
     many(company, 7)
     company.reach(NOON)
@@ -187,8 +188,8 @@ def test_a_day_has_a_ceiling_of_the_policy_in_number_and_in_sum_and_one_person_i
     assert why.invoice(company.state, waiting).todo == (row.remedy,)
 
 
-def test_what_a_day_held_waits_for_a_person_however_many_days_pass_and_goes_when_the_day_is_accepted(company, policy):
-    opened(company, policy, max_day_count={"GBP": 4})
+def test_what_a_day_held_waits_for_a_person_however_many_days_pass_and_goes_when_the_day_is_accepted(company):
+    opened(company, max_day_count={"GBP": 4})
     company.customer()
     many(company, 7)
     company.reach(NOON)
@@ -204,13 +205,13 @@ def test_what_a_day_held_waits_for_a_person_however_many_days_pass_and_goes_when
     assert company.open_codes() == set()
 
 
-def test_a_day_that_nobody_debited_on_cannot_be_accepted(company, policy):
-    opened(company, policy)
+def test_a_day_that_nobody_debited_on_cannot_be_accepted(company):
+    opened(company)
     assert company.tell("operator.day_accepted", events.DayAccepted("finance", DAY, "GBP")).empty
 
 
-def test_at_first_a_day_may_reach_the_list_that_a_person_was_shown(company, policy):
-    opened(company, policy, start="2026-03-01", shown=Shown(2, 24_000))
+def test_at_first_a_day_may_reach_the_list_that_a_person_was_shown(company):
+    opened(company, start="2026-03-01", shown=Shown(2, 24_000))
     company.customer()
     many(company, 3)
     company.reach(NOON)
@@ -218,16 +219,16 @@ def test_at_first_a_day_may_reach_the_list_that_a_person_was_shown(company, poli
     assert "2 debits or 240.00" in company.state.discrepancies[f"day_over_limit:debit_days:{DAY}:GBP"].text
 
 
-def test_a_currency_that_was_not_in_the_list_waits_for_a_person_at_first(company, policy):
-    opened(company, policy, start="2026-03-01", shown=Shown(2, 24_000))
+def test_a_currency_that_was_not_in_the_list_waits_for_a_person_at_first(company):
+    opened(company, start="2026-03-01", shown=Shown(2, 24_000))
     company.customer(scheme="sepa_core")
     company.invoice("1", currency="EUR")
     company.reach(NOON)
     assert (debits(company), held(company, "1")) == ([], "over_day")
 
 
-def test_later_a_day_may_reach_three_times_the_largest_of_the_last_sixty(company, policy):
-    opened(company, policy, start="2026-03-01", shown=Shown(1, 12_000))
+def test_later_a_day_may_reach_three_times_the_largest_of_the_last_sixty(company):
+    opened(company, start="2026-03-01", shown=Shown(1, 12_000))
     company.customer()
     company.invoice("first")
     company.reach(NOON)
@@ -257,8 +258,8 @@ def test_a_gate_that_was_opened_without_a_list_has_a_ceiling_of_a_day_after_sixt
     assert len(debits(company)) == 1 + 9 + 27
 
 
-def test_a_debit_that_was_decided_is_not_withheld_by_a_ceiling_that_it_fills(company, policy):
-    opened(company, policy, max_day_count={"GBP": 1}, max_payer_month_minor={"GBP": 12_000})
+def test_a_debit_that_was_decided_is_not_withheld_by_a_ceiling_that_it_fills(company):
+    opened(company, max_day_count={"GBP": 1}, max_payer_month_minor={"GBP": 12_000})
     company.customer()
     company.invoice("1")
     company.reach(f"{DAY}T06:00:00.000Z", answer=False)
@@ -267,8 +268,8 @@ def test_a_debit_that_was_decided_is_not_withheld_by_a_ceiling_that_it_fills(com
     assert objection(company.state, company.take("gocardless.create_payment"), company.now) == ""
 
 
-def test_ceilings_hold_again_after_a_rebuild(company, policy):
-    opened(company, policy, start="2026-03-01", shown=Shown(2, 24_000), max_payer_month_minor={"GBP": 24_000})
+def test_ceilings_hold_again_after_a_rebuild(company):
+    opened(company, start="2026-03-01", shown=Shown(2, 24_000), max_payer_month_minor={"GBP": 24_000})
     company.customer()
     many(company, 5)
     company.reach(NOON)

@@ -2,13 +2,14 @@ import pytest
 from msgspec.structs import replace
 
 from domain import events
+from tests.support.company import POLICY
 
 
 def finding(code, level):
     return events.Finding(code, level, "a text")
 
 
-def test_the_gate_stays_closed_until_check_policy_and_a_person_agree(company, policy):
+def test_the_gate_stays_closed_until_check_policy_and_a_person_agree(company):
     def opened(**more):
         company.tell("operator.gate_opened", events.GateOpened("finance", **more))
         row = company.state.discrepancies.get("gate_refused:connections:c1")
@@ -17,7 +18,7 @@ def test_the_gate_stays_closed_until_check_policy_and_a_person_agree(company, po
     assert opened() == ("closed", "The connection was not opened: the first-run check has not been run.")
     company.check(finding("old_invoices", "decide"), finding("no_vat", "stop"), finding("fine", "ok"))
     assert opened() == ("closed", "The connection was not opened: no policy is set.")
-    company.tell("policy.set", events.PolicySet("finance", policy))
+    company.tell("policy.set", events.PolicySet("finance", POLICY))
     assert opened(accepted=["old_invoices"]) == ("closed", "The connection was not opened: the check found no_vat.")
     company.check(finding("old_invoices", "decide"))
     assert opened() == ("closed", "The connection was not opened: not yet accepted: old_invoices.")
@@ -26,9 +27,9 @@ def test_the_gate_stays_closed_until_check_policy_and_a_person_agree(company, po
     assert len(company.asked("zoho.list_open_invoices")) == 1
 
 
-def test_opening_an_open_gate_asks_for_no_second_sweep_while_one_is_under_way(company, policy):
+def test_opening_an_open_gate_asks_for_no_second_sweep_while_one_is_under_way(company):
     company.check()
-    company.tell("policy.set", events.PolicySet("finance", policy))
+    company.tell("policy.set", events.PolicySet("finance", POLICY))
     for _ in range(3):
         company.tell("operator.gate_opened", events.GateOpened("finance"))
     assert len(company.asked("zoho.list_open_invoices")) == 1
@@ -51,11 +52,11 @@ def test_facts_are_booked_while_the_gate_is_closed_and_nothing_is_debited(compan
     assert len(company.asked("gocardless.create_payment")) == 1
 
 
-def test_a_policy_of_a_lower_or_equal_version_is_ignored_and_shown(company, policy):
-    company.open_gate(replace(policy, version=3))
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=3)))
+def test_a_policy_of_a_lower_or_equal_version_is_ignored_and_shown(company):
+    company.open_gate(replace(POLICY, version=3))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=3)))
     assert company.open_codes() == set()
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2)))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=2)))
     assert company.state.policy.version == 3
     assert company.open_codes() == {"policy_ignored"}
 
@@ -85,8 +86,8 @@ def test_a_day_that_is_none_or_has_begun_nowhere_yet_changes_nothing(company, da
     assert company.state.own.today == "2026-03-03", "in Auckland it has begun"
 
 
-def test_the_opening_clearing_balance_is_posted_once(company, policy):
-    opening = replace(policy, books_from="2026-03-01", opening_clearing_minor={"GBP": 5_000, "EUR": 700})
+def test_the_opening_clearing_balance_is_posted_once(company):
+    opening = replace(POLICY, books_from="2026-03-01", opening_clearing_minor={"GBP": 5_000, "EUR": 700})
     company.open_gate(opening)
     assert company.clearing("GBP") == 5_000
     assert company.state.open_items["EUR:opening"].amount_minor == 700

@@ -2,6 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import codec, customers, events, invoices, lists
+from tests.support.company import POLICY, Company
 
 EMAIL = "a1@example.test"
 
@@ -112,8 +113,8 @@ def test_a_mandates_reference_links_the_contact_that_carries_it(company):
     assert match(company) == ("linked", "reference", "CU1")
 
 
-def test_a_policy_may_leave_a_match_by_email_to_a_person(company, policy):
-    company.open_gate(replace(policy, match_by_email="ask"))
+def test_a_policy_may_leave_a_match_by_email_to_a_person(company):
+    company.open_gate(replace(POLICY, match_by_email="ask"))
     company.contact()
     company.payer()
     assert match(company)[0] == "proposed"
@@ -201,9 +202,9 @@ def test_a_contact_is_invited_once_for_all_its_invoices(company):
     assert lists.oldest(company.state, "waiting:c-1:GBP", 9) == ["1", "2", "3", "4"]
 
 
-def test_each_currency_is_invited_with_its_scheme_and_one_without_is_shown(company, policy):
-    accounts = replace(policy.accounts, clearing={"GBP": "a", "EUR": "b", "JPY": "c"})
-    company.open_gate(replace(policy, accounts=accounts))
+def test_each_currency_is_invited_with_its_scheme_and_one_without_is_shown(company):
+    accounts = replace(POLICY.accounts, clearing={"GBP": "a", "EUR": "b", "JPY": "c"})
+    company.open_gate(replace(POLICY, accounts=accounts))
     company.customer(linked=False)
     for key, currency in (("1", "GBP"), ("2", "EUR"), ("3", "JPY")):
         company.invoice(key, currency=currency)
@@ -220,8 +221,8 @@ def test_a_known_payer_without_a_mandate_is_invited_as_itself(company):
     assert invite.data.payer == "CU1"
 
 
-def test_a_policy_may_leave_invitations_to_a_person(company, policy):
-    company.open_gate(replace(policy, invite="ask"))
+def test_a_policy_may_leave_invitations_to_a_person(company):
+    company.open_gate(replace(POLICY, invite="ask"))
     company.customer(linked=False)
     company.invoice("1")
     assert company.open_codes() == {"needs_mandate"}
@@ -299,30 +300,30 @@ def test_nothing_is_linked_by_email_while_no_policy_says_so(company):
 
 
 @pytest.mark.parametrize("says", ["auto", "ask"])
-def test_a_policy_judges_the_contacts_that_were_read_before_it(company, policy, says):
+def test_a_policy_judges_the_contacts_that_were_read_before_it(company, says):
     company.check()
     company.read_to_heads()
     company.customer()
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, match_by_email=says)))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, match_by_email=says)))
     company.go_on()
     assert match(company) == (("linked", "email", "CU1") if says == "auto" else ("proposed", "", ""))
 
 
-def test_a_contact_that_was_proposed_is_linked_when_a_later_policy_says_auto(company, policy):
-    company.open_gate(replace(policy, match_by_email="ask"))
+def test_a_contact_that_was_proposed_is_linked_when_a_later_policy_says_auto(company):
+    company.open_gate(replace(POLICY, match_by_email="ask"))
     company.customer()
     assert company.open_codes() == {"match_proposed"}
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2)))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=2)))
     company.answer_all()
     assert match(company) == ("linked", "email", "CU1")
     assert company.open_codes() == set()
 
 
 @pytest.mark.parametrize("order", ["contacts first", "payers first"])
-def test_unique_is_judged_only_when_both_sides_have_been_read_to_their_heads(company, policy, order):
+def test_unique_is_judged_only_when_both_sides_have_been_read_to_their_heads(company, order):
     """Finding A1: two contacts share an address; the payer is the second's. In no order is the first linked by itself."""
     company.check()
-    company.tell("policy.set", events.PolicySet("finance", policy))
+    company.tell("policy.set", events.PolicySet("finance", POLICY))
     steps = [lambda: company.contact("c-1", EMAIL), company.payer, lambda: company.contact("c-2", EMAIL)]
     for step in steps if order == "contacts first" else reversed(steps):
         step()
@@ -407,9 +408,9 @@ def test_a_link_that_a_person_made_is_not_judged_again(company):
     assert match(company, "c-1") == ("linked", "operator", "CU1")
 
 
-def test_a_contact_is_not_invited_before_both_sides_are_read(company, policy):
+def test_a_contact_is_not_invited_before_both_sides_are_read(company):
     company.check()
-    company.tell("policy.set", events.PolicySet("finance", policy))
+    company.tell("policy.set", events.PolicySet("finance", POLICY))
     company.tell("operator.gate_opened", events.GateOpened("finance"))
     company.answer_all()
     company.customer(linked=False)
@@ -420,10 +421,10 @@ def test_a_contact_is_not_invited_before_both_sides_are_read(company, policy):
     assert len(company.asked("gocardless.create_billing_request")) == 1
 
 
-def test_an_address_that_hundreds_share_costs_a_change_of_it_no_more_than_one_that_thirty_do(company, new_company):
+def test_an_address_that_hundreds_share_costs_a_change_of_it_no_more_than_one_that_thirty_do(company):
     sizes = []
     for shared in (30, 300):
-        company = new_company()
+        company = Company()
         company.open_gate()
         for number in range(shared):
             company.contact(f"c-{number:04d}", EMAIL)

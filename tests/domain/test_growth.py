@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from domain import routing
 from domain.decisions import Timer
+from tests.support.company import Company
 from tests.support.growth import READS, Tally, counted, due_day, paid_out
 
 FEW, MANY = 500, 2_000
@@ -27,13 +28,13 @@ WALKS = {
 
 
 @pytest.fixture(scope="module")
-def walked(new_company):
+def walked():
     """The tallies of a walk among few and among many; each is walked once."""
     kept: dict[str, tuple[Tally, Tally]] = {}
 
     def walk(name: str) -> tuple[Tally, Tally]:
         if name not in kept:
-            kept[name] = (WALKS[name](new_company(), FEW), WALKS[name](new_company(), MANY))
+            kept[name] = (WALKS[name](Company(), FEW), WALKS[name](Company(), MANY))
         return kept[name]
 
     return walk
@@ -70,8 +71,8 @@ BYTES_AN_INVOICE, BYTES_LARGEST = 1_100, 120_000
 
 @settings(max_examples=25)
 @given(number=st.integers(1, 700), late=st.booleans())
-def test_however_many_are_due_an_invoice_adds_the_same_bytes_and_no_decision_is_larger(new_company, number, late):
-    tally = due_day(new_company(), number, READS if late else READS[::-1])
+def test_however_many_are_due_an_invoice_adds_the_same_bytes_and_no_decision_is_larger(number, late):
+    tally = due_day(Company(), number, READS if late else READS[::-1])
     assert max(tally.bytes) < BYTES_LARGEST
     assert sum(tally.bytes) < BYTES_AN_INVOICE * number + 10_000
 

@@ -2,6 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import events, invoices
+from tests.support.company import POLICY
 
 
 def stage(company, key="1"):
@@ -87,17 +88,17 @@ def test_another_payment_under_way_in_zoho_holds_the_debit_and_its_end_frees_it(
     assert company.open_codes() == set()
 
 
-def test_a_currency_without_a_clearing_account_waits_until_it_is_mapped(company, policy):
-    company.ready(policy=replace(policy, accounts=replace(policy.accounts, clearing={})))
+def test_a_currency_without_a_clearing_account_waits_until_it_is_mapped(company):
+    company.ready(policy=replace(POLICY, accounts=replace(POLICY.accounts, clearing={})))
     assert company.open_codes() == {"account_missing"}
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2)))
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=2)))
     company.tell("operator.discrepancy_closed", events.DiscrepancyClosed("finance", "account_missing:invoices:1"))
     assert stage(company) == ("scheduled", "")
     assert company.open_codes() == set()
 
 
-def test_a_discrepancy_that_is_closed_without_repair_is_open_again(company, policy):
-    company.ready(policy=replace(policy, accounts=replace(policy.accounts, clearing={})))
+def test_a_discrepancy_that_is_closed_without_repair_is_open_again(company):
+    company.ready(policy=replace(POLICY, accounts=replace(POLICY.accounts, clearing={})))
     company.tell("operator.discrepancy_closed", events.DiscrepancyClosed("finance", "account_missing:invoices:1"))
     assert company.open_codes() == {"account_missing"}
     company.check_replay()
@@ -132,8 +133,8 @@ def test_an_unknown_contact_is_read_and_an_inactive_one_waits(company):
         ("2026-03-02", 0, "2026-03-02T12:00:00.000Z", "Pacific/Auckland", "2026-03-02T17:00:00.000Z"),
     ],
 )
-def test_a_debit_is_sent_at_the_send_hour_of_the_due_date_or_the_next_one(policy, due, days_before, at, zone, expected):
-    assert invoices.send_time(replace(policy, send_days_before_due=days_before), zone, due, at) == expected
+def test_a_debit_is_sent_at_the_send_hour_of_the_due_date_or_the_next_one(due, days_before, at, zone, expected):
+    assert invoices.send_time(replace(POLICY, send_days_before_due=days_before), zone, due, at) == expected
 
 
 def test_a_due_date_that_moves_takes_the_debit_with_it(company):
@@ -219,8 +220,8 @@ def test_an_invoice_paid_before_the_view_is_not_debited(company):
     assert stage(company) == ("none", "not_open")
 
 
-def test_a_debit_above_the_limit_waits_for_a_person_who_approves_that_amount(company, policy):
-    company.collect(policy=replace(policy, max_debit_minor={"GBP": 10_000}))
+def test_a_debit_above_the_limit_waits_for_a_person_who_approves_that_amount(company):
+    company.collect(policy=replace(POLICY, max_debit_minor={"GBP": 10_000}))
     assert stage(company) == ("hold", "over_limit")
     assert company.open_codes() == {"debit_over_limit"}
     company.tell("operator.invoice_released", events.InvoiceReleased("finance", "1", "retry"))
@@ -229,8 +230,8 @@ def test_a_debit_above_the_limit_waits_for_a_person_who_approves_that_amount(com
     assert company.open_codes() == set()
 
 
-def test_an_approval_of_one_amount_is_none_of_another(company, policy):
-    company.collect(policy=replace(policy, max_debit_minor={"GBP": 10_000}))
+def test_an_approval_of_one_amount_is_none_of_another(company):
+    company.collect(policy=replace(POLICY, max_debit_minor={"GBP": 10_000}))
     company.tell("operator.invoice_released", events.InvoiceReleased("finance", "1", "retry"))
     company.invoice("1", amount_minor=13_000, last_modified=company.now)
     company.reach("2026-03-05T12:00:00.000Z")

@@ -4,6 +4,7 @@ import pytest
 
 from domain import events, lists
 from domain.customers import usable_mandate
+from tests.support.company import Company
 
 AT = {
     "created": "2026-03-01T09:00:00.000Z",
@@ -23,9 +24,9 @@ def test_the_newest_word_wins_in_any_order(company, order):
     assert company.state.mandates["MD1"].status == "active"
 
 
-def test_of_two_words_of_one_instant_the_later_state_wins(new_company):
+def test_of_two_words_of_one_instant_the_later_state_wins():
     for order in (("submitted", "active"), ("active", "submitted")):
-        company = new_company()
+        company = Company()
         for action in order:
             told(company, action, AT["created"])
         assert company.state.mandates["MD1"].status == "active"

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from domain import events
 from domain.fees import fee_lines
 from domain.state import Payout
+from tests.support.company import POLICY
 
 PAID = "2026-03-09T09:30:00.000Z"
 
@@ -153,7 +154,7 @@ def test_items_that_are_not_ours_pass_through_suspense_each_by_name(company):
     company.check_books()
 
 
-def test_foreign_items_that_are_taken_out_go_the_other_way_and_without_an_account_are_shown(company, policy):
+def test_foreign_items_that_are_taken_out_go_the_other_way_and_without_an_account_are_shown(company):
     several(company, 10_000)
     items = [item("refund", -1_000), item("payment_paid_out", 100_000, "PM-1-1")]
     company.payout("PO1", items, 9_900)
@@ -162,7 +163,7 @@ def test_foreign_items_that_are_taken_out_go_the_other_way_and_without_an_accoun
     company.answer_all()
     company.tell(
         "policy.set",
-        events.PolicySet("finance", replace(policy, version=2, accounts=replace(policy.accounts, suspense={}))),
+        events.PolicySet("finance", replace(POLICY, version=2, accounts=replace(POLICY.accounts, suspense={}))),
     )
     company.payout("PO2", [item("refund", 1_000)], 100)
     assert "account_missing:payouts:PO2:suspense" in company.state.discrepancies
@@ -219,8 +220,8 @@ def test_a_payout_of_zero_moves_nothing_to_the_bank(company):
     assert company.clearing() == 0
 
 
-def test_fees_may_be_left_to_a_person(company, policy):
-    (one,) = several(company, 10_000, policy=replace(policy, fee_expense=False))
+def test_fees_may_be_left_to_a_person(company):
+    (one,) = several(company, 10_000, policy=replace(POLICY, fee_expense=False))
     company.payout("PO1", [into(100_000, one), fee(-1_440, one, 240)], 9_856)
     assert not company.asked("zoho.create_expense")
     assert company.balance("fees:GBP") == 120
@@ -332,7 +333,7 @@ def test_a_payout_is_posted_once_however_often_it_is_told(company):
 
 
 @pytest.mark.parametrize(("bank", "what"), [("BA9", "bank account BA9"), ("", "bank account ")])
-def test_an_unmapped_bank_account_holds_the_payout_until_it_is_mapped(company, policy, bank, what):
+def test_an_unmapped_bank_account_holds_the_payout_until_it_is_mapped(company, bank, what):
     (one,) = several(company, 10_000)
     company.payout("PO1", [into(100_000, one)], 10_000, creditor_bank_account=bank)
     assert (
@@ -340,15 +341,15 @@ def test_an_unmapped_bank_account_holds_the_payout_until_it_is_mapped(company, p
         == f"No Zoho account is mapped for {what}; PO1 waits."
     )
     assert company.clearing() == 10_000
-    accounts = replace(policy.accounts, bank={bank: "acc-new"})
-    company.tell("policy.set", events.PolicySet("finance", replace(policy, version=2, accounts=accounts)))
+    accounts = replace(POLICY.accounts, bank={bank: "acc-new"})
+    company.tell("policy.set", events.PolicySet("finance", replace(POLICY, version=2, accounts=accounts)))
     company.tell("operator.discrepancy_closed", events.DiscrepancyClosed("finance", "account_missing:payouts:PO1"))
     assert transfer(company).to_account == "acc-new"
     assert company.open_codes() == set()
 
 
-def test_a_payout_in_closed_books_is_dated_on_the_first_open_day(company, policy):
-    (one,) = several(company, 10_000, policy=replace(policy, closed_through="2026-03-09"))
+def test_a_payout_in_closed_books_is_dated_on_the_first_open_day(company):
+    (one,) = several(company, 10_000, policy=replace(POLICY, closed_through="2026-03-09"))
     company.payout("PO1", [into(100_000, one)], 10_000)
     assert transfer(company).date == "2026-03-10"
 
@@ -359,8 +360,8 @@ def test_a_payout_without_an_arrival_date_takes_the_day_it_was_paid(company):
     assert transfer(company).date == "2026-03-09"
 
 
-def test_payments_of_the_opening_balance_leave_through_the_opening_item(company, policy):
-    (one,) = several(company, 10_000, policy=replace(policy, books_from="2026-03-07"))
+def test_payments_of_the_opening_balance_leave_through_the_opening_item(company):
+    (one,) = several(company, 10_000, policy=replace(POLICY, books_from="2026-03-07"))
     company.payout("PO1", [into(100_000, one)], 10_000)
     assert company.state.open_items["GBP:opening"].amount_minor == -10_000
     assert company.balance("bank:GBP") == 10_000

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from domain import events, ids, times
 from tests.domain.made_ids import resolved
 from tests.domain.strategies import DATA, INSTANTS, anything, facts_of_a_payment, lives, months
+from tests.support.company import Company
 
 
 def test_every_type_of_event_is_drawn():
@@ -53,8 +54,8 @@ def begin(company, start):
 @pytest.mark.parametrize("start", ["nothing", "scheduled", "debit decided", "confirmed"])
 @settings(max_examples=110)
 @given(steps=anything())
-def test_no_sequence_of_events_raises_unbalances_or_decides_otherwise_in_a_rebuild(new_company, start, steps):
-    company = new_company()
+def test_no_sequence_of_events_raises_unbalances_or_decides_otherwise_in_a_rebuild(start, steps):
+    company = Company()
     begin(company, start)
     run(company, steps)
     company.check_commands()
@@ -89,13 +90,13 @@ def tell_all(company, payment, facts):
 
 @settings(max_examples=200)
 @given(data=st.data(), life=lives)
-def test_the_facts_of_a_payments_life_end_the_same_in_any_order_and_however_often(new_company, data, life):
+def test_the_facts_of_a_payments_life_end_the_same_in_any_order_and_however_often(data, life):
     facts = [(number, (action, INSTANTS[number + 8], retried)) for number, (action, _, retried) in enumerate(life)]
     shuffled = data.draw(st.permutations(facts))
     again = data.draw(st.lists(st.sampled_from(facts), max_size=4))
     ends = []
     for order in (facts, [*shuffled, *again]):
-        company = new_company()
+        company = Company()
         payment = company.collect()
         tell_all(company, payment, order)
         ends.append(end(company, payment))
@@ -104,14 +105,14 @@ def test_the_facts_of_a_payments_life_end_the_same_in_any_order_and_however_ofte
 
 @settings(max_examples=250)
 @given(data=st.data(), facts=facts_of_a_payment)
-def test_even_facts_that_make_no_sense_together_end_the_same_for_the_books_in_any_order(new_company, data, facts):
+def test_even_facts_that_make_no_sense_together_end_the_same_for_the_books_in_any_order(data, facts):
     told = [
         (number, (action, f"2026-03-1{day}T09:00:00.000Z", retried))
         for number, (action, day, retried) in enumerate(facts)
     ]
     ends = []
     for order in (told, data.draw(st.permutations(told))):
-        company = new_company()
+        company = Company()
         payment = company.collect()
         tell_all(company, payment, order)
         counts, _, _, *books, _ = end(company, payment)
@@ -128,8 +129,8 @@ def test_even_facts_that_make_no_sense_together_end_the_same_for_the_books_in_an
 
 @settings(max_examples=150)
 @given(month=months())
-def test_the_books_balance_after_every_event_of_a_month_and_nothing_is_posted_twice(new_company, month):
-    company = new_company()
+def test_the_books_balance_after_every_event_of_a_month_and_nothing_is_posted_twice(month):
+    company = Company()
     company.open_gate()
     company.customer()
     for number in range(1, 4):

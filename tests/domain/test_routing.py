@@ -7,6 +7,7 @@ import pytest
 from domain import codec, events, routing
 from domain.envelope import Event, UnknownData
 from domain.state import State
+from tests.support.company import Company
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def test_the_outcome_of_an_unknown_command_changes_nothing(company):
 
 
 @pytest.mark.parametrize("others", [("refused", "parked"), ("withheld", "refused"), ("parked", "parked")])
-def test_success_stands_before_every_other_outcome_in_any_order(asked, new_company, others):
+def test_success_stands_before_every_other_outcome_in_any_order(asked, others):
     for order in permutations(["succeeded", *others]):
-        company = new_company()
+        company = Company()
         company.open_gate()
         company.invoice("1", "c-9")
         command = company.take("zoho.read_contact")

@@ -1,4 +1,4 @@
-"""Stores of real files and on a real server, and the events and decisions that tests put into them.
+"""Stores of real files and on a real server.
 
 Every test that takes `url` or `store` runs on both databases; without PostgreSQL its half is skipped (or fails:
 `REQUIRE_POSTGRES=1`).
@@ -13,67 +13,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from domain.commands import Command, CreatePayment, ReadInvoice
-from domain.decisions import Decision, Entry, Line
-from domain.envelope import Event
-from domain.events import Outcome, PaymentRead
 from projections.store import migrate
 from projections.store.store import Store, open_store
 from projections.store.tables import metadata
-
-NOW = "2026-03-02T09:00:00.000Z"
-
-
-class Make:
-    """Builders of what the batch is given."""
-
-    now = NOW
-
-    @staticmethod
-    def event(number: int, connection: str = "acme") -> Event:
-        data = PaymentRead(f"PM{number:06d}", "confirmed", 1000, "GBP", "MD1", NOW)
-        return Event(f"EV{number:06d}", "gocardless.payment_read", connection, NOW, NOW, "test", data)
-
-    @staticmethod
-    def outcome(number: int, command: str, kind: str = "succeeded", connection: str = "acme") -> Event:
-        return Event(
-            f"OC{number:06d}", "command.outcome", connection, NOW, NOW, "test", Outcome(command, 1, kind, "PM1")
-        )
-
-    @staticmethod
-    def command(name: str, priority: int = 2) -> Command:
-        data = CreatePayment("inv-1", "INV-1", "MD1", 1000, "GBP") if priority == 0 else ReadInvoice("inv-1")
-        return Command(name, "invoices:inv-1", f"purpose:{name}", data, priority)
-
-    @staticmethod
-    def entry(
-        name: str,
-        amount_minor: int = 1000,
-        *,
-        about: str = "payments:PM1",
-        date: str = "2026-03-02",
-        account: str = "receivables",
-    ) -> Entry:
-        lines = [Line("clearing", "GBP", amount_minor, "PM1", "payment"), Line(account, "GBP", -amount_minor)]
-        return Entry(name, date, "Payment confirmed", about, lines)
-
-    @staticmethod
-    def decision(
-        event: Event,
-        *,
-        commands: tuple[Command, ...] = (),
-        entries: tuple[Entry, ...] = (),
-        resends: tuple[str, ...] = (),
-        at: str = NOW,
-    ) -> Decision:
-        return Decision(
-            event.id, event.connection, at, commands=list(commands), entries=list(entries), resends=list(resends)
-        )
-
-
-@pytest.fixture
-def make() -> type[Make]:
-    return Make
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,10 @@ from projections.store.store import Store
 from projections.work.halts import Standstills
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 
-def _fold(own: OwnedPartition, make, numbers: range, *, commit: bool = True) -> None:
+def _fold(own: OwnedPartition, numbers: range, *, commit: bool = True) -> None:
     """One payment row and one counter per event."""
     with own.batch(own.position) as batch:
         events = [make.event(number) for number in numbers]
@@ -37,10 +38,10 @@ def _total(store: Store) -> int:
         return int(reader.exec_driver_sql("SELECT coalesce(sum(amount_minor), 0) FROM balances").scalar() or 0)
 
 
-def test_everything_is_written_with_the_position(store: Store, make, rows_in) -> None:
+def test_everything_is_written_with_the_position(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 3)
     assert own.position == 0
-    _fold(own, make, range(5))
+    _fold(own, range(5))
     counts = {name: rows_in(name) for name in ("payments", "event_ids", "ledger_entries", "ledger_lines", "outbox")}
     assert counts == {"payments": 5, "event_ids": 5, "ledger_entries": 5, "ledger_lines": 10, "outbox": 5}
     assert _total(store) == 5000
@@ -48,18 +49,18 @@ def test_everything_is_written_with_the_position(store: Store, make, rows_in) ->
     assert take(store, "core", "events", 2).position == 0
 
 
-def test_a_batch_that_is_not_committed_leaves_nothing_and_the_cache_is_right(store: Store, make, rows_in) -> None:
+def test_a_batch_that_is_not_committed_leaves_nothing_and_the_cache_is_right(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 0)
-    _fold(own, make, range(2))
-    _fold(own, make, range(2, 4), commit=False)
+    _fold(own, range(2))
+    _fold(own, range(2, 4), commit=False)
     assert (rows_in("event_ids"), own.position, _total(store)) == (2, 2, 2000)
-    _fold(own, make, range(2, 4))
+    _fold(own, range(2, 4))
     assert _total(store) == 4000
 
 
-def test_an_error_in_the_commit_leaves_nothing_and_the_cache_is_right(store: Store, make, rows_in) -> None:
+def test_an_error_in_the_commit_leaves_nothing_and_the_cache_is_right(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 0)
-    _fold(own, make, range(2))
+    _fold(own, range(2))
 
     def fail(_conn, _cursor, statement, *_rest) -> None:
         if "ledger_lines" in statement:
@@ -67,30 +68,30 @@ def test_an_error_in_the_commit_leaves_nothing_and_the_cache_is_right(store: Sto
 
     sa.event.listen(store.engine, "before_cursor_execute", fail)
     with pytest.raises(OSError, match="failpoint"):
-        _fold(own, make, range(2, 4))
+        _fold(own, range(2, 4))
     sa.event.remove(store.engine, "before_cursor_execute", fail)
     assert (rows_in("event_ids"), own.position, _total(store)) == (2, 2, 2000)
-    _fold(own, make, range(2, 4))
+    _fold(own, range(2, 4))
     assert _total(store) == 4000
 
 
-def test_a_second_owner_fences_the_first(store: Store, make, rows_in) -> None:
+def test_a_second_owner_fences_the_first(store: Store, rows_in) -> None:
     first = take(store, "core", "events", 0)
-    _fold(first, make, range(2))
+    _fold(first, range(2))
     second = take(store, "core", "events", 0)
     assert (second.position, second.epoch) == (2, first.epoch + 1)
     with pytest.raises(StoreFenced, match="taken this partition"):
-        _fold(first, make, range(2, 4))
+        _fold(first, range(2, 4))
     assert rows_in("event_ids") == 2
     assert first.states == {}
-    _fold(second, make, range(2, 4))
+    _fold(second, range(2, 4))
     assert _total(store) == 4000
 
 
-def test_the_second_owner_reads_what_the_first_wrote_after_it_began(store: Store, make) -> None:
+def test_the_second_owner_reads_what_the_first_wrote_after_it_began(store: Store) -> None:
     first = take(store, "core", "events", 0)
     second = take(store, "core", "events", 0)
-    _fold(second, make, range(3))
+    _fold(second, range(3))
     with first.batch(0) as batch:
         assert batch.known(make.event(1))
         with pytest.raises(StoreFenced):
@@ -98,7 +99,7 @@ def test_the_second_owner_reads_what_the_first_wrote_after_it_began(store: Store
     assert _total(store) == 3000
 
 
-def test_a_batch_begins_at_the_stored_position(store: Store, make) -> None:
+def test_a_batch_begins_at_the_stored_position(store: Store) -> None:
     own = take(store, "core", "events", 0, start=7)
     assert own.position == 7
     for wrong in (6, 8):
@@ -124,9 +125,9 @@ def test_state_is_not_used_outside_of_its_batch(store: Store) -> None:
         state.payments.get("PM1")
 
 
-def test_duplicates_are_known_from_before_and_from_the_same_batch(store: Store, make) -> None:
+def test_duplicates_are_known_from_before_and_from_the_same_batch(store: Store) -> None:
     own = take(store, "core", "events", 0)
-    _fold(own, make, range(2))
+    _fold(own, range(2))
     with own.batch(2) as batch:
         old, new, elsewhere = make.event(1), make.event(9), make.event(1, connection="other")
         batch.prepare([old, new])
@@ -138,8 +139,8 @@ def test_duplicates_are_known_from_before_and_from_the_same_batch(store: Store, 
         assert batch.known_ids("acme", ["EV000000", "EV000009", "EV000777"]) == {"EV000000", "EV000009"}
 
 
-def test_a_poll_can_ask_what_was_processed(store: Store, make) -> None:
-    _fold(take(store, "core", "events", 0), make, range(2))
+def test_a_poll_can_ask_what_was_processed(store: Store) -> None:
+    _fold(take(store, "core", "events", 0), range(2))
     assert batches.processed(store, "acme", ["EV000001", "EV000002"]) == {"EV000001"}
     assert batches.processed(store, "other", ["EV000001"]) == set()
     assert batches.processed(store, "acme", []) == set()
@@ -150,23 +151,23 @@ def test_a_digest_keeps_connection_and_id_apart() -> None:
     assert len(event_digest("a", "b")) == 16
 
 
-def test_the_decision_must_be_the_events_own(store: Store, make) -> None:
+def test_the_decision_must_be_the_events_own(store: Store) -> None:
     own = take(store, "core", "events", 0)
     wrong = make.decision(make.event(2), entries=(make.entry("le-1"),))
     with own.batch(0) as batch, pytest.raises(ValueError, match="handed over"):
         batch.record(0, make.event(1), wrong)
 
 
-def test_an_empty_decision_leaves_only_the_events_id(store: Store, make, rows_in) -> None:
+def test_an_empty_decision_leaves_only_the_events_id(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 0)
     event = make.event(1)
     with own.batch(0) as batch:
-        batch.record(0, event, Decision(event.id, "acme", make.now))
+        batch.record(0, event, Decision(event.id, "acme", make.NOW))
         batch.commit(1)
     assert (rows_in("event_ids"), rows_in("outbox")) == (1, 0)
 
 
-def test_a_rule_that_raises_takes_back_its_own_changes_only(store: Store, make) -> None:
+def test_a_rule_that_raises_takes_back_its_own_changes_only(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         state = batch.state("acme")
@@ -175,7 +176,7 @@ def test_a_rule_that_raises_takes_back_its_own_changes_only(store: Store, make) 
         state.payments["PM1"] = Payment("PM1", status="half done")
         state.payments["PM2"] = Payment("PM2")
         state.payments["PM1"] = Payment("PM1", status="half done twice")
-        batch.freeze("acme", 1, "EV000002", "rule raised KeyError", make.now)
+        batch.freeze("acme", 1, "EV000002", "rule raised KeyError", make.NOW)
         assert batch.frozen("acme")
         assert (state.payments["PM1"].status, "PM2" in state.payments) == ("first", False)
         batch.state("other").payments["PM3"] = Payment("PM3")
@@ -204,7 +205,7 @@ def test_changes_without_a_record_are_not_committed(store: Store, rows_in) -> No
     assert rows_in("payments") == 0
 
 
-def test_a_recorded_decision_is_not_published_again_and_its_commands_are_unknown(store: Store, make, rows_in) -> None:
+def test_a_recorded_decision_is_not_published_again_and_its_commands_are_unknown(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 0)
     event = make.event(1)
     with own.batch(0) as batch:
@@ -213,10 +214,10 @@ def test_a_recorded_decision_is_not_published_again_and_its_commands_are_unknown
     assert rows_in("outbox") == 0
     queued = Queue(store).get("acme", "cm-1")
     assert queued is not None
-    assert (queued.state, queued.due_at) == ("unknown", make.now)
+    assert (queued.state, queued.due_at) == ("unknown", make.NOW)
 
 
-def test_outcomes_end_commands_and_a_resend_waits_for_publication(store: Store, make) -> None:
+def test_outcomes_end_commands_and_a_resend_waits_for_publication(store: Store) -> None:
     own = take(store, "core", "events", 0)
     first, second = make.event(1), make.event(2)
     queue, outbox = Queue(store), Outbox(store)
@@ -240,7 +241,7 @@ def test_outcomes_end_commands_and_a_resend_waits_for_publication(store: Store, 
     assert states() == {"cm-1": "done", "cm-2": "ready"}
 
 
-def test_deleted_rows_are_gone_and_may_come_back(store: Store, make, rows_in) -> None:
+def test_deleted_rows_are_gone_and_may_come_back(store: Store, rows_in) -> None:
     own = take(store, "core", "events", 0)
     for number, wanted in enumerate([Payment("PM1"), None, Payment("PM1", status="again")]):
         with own.batch(number) as batch:
@@ -254,22 +255,22 @@ def test_deleted_rows_are_gone_and_may_come_back(store: Store, make, rows_in) ->
         assert rows_in("payments") == (wanted is not None)
 
 
-def test_statements_do_not_grow_with_the_events_of_a_batch(store: Store, make) -> None:
+def test_statements_do_not_grow_with_the_events_of_a_batch(store: Store) -> None:
     own = take(store, "core", "events", 0)
     seen: list[str] = []
     sa.event.listen(store.engine, "before_cursor_execute", lambda _c, _x, statement, *_r: seen.append(statement))
-    _fold(own, make, range(3))
+    _fold(own, range(3))
     few = len(seen)
     seen.clear()
-    _fold(own, make, range(3, 203))
+    _fold(own, range(3, 203))
     assert len(seen) == few < 12
 
 
-def test_the_cache_is_bounded(store: Store, make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "CACHED_ROWS", 10)
     own = take(store, "core", "events", 0)
     for start in range(0, 60, 6):
-        _fold(own, make, range(start, start + 6))
+        _fold(own, range(start, start + 6))
     kept = sum(
         len(mapping._recent) + len(mapping._old) for state in own.states.values() for mapping in state.mappings.values()
     )
@@ -277,12 +278,12 @@ def test_the_cache_is_bounded(store: Store, make, monkeypatch: pytest.MonkeyPatc
     assert _total(store) == 60_000
 
 
-def test_no_hot_statement_reads_a_whole_table(sqlite_url: str, make) -> None:
+def test_no_hot_statement_reads_a_whole_table(sqlite_url: str) -> None:
     from projections.store.store import open_store
 
     with open_store(sqlite_url) as store:
         own = take(store, "core", "events", 0)
-        _fold(own, make, range(2))
+        _fold(own, range(2))
         command_event, resend = make.event(50), make.event(51)
         with own.batch(2) as batch:
             for kind in KINDS:
@@ -292,7 +293,7 @@ def test_no_hot_statement_reads_a_whole_table(sqlite_url: str, make) -> None:
             batch.record(2, command_event, make.decision(command_event, commands=(make.command("cm-1"),)))
             batch.record(3, make.outcome(1, "cm-1"))
             batch.record(4, resend, make.decision(resend, resends=("cm-1",)))
-            batch.freeze("acme", 5, "EV", "raised", make.now)
+            batch.freeze("acme", 5, "EV", "raised", make.NOW)
             batch.commit(5)
         with own.batch(5) as batch:
             batch.release("acme")

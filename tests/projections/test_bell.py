@@ -13,6 +13,7 @@ from projections.store.errors import StoreError
 from projections.store.store import Store, open_store
 from projections.store.wakeups import NAMES, Bell, open_bell
 from projections.work.outbox import Outbox
+from tests.support import batch_records as make
 from tests.support import postgres_servers
 from tests.support.servers_found import Missing
 
@@ -40,7 +41,7 @@ def store(stored_url: str):
         yield opened
 
 
-def test_a_publication_wakes_the_executors(store: Store, bell: Bell, make) -> None:
+def test_a_publication_wakes_the_executors(store: Store, bell: Bell) -> None:
     own = take(store, "core", "events", 0)
     event = make.event(0)
     with own.batch(0) as batch:
@@ -55,7 +56,7 @@ def test_a_publication_wakes_the_executors(store: Store, bell: Bell, make) -> No
     assert _heard(bell, 0.1) == set()
 
 
-def test_what_is_due_with_the_commit_wakes_them_too(store: Store, bell: Bell, make) -> None:
+def test_what_is_due_with_the_commit_wakes_them_too(store: Store, bell: Bell) -> None:
     own = take(store, "core", "events", 0)
     event = make.event(0)
     with own.batch(0) as batch:
@@ -63,7 +64,7 @@ def test_what_is_due_with_the_commit_wakes_them_too(store: Store, bell: Bell, ma
         batch.commit(1)
     assert _heard(bell) == set(NAMES)
     with own.batch(1) as batch:
-        batch.freeze("acme", 1, "EV", "raised", make.now)
+        batch.freeze("acme", 1, "EV", "raised", make.NOW)
         batch.commit(2)
     assert _heard(bell, 0.1) == set()
     with own.batch(2) as batch:

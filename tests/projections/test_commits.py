@@ -28,6 +28,7 @@ from projections.work.secrets import Secrets
 from streams.log.interface import LogClosed, LogCorrupt, NewRecord, TopicPartition
 from streams.log.sqlite import SqliteLog
 from streams.log.topics import TopicSpec
+from tests.support import batch_records as make
 
 ROOT = Path(projections.__file__).parents[1]
 SOON = "2026-03-02T09:00:10.000Z"
@@ -152,11 +153,11 @@ def test_every_pair_is_broken_here():
 # --- the halves, broken ---
 
 
-def held_lease(store, make):
-    return Leases(store, simulated=True).acquire("acme", "zoho", "one", make.now, 60)
+def held_lease(store):
+    return Leases(store, simulated=True).acquire("acme", "zoho", "one", make.NOW, 60)
 
 
-def asked(store, make):
+def asked(store):
     """One command that waits to be sent."""
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
@@ -174,7 +175,7 @@ def changed(store, statement):
         connection.execute(sa.text(statement))
 
 
-def batch_that_ends_before_its_event(store, make, _patch):
+def batch_that_ends_before_its_event(store, _patch):
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         event = make.event(5)
@@ -182,7 +183,7 @@ def batch_that_ends_before_its_event(store, make, _patch):
         batch.commit(3)
 
 
-def batch_that_does_not_keep_what_it_wrote(store, make, patch):
+def batch_that_does_not_keep_what_it_wrote(store, patch):
     patch.setattr(mappings.RowMapping, "keep", lambda self: None)
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
@@ -192,22 +193,22 @@ def batch_that_does_not_keep_what_it_wrote(store, make, patch):
         batch.commit(1)
 
 
-def partition_that_begins_nowhere(store, _make, _patch):
+def partition_that_begins_nowhere(store, _patch):
     take(store, "core", "events", 0, start=-1)
 
 
-def owner_without_an_epoch(store, _make, _patch):
+def owner_without_an_epoch(store, _patch):
     take(store, "core", "events", 0)
     changed(store, "UPDATE positions SET owner_epoch = -7")
     take(store, "core", "events", 0)
 
 
-def rebuild_to_a_position_that_is_none(store, make, _patch):
-    with Rebuild(store, "core", "events", make.now) as running:
+def rebuild_to_a_position_that_is_none(store, _patch):
+    with Rebuild(store, "core", "events", make.NOW) as running:
         running.finish({0: -1}, {})
 
 
-def rebuild_whose_positions_are_others(store, make, patch):
+def rebuild_whose_positions_are_others(store, patch):
     required = Store.require_catch_up
 
     def meddled(self, connection, *rest):
@@ -215,13 +216,13 @@ def rebuild_whose_positions_are_others(store, make, patch):
         return required(self, connection, *rest)
 
     patch.setattr(Store, "require_catch_up", meddled)
-    with Rebuild(store, "core", "events", make.now) as running:
+    with Rebuild(store, "core", "events", make.NOW) as running:
         running.finish({0: 4}, {})
 
 
-def rebuild_that_forgets_to_flush(store, make, patch):
+def rebuild_that_forgets_to_flush(store, patch):
     patch.setattr(Rebuild, "_flush", lambda self: None)
-    with Rebuild(store, "core", "events", make.now) as running:
+    with Rebuild(store, "core", "events", make.NOW) as running:
         event = make.event(0)
         running.prepare([event])
         running.state("acme")
@@ -229,12 +230,12 @@ def rebuild_that_forgets_to_flush(store, make, patch):
         running.finish({0: 1}, {})
 
 
-def lease_that_has_lapsed_already(store, make, _patch):
-    Leases(store, simulated=True).acquire("acme", "zoho", "one", make.now, -1)
+def lease_that_has_lapsed_already(store, _patch):
+    Leases(store, simulated=True).acquire("acme", "zoho", "one", make.NOW, -1)
 
 
-def lease_that_the_database_has_for_another(store, make, patch):
-    held_lease(store, make)
+def lease_that_the_database_has_for_another(store, patch):
+    held_lease(store)
     real = sa.Connection.execute
 
     def meddled(self, statement, *rest, **more):
@@ -244,11 +245,11 @@ def lease_that_the_database_has_for_another(store, make, patch):
         return done
 
     patch.setattr(sa.Connection, "execute", meddled)
-    held_lease(store, make)
+    held_lease(store)
 
 
-def decision_published_twice_at_once(store, make, _patch):
-    asked(store, make)
+def decision_published_twice_at_once(store, _patch):
+    asked(store)
     own = take(store, "core", "events", 1)
     with own.batch(0) as batch:
         event = make.event(9)
@@ -258,26 +259,26 @@ def decision_published_twice_at_once(store, make, _patch):
     Outbox(store).mark_published(waiting * 2)
 
 
-def relay_that_goes_back(store, make, patch):
+def relay_that_goes_back(store, patch):
     patch.setattr(Outbox, "_advance", lambda *_: -1)
-    asked(store, make)
+    asked(store)
 
 
-def poll_with_half_a_digest(store, _make, _patch):
+def poll_with_half_a_digest(store, _patch):
     Polls(store).save(Poll("acme", "zoho.invoices"), {"1": b"half"})
 
 
-def poll_whose_digest_was_cut(store, _make, _patch):
+def poll_whose_digest_was_cut(store, _patch):
     Polls(store).save(Poll("acme", "zoho.invoices"), {"1": b"d" * 16})
     changed(store, "UPDATE poll_rows SET digest = substr(digest, 1, 3)")
     Polls(store).digests("acme", "zoho.invoices", ["1"])
 
 
-def progress_before_the_beginning(store, _make, _patch):
+def progress_before_the_beginning(store, _patch):
     Progress(store).advance("translate", "deliveries-zoho", 0, -1)
 
 
-def progress_that_does_not_stand(store, _make, patch):
+def progress_that_does_not_stand(store, patch):
     Progress(store).advance("translate", "deliveries-zoho", 0, 3)
     real = sa.Connection.execute
 
@@ -291,58 +292,58 @@ def progress_that_does_not_stand(store, _make, patch):
     Progress(store).advance("translate", "deliveries-zoho", 0, 7)
 
 
-def intent_of_what_does_not_wait(store, make, _patch):
-    queue = asked(store, make)
-    (claim,) = queue.claim(make.now, "acme", "zoho", 1)
+def intent_of_what_does_not_wait(store, _patch):
+    queue = asked(store)
+    (claim,) = queue.claim(make.NOW, "acme", "zoho", 1)
     answered = msgspec.structs.replace(claim, state="answered")
-    queue.record_intents(held_lease(store, make), make.now, SOON, [answered])
+    queue.record_intents(held_lease(store), make.NOW, SOON, [answered])
 
 
-def call_that_nobody_counted(store, make, _patch):
-    queue = asked(store, make)
-    queue.record_intents(held_lease(store, make), make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+def call_that_nobody_counted(store, _patch):
+    queue = asked(store)
+    queue.record_intents(held_lease(store), make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
     changed(store, "UPDATE command_queue SET calls = 0")
     queue.get("acme", "cm-1")
 
 
-def answer_of_a_call_that_never_was(store, make, _patch):
-    asked(store, make).answered("acme", "cm-1", 0)
+def answer_of_a_call_that_never_was(store, _patch):
+    asked(store).answered("acme", "cm-1", 0)
 
 
-def command_that_waits_for_nothing(store, make, _patch):
-    queue = asked(store, make)
+def command_that_waits_for_nothing(store, _patch):
+    queue = asked(store)
     changed(store, "UPDATE command_queue SET due_at = NULL")
     queue.get("acme", "cm-1")
 
 
-def look_up_before_the_calls_are_over(store, make, _patch):
-    asked(store, make)
-    Queue(store).abandoned(held_lease(store, make), make.now, "2026-03-02T08:59:59.000Z")
+def look_up_before_the_calls_are_over(store, _patch):
+    asked(store)
+    Queue(store).abandoned(held_lease(store), make.NOW, "2026-03-02T08:59:59.000Z")
 
 
-def begun_call_that_is_forgotten(store, make, patch):
-    queue = asked(store, make)
-    lease = held_lease(store, make)
-    queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+def begun_call_that_is_forgotten(store, patch):
+    queue = asked(store)
+    lease = held_lease(store)
+    queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
 
     def meddled(_store, connection, _keys):
         connection.execute(sa.text("UPDATE command_queue SET state = 'answered'"))
 
     patch.setattr("projections.work.queue.hold", meddled)
-    queue.abandoned(lease, make.now, SOON)
+    queue.abandoned(lease, make.NOW, SOON)
 
 
-def credential_of_no_bytes(store, _make, _patch):
+def credential_of_no_bytes(store, _patch):
     Secrets(store).put("acme", "zoho", b"")
 
 
-def credential_that_was_emptied(store, _make, _patch):
+def credential_that_was_emptied(store, _patch):
     Secrets(store).put("acme", "zoho", b"sealed")
     changed(store, "UPDATE sealed_secrets SET sealed = substr(sealed, 1, 0)")
     Secrets(store).get("acme", "zoho")
 
 
-async def log_with_a_hole(_store, _make, patch, folder):
+async def log_with_a_hole(_store, patch, folder):
     async with opened(folder) as log:
         place = type(log._storage)._place
 
@@ -355,7 +356,7 @@ async def log_with_a_hole(_store, _make, patch, folder):
         await log.append([NewRecord("t", b"k", b"v")])
 
 
-async def log_that_lost_a_record(_store, _make, _patch, folder):
+async def log_that_lost_a_record(_store, _patch, folder):
     async with opened(folder) as log:
         await log.append([NewRecord("t", b"k", b"v") for _ in range(3)])
         log._storage.reader.execute("DELETE FROM records WHERE id = (SELECT max(id) - 1 FROM records)")
@@ -405,12 +406,12 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", [one for one in BROKEN if one[0] != "Storage.write"], ids=" ".join)
-def test_a_broken_half_is_noticed(store: Store, make, monkeypatch, broken):
+def test_a_broken_half_is_noticed(store: Store, monkeypatch, broken):
     with pytest.raises(AssertionError):
-        BROKEN[broken](store, make, monkeypatch)
+        BROKEN[broken](store, monkeypatch)
 
 
 @pytest.mark.parametrize(("half", "error"), [("before", LogClosed), ("after", LogCorrupt)])
 async def test_a_broken_half_of_the_log_is_noticed(tmp_path, monkeypatch, half, error):
     with pytest.raises(error):
-        await BROKEN["Storage.write", half](None, None, monkeypatch, tmp_path)
+        await BROKEN["Storage.write", half](None, monkeypatch, tmp_path)

@@ -18,15 +18,16 @@ from projections.store.store import open_store
 from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 #: Seconds of it. Two transactions that lock in different orders meet within the first one.
 FOR_S: Final = float(os.environ.get("CONTENTION_S", "3"))
 NAMES: Final = ("acme", "birch")
 
-Work = Callable[[str, type, float, random.Random], int]
+Work = Callable[[str, float, random.Random], int]
 
 
-def worker(url: str, make, until: float, chance: random.Random) -> int:
+def worker(url: str, until: float, chance: random.Random) -> int:
     """Asks, ends and asks again, in whatever order."""
     with open_store(url) as store:
         own = take(store, "core", "events", 0)
@@ -43,9 +44,8 @@ def worker(url: str, make, until: float, chance: random.Random) -> int:
         return own.position
 
 
-def relay(url: str, make, until: float, chance: random.Random) -> int:
+def relay(url: str, until: float, chance: random.Random) -> int:
     """Publishes, in whatever order."""
-    del make
     published = 0
     with open_store(url) as store:
         outbox = Outbox(store)
@@ -57,7 +57,7 @@ def relay(url: str, make, until: float, chance: random.Random) -> int:
     return published
 
 
-def executor(url: str, make, until: float, chance: random.Random) -> int:
+def executor(url: str, until: float, chance: random.Random) -> int:
     """Notes intents and results, and takes the lease anew now and then."""
     called = 0
     with open_store(url) as store:
@@ -66,19 +66,19 @@ def executor(url: str, make, until: float, chance: random.Random) -> int:
         while monotonic() < until:
             name = chance.choice(NAMES)
             if name not in held or chance.random() < 0.1:
-                lease = leases.acquire(name, "zoho", "me", make.now, 600)
+                lease = leases.acquire(name, "zoho", "me", make.NOW, 600)
                 assert isinstance(lease, Lease)
                 held[name] = lease
-                queue.abandoned(lease, make.now, make.now)
-            claims = queue.claim(make.now, name, "zoho", 30)
+                queue.abandoned(lease, make.NOW, make.NOW)
+            claims = queue.claim(make.NOW, name, "zoho", 30)
             chance.shuffle(claims)
-            for one in queue.record_intents(held[name], make.now, make.now, claims):
+            for one in queue.record_intents(held[name], make.NOW, make.NOW, claims):
                 called += 1
                 match chance.randrange(4):
                     case 0:
-                        queue.retry_at(name, one.command.id, one.calls, make.now, "refused")
+                        queue.retry_at(name, one.command.id, one.calls, make.NOW, "refused")
                     case 1:
-                        queue.unknown(name, one.command.id, one.calls, make.now, "timeout")
+                        queue.unknown(name, one.command.id, one.calls, make.NOW, "timeout")
                     case 2:
                         queue.answered(name, one.command.id, one.calls)
                     case _:
@@ -86,17 +86,17 @@ def executor(url: str, make, until: float, chance: random.Random) -> int:
     return called
 
 
-def taker(url: str, make, until: float, chance: random.Random) -> int:
+def taker(url: str, until: float, chance: random.Random) -> int:
     """Takes the partition, finds the log ahead, and is fenced by the next one that does."""
     found = 0
     while monotonic() < until:
         with open_store(url) as store:
             own = take(store, "core", "events", chance.randrange(3))
-            found += went_back(own, own.position + found + chance.randrange(100), NAMES, make.now)
+            found += went_back(own, own.position + found + chance.randrange(100), NAMES, make.NOW)
     return found
 
 
-def _together(url: str, make, works: list[Work], *, fenced: bool) -> list[int]:
+def _together(url: str, works: list[Work], *, fenced: bool) -> list[int]:
     """What each of these did in a process of its own; every error but being fenced (where that is part of it) fails the
     test.
     """
@@ -109,7 +109,7 @@ def _together(url: str, make, works: list[Work], *, fenced: bool) -> list[int]:
                 done, until = 0, monotonic() + FOR_S
                 while monotonic() < until:
                     try:
-                        done += work(url, make, until, random.Random(place))
+                        done += work(url, until, random.Random(place))
                     except StoreFenced:
                         if not fenced:
                             raise
@@ -135,15 +135,15 @@ def _deadlocks(url: str) -> int:
     return int(row[0])
 
 
-def test_worker_relay_and_executor_never_wait_for_each_other_in_a_ring(stored_url: str, make) -> None:
+def test_worker_relay_and_executor_never_wait_for_each_other_in_a_ring(stored_url: str) -> None:
     before = _deadlocks(stored_url)
-    done = _together(stored_url, make, [worker, relay, executor], fenced=False)
+    done = _together(stored_url, [worker, relay, executor], fenced=False)
     assert min(done) > 0
     assert _deadlocks(stored_url) == before
 
 
-def test_nor_with_one_that_begins_new_generations(stored_url: str, make) -> None:
+def test_nor_with_one_that_begins_new_generations(stored_url: str) -> None:
     before = _deadlocks(stored_url)
-    done = _together(stored_url, make, [worker, relay, executor, taker], fenced=True)
+    done = _together(stored_url, [worker, relay, executor, taker], fenced=True)
     assert done[3] > 0
     assert _deadlocks(stored_url) == before

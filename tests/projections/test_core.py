@@ -10,6 +10,7 @@ from domain.state import KINDS, State
 from projections.state.batch import take
 from projections.state.rebuild import Rebuild, compare
 from projections.store.store import Store, open_store
+from tests.support import batch_records as make
 
 _DAY = "2026-03-02"
 
@@ -65,8 +66,8 @@ def _story(now: str) -> list[Event]:
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
-def test_rows_and_dictionaries_end_in_the_same_state(store: Store, make, size: int) -> None:
-    story = _story(make.now)
+def test_rows_and_dictionaries_end_in_the_same_state(store: Store, size: int) -> None:
+    story = _story(make.NOW)
     memory = State("acme")
     own = take(store, "core", "events", 0)
     for start in range(0, len(story), size):
@@ -84,8 +85,8 @@ def test_rows_and_dictionaries_end_in_the_same_state(store: Store, make, size: i
     assert len(list(memory.rows())) > 15
 
 
-def test_a_rebuild_from_recorded_decisions_is_equal(sqlite_url: str, tmp_path, make) -> None:
-    story = _story(make.now)
+def test_a_rebuild_from_recorded_decisions_is_equal(sqlite_url: str, tmp_path) -> None:
+    story = _story(make.NOW)
     with open_store(sqlite_url) as live, open_store(f"sqlite:///{tmp_path / 'again.db'}") as again:
         own = take(live, "core", "events", 0)
         recorded = []
@@ -94,7 +95,7 @@ def test_a_rebuild_from_recorded_decisions_is_equal(sqlite_url: str, tmp_path, m
                 recorded.append(routing.step(batch.state("acme"), event))
                 batch.record(offset, event, recorded[-1])
             batch.commit(len(story))
-        with Rebuild(again, "core", "events", make.now) as rebuild:
+        with Rebuild(again, "core", "events", make.NOW) as rebuild:
             rebuild.prepare(story)
             for offset, (event, decision) in enumerate(zip(story, recorded, strict=True)):
                 routing.restep(rebuild.state("acme"), event, None if decision.empty else decision)
@@ -103,9 +104,9 @@ def test_a_rebuild_from_recorded_decisions_is_equal(sqlite_url: str, tmp_path, m
         assert compare(live, again) == []
 
 
-def test_what_events_name_are_rows(make) -> None:
+def test_what_events_name_are_rows() -> None:
     filled = [
-        *_story(make.now),
+        *_story(make.NOW),
         make.outcome(1, "cm-1"),
         Event("e", "clock.due_reached", "acme", "", "", "", events.DueReached("t", "")),
         Event(
@@ -126,13 +127,13 @@ def test_what_events_name_are_rows(make) -> None:
     assert all(key for key in named.values())
 
 
-def test_reading_ahead_saves_single_reads(store: Store, make) -> None:
+def test_reading_ahead_saves_single_reads(store: Store) -> None:
     facts = [
-        events.InvoiceFacts(f"inv-{number}", f"{number}", f"co-{number}", "sent", "GBP", 1, 1, _DAY, _DAY, make.now)
+        events.InvoiceFacts(f"inv-{number}", f"{number}", f"co-{number}", "sent", "GBP", 1, 1, _DAY, _DAY, make.NOW)
         for number in range(40)
     ]
     told = [
-        Event(f"EV{number}", "zoho.invoice_seen", "acme", make.now, make.now, "test", data)
+        Event(f"EV{number}", "zoho.invoice_seen", "acme", make.NOW, make.NOW, "test", data)
         for number, data in enumerate(facts)
     ]
     own = take(store, "core", "events", 0)

@@ -12,10 +12,11 @@ from domain.state import Payment
 from projections.state.batch import OwnedPartition, take
 from projections.store.store import open_store
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 
 @pytest.fixture
-def fold(make) -> Callable[[OwnedPartition], None]:
+def fold() -> Callable[[OwnedPartition], None]:
     """One batch of ten events, each with a row, an entry and a command."""
 
     def ten(own: OwnedPartition) -> None:

@@ -14,11 +14,12 @@ from projections.store.errors import StoreFenced, StoreUnavailable
 from projections.store.store import Store, open_store
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 END = 60
 
 
-def _fold(own: OwnedPartition, make, count: int) -> None:
+def _fold(own: OwnedPartition, count: int) -> None:
     """Decide the next events: a row, a sum, an entry and a command each."""
     begin, end = own.position, min(own.position + count, END)
     with own.batch(begin) as batch:
@@ -41,8 +42,8 @@ def _evolve(state, key: str) -> None:
     )
 
 
-def _rebuild(store: Store, make) -> None:
-    with Rebuild(store, "core", "events", make.now) as rebuild:
+def _rebuild(store: Store) -> None:
+    with Rebuild(store, "core", "events", make.NOW) as rebuild:
         events = [(offset, make.event(offset)) for offset in range(END)]
         rebuild.prepare([event for _, event in events])
         for offset, event in events:
@@ -53,10 +54,10 @@ def _rebuild(store: Store, make) -> None:
 
 
 @pytest.fixture
-def as_it_should_be(tmp_path, make):
+def as_it_should_be(tmp_path):
     """The store that the log of these tests gives."""
     with open_store(f"sqlite:///{tmp_path / 'right.db'}") as right:
-        _rebuild(right, make)
+        _rebuild(right)
         yield right
 
 
@@ -65,7 +66,7 @@ def equal(as_it_should_be) -> Callable[[Store], bool]:
     return lambda store: compare(store, as_it_should_be) == []
 
 
-def test_of_two_live_owners_each_batch_is_written_by_one(url: str, make, equal) -> None:
+def test_of_two_live_owners_each_batch_is_written_by_one(url: str, equal) -> None:
     """They pass the partition to and fro; whoever is behind is refused, and its caches are worth nothing any more."""
     with open_store(url) as one, open_store(url) as other:
         owners = [take(one, "core", "events", 0), take(other, "core", "events", 0)]
@@ -73,16 +74,16 @@ def test_of_two_live_owners_each_batch_is_written_by_one(url: str, make, equal) 
         while max(own.position for own in owners) < END:
             for place, store in enumerate((one, other)):
                 try:
-                    _fold(owners[place], make, 3)
+                    _fold(owners[place], 3)
                 except StoreFenced:
                     refused += 1
                     owners[place] = take(store, "core", "events", 0)
-                    _fold(owners[place], make, 3)
+                    _fold(owners[place], 3)
         assert refused >= END // 6
         assert equal(one)
 
 
-def test_two_owners_in_parallel_write_everything_once(url: str, make, equal) -> None:
+def test_two_owners_in_parallel_write_everything_once(url: str, equal) -> None:
     written, refused = [0, 0], [0, 0]
     together = threading.Barrier(2)
 
@@ -93,7 +94,7 @@ def test_two_owners_in_parallel_write_everything_once(url: str, make, equal) -> 
             while own.position < END:
                 begin = own.position
                 try:
-                    _fold(own, make, 1)
+                    _fold(own, 1)
                     written[place] += own.position - begin
                 except StoreFenced:
                     refused[place] += 1
@@ -127,17 +128,17 @@ def test_two_that_take_a_new_partition_at_once_both_get_it_in_turn(url: str) -> 
     assert sorted(epochs) == [1, 2, 3, 4]
 
 
-def test_a_rebuild_beside_a_live_worker_refuses_its_next_commit(url: str, make, equal, rows_in) -> None:
+def test_a_rebuild_beside_a_live_worker_refuses_its_next_commit(url: str, equal, rows_in) -> None:
     with open_store(url) as at_work, open_store(url) as rebuilding:
         own = take(at_work, "core", "events", 0)
-        _fold(own, make, 20)
+        _fold(own, 20)
         outbox = Outbox(at_work)
         pending = outbox.unpublished(0, 100)
         with own.batch(own.position) as batch:
             event = make.event(20)
             _evolve(batch.state("acme"), event.data.id)
             batch.record(20, event, make.decision(event, commands=(make.command("cm-20"),)))
-            _rebuild(rebuilding, make)
+            _rebuild(rebuilding)
             with pytest.raises(StoreFenced):
                 batch.commit(21)
         with pytest.raises(StoreFenced):
@@ -150,7 +151,7 @@ def test_a_rebuild_beside_a_live_worker_refuses_its_next_commit(url: str, make, 
         assert take(rebuilding, "core", "events", 0).position == END
 
 
-def test_a_rebuild_while_a_worker_commits_in_parallel_leaves_what_the_log_says(url: str, make, equal) -> None:
+def test_a_rebuild_while_a_worker_commits_in_parallel_leaves_what_the_log_says(url: str, equal) -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -158,7 +159,7 @@ def test_a_rebuild_while_a_worker_commits_in_parallel_leaves_what_the_log_says(u
             own = take(store, "core", "events", 0)
             try:
                 while own.position < END - 1:
-                    _fold(own, make, 1)
+                    _fold(own, 1)
                     begun.set()
             except (StoreFenced, StoreUnavailable):
                 ended.set()
@@ -167,20 +168,20 @@ def test_a_rebuild_while_a_worker_commits_in_parallel_leaves_what_the_log_says(u
     thread.start()
     assert begun.wait(10)
     with open_store(url) as store:
-        _rebuild(store, make)
+        _rebuild(store)
         thread.join()
         assert equal(store)
         assert ended.is_set() or store.dialect == "sqlite"
 
 
-def test_a_second_rebuild_refuses_the_first(url: str, make, equal) -> None:
+def test_a_second_rebuild_refuses_the_first(url: str, equal) -> None:
     with open_store(url) as one, open_store(url) as other:
-        first = Rebuild(one, "core", "events", make.now)
+        first = Rebuild(one, "core", "events", make.NOW)
         event = make.event(0)
         first.prepare([event])
         _evolve(first.state("acme"), event.data.id)
         first.record(0, 0, event, None)
-        _rebuild(other, make)
+        _rebuild(other)
         with pytest.raises(StoreFenced):
             first.finish({0: 1}, {})
         assert equal(other)

@@ -17,6 +17,7 @@ from projections.store.store import Store, open_store
 from projections.work.leases import Held, Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue, Queued
+from tests.support import batch_records as make
 
 TTL_S = 60
 DEADLINE_S = 20
@@ -147,7 +148,7 @@ class Owner:
 
 
 @pytest.fixture
-def asked(store: Store, make) -> None:
+def asked(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         for number in range(6):
@@ -159,9 +160,9 @@ def asked(store: Store, make) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.usefixtures("asked")
-def test_two_owners_in_any_order(store: Store, url: str, make, seed: int) -> None:
+def test_two_owners_in_any_order(store: Store, url: str, seed: int) -> None:
     draw = random.Random(seed)
-    truth = Truth(make.now)
+    truth = Truth(make.NOW)
     with open_store(url) as second:
         owners = [Owner("one", store, truth), Owner("two", second, truth)]
         steps = ["acquire", "renew", "claim", "begin", "begin", "claim", "end", "end", "time", "time", "release", "die"]

@@ -17,13 +17,14 @@ from projections.store.errors import StoreCorrupt
 from projections.store.rows import CODECS
 from projections.store.select_in import chunks
 from projections.store.store import Store
+from tests.support import batch_records as make
 
 _VALUES = {"text": "Ünïcode \x00 ' %s ?", "integer": 10**15, "boolean": True}
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("filled", [False, True])
-def test_every_kind_survives_the_database(store: Store, kind: str, make, filled: bool) -> None:
+def test_every_kind_survives_the_database(store: Store, kind: str, filled: bool) -> None:
     values = dict(_VALUES)
     if store.dialect == "postgresql":
         values["text"] = values["text"].replace("\x00", "")  # PostgreSQL's text holds every character but this one
@@ -46,8 +47,8 @@ def test_every_kind_survives_the_database(store: Store, kind: str, make, filled:
     }
 
 
-def test_nested_values_survive_the_database(store: Store, make) -> None:
-    payment = Payment("PM1", facts=(PaymentFact("EV1", make.now, "confirmed", will_retry=True),))
+def test_nested_values_survive_the_database(store: Store) -> None:
+    payment = Payment("PM1", facts=(PaymentFact("EV1", make.NOW, "confirmed", will_retry=True),))
     policy = Policy(version=3, accounts=Accounts(clearing={"GBP": "1", "EUR": "2"}))
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
@@ -65,7 +66,7 @@ def test_nested_values_survive_the_database(store: Store, make) -> None:
         assert batch.state("acme").own.undecided == ("a", "b")
 
 
-def test_a_row_that_cannot_be_decoded_is_corrupt(store: Store, make) -> None:
+def test_a_row_that_cannot_be_decoded_is_corrupt(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.state("acme").contacts["c"] = Contact("c")
@@ -78,7 +79,7 @@ def test_a_row_that_cannot_be_decoded_is_corrupt(store: Store, make) -> None:
         batch.state("acme").contacts.get("c")
 
 
-def test_connections_do_not_see_each_other(store: Store, make) -> None:
+def test_connections_do_not_see_each_other(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.state("acme").payments["PM1"] = Payment("PM1")
@@ -90,7 +91,7 @@ def test_connections_do_not_see_each_other(store: Store, make) -> None:
         assert list(batch.state("acme").payments) == ["PM1"]
 
 
-def test_the_committed_state_can_be_read_without_owning_it(store: Store, make) -> None:
+def test_the_committed_state_can_be_read_without_owning_it(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.state("acme").payments["PM1"] = Payment("PM1", status="committed")
@@ -124,7 +125,7 @@ def test_a_row_is_read_once_and_its_absence_too(store: Store) -> None:
 
 @pytest.mark.parametrize("kept", [2, 1000])
 def test_of_a_kind_that_is_seldom_there_only_what_is_there_is_read(
-    store: Store, make, monkeypatch: pytest.MonkeyPatch, kept: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setattr(mappings, "KEPT_KEYS", kept)
     own = take(store, "core", "events", 0)
@@ -154,7 +155,7 @@ def test_of_a_kind_that_is_seldom_there_only_what_is_there_is_read(
         assert [key for key in ("d0", "d1", "d2", "new", "none") if key in held] == ["d0", "d1", "new"]
 
 
-def test_an_unchanged_row_is_not_written(store: Store, make) -> None:
+def test_an_unchanged_row_is_not_written(store: Store) -> None:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         batch.state("acme").payments["PM1"] = Payment("PM1")

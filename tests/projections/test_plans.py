@@ -30,6 +30,7 @@ from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.polls import Poll, Polls
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 #: Rows of each large table. Fewer: a walk over one is as cheap as a look. More: filling them takes longer.
 ROWS: Final = 6_000
@@ -114,7 +115,7 @@ def store(stored_url: str) -> Iterator[Store]:
         yield opened
 
 
-def _drive(store: Store, make) -> None:
+def _drive(store: Store) -> None:
     """Everything that happens for an event, a call and a poll."""
     own, outbox_, queue, leases = take(store, "core", "events", 0), Outbox(store), Queue(store), Leases(store)
     asking = [make.event(number) for number in range(20)]
@@ -131,34 +132,34 @@ def _drive(store: Store, make) -> None:
             batch.record(offset, event, make.decision(event, commands=commands, entries=(make.entry(f"le-{offset}"),)))
         batch.commit(20)
     outbox_.mark_published(outbox_.unpublished(0, 50))
-    lease = leases.acquire("acme", "zoho", "one", make.now, 60)
+    lease = leases.acquire("acme", "zoho", "one", make.NOW, 60)
     assert isinstance(lease, Lease)
-    leases.acquire("acme", "zoho", "another", make.now, 60)
-    lease = leases.renew(lease, make.now, 60)
-    assert queue.due_connections(make.now, "zoho") == ["acme"]
-    queue.next_due("zoho", make.now)
-    claims = queue.record_intents(lease, make.now, make.now, queue.claim(make.now, "acme", "zoho", 10))
+    leases.acquire("acme", "zoho", "another", make.NOW, 60)
+    lease = leases.renew(lease, make.NOW, 60)
+    assert queue.due_connections(make.NOW, "zoho") == ["acme"]
+    queue.next_due("zoho", make.NOW)
+    claims = queue.record_intents(lease, make.NOW, make.NOW, queue.claim(make.NOW, "acme", "zoho", 10))
     assert len(claims) == 10
     queue.begun("zoho")
     queue.answered("acme", claims[0].command.id, 1)
-    queue.retry_at("acme", claims[1].command.id, 1, make.now, "refused")
-    queue.unknown("acme", claims[2].command.id, 1, make.now, "timeout")
-    assert queue.abandoned(lease, make.now, make.now) == 7
-    leases.release(lease, make.now)
-    _answer(store, own, make, [one.command.id for one in claims])
+    queue.retry_at("acme", claims[1].command.id, 1, make.NOW, "refused")
+    queue.unknown("acme", claims[2].command.id, 1, make.NOW, "timeout")
+    assert queue.abandoned(lease, make.NOW, make.NOW) == 7
+    leases.release(lease, make.NOW)
+    _answer(store, own, [one.command.id for one in claims])
     polls = Polls(store)
-    polls.save(Poll("acme", "zoho.invoices", due_at=make.now), {f"{number}": b"d" * 16 for number in range(30)})
+    polls.save(Poll("acme", "zoho.invoices", due_at=make.NOW), {f"{number}": b"d" * 16 for number in range(30)})
     polls.digests("acme", "zoho.invoices", [f"{number}" for number in range(30)])
     processed(store, "acme", [event.id for event in asking])
     Budgets(store).put("acme", "zoho", "{}")
     Budgets(store).get("acme", "zoho")
     queries = Queries(store)
-    assert queries.due_timers(make.now, ["acme"])[-1] == ("acme", TimerRow("t1", make.now, "payments:PM1"))
-    queries.next_timer(make.now)
+    assert queries.due_timers(make.NOW, ["acme"])[-1] == ("acme", TimerRow("t1", make.NOW, "payments:PM1"))
+    queries.next_timer(make.NOW)
     Standstills(store).caught_up("acme", "zoho")
 
 
-def _answer(store: Store, own: Any, make, commands: list[str]) -> None:
+def _answer(store: Store, own: Any, commands: list[str]) -> None:
     resend = make.event(900)
     with own.batch(20) as batch:
         events = [make.outcome(number, command, "parked") for number, command in enumerate(commands)]
@@ -167,9 +168,9 @@ def _answer(store: Store, own: Any, make, commands: list[str]) -> None:
             batch.record(offset, event)
         batch.record(40, resend, make.decision(resend, resends=(commands[0], commands[1])))
         batch.state("acme").payments.pop("PM000000")
-        batch.state("acme").timers["t1"] = TimerRow("t1", make.now, "payments:PM1")
+        batch.state("acme").timers["t1"] = TimerRow("t1", make.NOW, "payments:PM1")
         batch.record(41, make.event(901))
-        batch.freeze("other", 42, "EV", "raised", make.now)
+        batch.freeze("other", 42, "EV", "raised", make.NOW)
         batch.commit(42)
     with own.batch(42) as batch:
         batch.release("other")
@@ -202,8 +203,8 @@ def _keys(parameters: Any) -> int:
     return sum(len(value) for value in values or () if isinstance(value, list))
 
 
-def test_no_hot_statement_walks_over_a_table(store: Store, statements: dict[str, Statement], make) -> None:
-    _drive(store, make)
+def test_no_hot_statement_walks_over_a_table(store: Store, statements: dict[str, Statement]) -> None:
+    _drive(store)
     hot = {text: statement for text, statement in statements.items() if "FROM pg_" not in text}
     touched: set[str] = set()
     for text, statement in hot.items():

@@ -18,11 +18,12 @@ from projections.state.batch import OwnedPartition, take
 from projections.store.databases import engine_of
 from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
 from projections.store.store import Store, open_store
+from tests.support import batch_records as make
 from tests.support import postgres_servers
 from tests.support.servers_found import Missing
 
 
-def _fold(own: OwnedPartition, make, count: int = 1) -> None:
+def _fold(own: OwnedPartition, count: int = 1) -> None:
     with own.batch(own.position) as batch:
         events = [(offset, make.event(offset)) for offset in range(own.position, own.position + count)]
         batch.prepare([event for _, event in events])
@@ -109,23 +110,23 @@ def test_a_standby_that_takes_no_writes_is_unavailable(postgres_url: str) -> Non
 # --- in the middle ---
 
 
-def test_the_next_call_after_every_connection_was_ended_works(stored_url: str, make) -> None:
+def test_the_next_call_after_every_connection_was_ended_works(stored_url: str) -> None:
     with open_store(stored_url) as store:
         own = take(store, "core", "events", 0)
-        _fold(own, make)
+        _fold(own)
         _end_all(stored_url)
-        _fold(own, make)
+        _fold(own)
         _end_all(stored_url)
         assert store.get_meta("generation") == store.generation
         assert take(store, "core", "events", 0).position == 2
 
 
 def test_a_connection_that_is_ended_within_a_batch_loses_the_batch_only(
-    stored_url: str, make, rows_of: Callable[[Store], int]
+    stored_url: str, rows_of: Callable[[Store], int]
 ) -> None:
     with open_store(stored_url) as store:
         own = take(store, "core", "events", 0)
-        _fold(own, make)
+        _fold(own)
         with own.batch(1) as batch:
             batch.state("acme").payments["PM1"] = Payment("PM1")
             batch.record(1, make.event(1))
@@ -134,7 +135,7 @@ def test_a_connection_that_is_ended_within_a_batch_loses_the_batch_only(
                 batch.commit(2)
         assert caught.value.retriable
         assert (own.position, own.states, rows_of(store)) == (1, {}, 1)
-        _fold(own, make, 2)
+        _fold(own, 2)
         assert rows_of(store) == 3
 
 
@@ -147,27 +148,27 @@ def rows_of() -> Callable[[Store], int]:
     return count
 
 
-def test_a_server_that_is_killed_and_comes_back(own_server, make, rows_of) -> None:
+def test_a_server_that_is_killed_and_comes_back(own_server, rows_of) -> None:
     url = own_server.create()
     with open_store(url) as store:
         own = take(store, "core", "events", 0)
-        _fold(own, make, 3)
+        _fold(own, 3)
         own_server.kill()
         for _ in range(2):
             with pytest.raises(StoreUnavailable) as caught:
-                _fold(own, make)
+                _fold(own)
             assert str(own_server.port) in caught.value.where
             assert caught.value.remedy
         with pytest.raises(StoreUnavailable):
             store.get_meta("generation")
         own_server.up()
         assert rows_of(store) == 3
-        _fold(own, make)
+        _fold(own)
         assert (own.position, rows_of(store)) == (4, 4)
 
 
 def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(
-    stored_url: str, make, monkeypatch: pytest.MonkeyPatch
+    stored_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.store.databases._IDLE_MS", 300)
     with open_store(stored_url) as paused, open_store(stored_url) as successor:
@@ -186,7 +187,7 @@ def test_a_process_that_was_stopped_in_a_write_is_cut_off_for_its_successor(
             stopped_for_a_while()
         assert (taken[0].position, taken[0].epoch, successor.get_meta("fact")) == (0, own.epoch + 1, "")
         with pytest.raises(StoreFenced):
-            _fold(own, make)
+            _fold(own)
 
 
 class CommitCut:
@@ -245,19 +246,19 @@ def cut(stored_url: str) -> Iterator[tuple[str, CommitCut]]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_commit_whose_answer_was_lost_is_told_by_the_compare_and_set(cut, when: str, make, rows_of) -> None:
+def test_a_commit_whose_answer_was_lost_is_told_by_the_compare_and_set(cut, when: str, rows_of) -> None:
     url, between = cut
     with open_store(url) as store:
         own = take(store, "core", "events", 0)
-        _fold(own, make, 2)
+        _fold(own, 2)
         between.at_next_commit(when)
         with pytest.raises(StoreUnavailable):
-            _fold(own, make, 2)
+            _fold(own, 2)
         if when == "after":
             with pytest.raises(StoreFenced):
-                _fold(own, make, 2)
+                _fold(own, 2)
             own = take(store, "core", "events", 0)
             assert own.position == 4
         while own.position < 6:
-            _fold(own, make, 2)
+            _fold(own, 2)
         assert rows_of(store) == 6

@@ -19,6 +19,7 @@ from domain.state import (
 from projections.queries import Month, Queries
 from projections.state.batch import take
 from projections.store.store import Store
+from tests.support import batch_records as make
 
 
 def _rows() -> dict[str, list]:
@@ -137,7 +138,7 @@ def _entries() -> list[Entry]:
 
 
 @pytest.fixture
-def queries(store: Store, make) -> Queries:
+def queries(store: Store) -> Queries:
     own = take(store, "core", "events", 0)
     with own.batch(0) as batch:
         state = batch.state("acme")

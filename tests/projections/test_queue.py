@@ -12,17 +12,18 @@ from projections.work.halts import Standstills
 from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue, Queued
+from tests.support import batch_records as make
 
 SOON = "2026-03-02T09:00:10.000Z"
 LATER = "2026-03-02T10:00:00.000Z"
 
 
 @pytest.fixture
-def ask(store: Store, make):
+def ask(store: Store):
     """Decide and publish commands, each by an event of its own, all for one connection."""
     own = take(store, "core", "events", 0)
 
-    def decide(*commands: Command, connection: str = "acme", publish: bool = True, at: str = make.now) -> None:
+    def decide(*commands: Command, connection: str = "acme", publish: bool = True, at: str = make.NOW) -> None:
         begin = own.position
         with own.batch(begin) as batch:
             for number, command in enumerate(commands):
@@ -38,8 +39,8 @@ def ask(store: Store, make):
 
 
 @pytest.fixture
-def lease(store: Store, make) -> Lease:
-    held = Leases(store, simulated=True).acquire("acme", "zoho", "one", make.now, 60)
+def lease(store: Store) -> Lease:
+    held = Leases(store, simulated=True).acquire("acme", "zoho", "one", make.NOW, 60)
     assert isinstance(held, Lease)
     return held
 
@@ -48,86 +49,86 @@ def _ids(claims: list[Queued]) -> list[str]:
     return [claim.command.id for claim in claims]
 
 
-def test_nothing_is_sent_before_it_is_published(store: Store, make, ask) -> None:
+def test_nothing_is_sent_before_it_is_published(store: Store, ask) -> None:
     ask(make.command("cm-1"), publish=False)
     queue = Queue(store)
     assert queue.claim(LATER, "acme", "zoho", 10) == []
     assert queue.next_due("zoho", "") is None
     outbox = Outbox(store)
     outbox.mark_published(outbox.unpublished(0, 10))
-    assert _ids(queue.claim(make.now, "acme", "zoho", 10)) == ["cm-1"]
-    assert queue.next_due("zoho", "") == make.now
+    assert _ids(queue.claim(make.NOW, "acme", "zoho", 10)) == ["cm-1"]
+    assert queue.next_due("zoho", "") == make.NOW
 
 
-def test_priority_then_due_time_then_limit(store: Store, make, ask) -> None:
-    ask(make.command("sweep", 3), make.command("read", 2), make.command("money", 1), at=make.now)
+def test_priority_then_due_time_then_limit(store: Store, ask) -> None:
+    ask(make.command("sweep", 3), make.command("read", 2), make.command("money", 1), at=make.NOW)
     ask(make.command("early", 2), at="2026-03-02T08:00:00.000Z")
     ask(make.command("future", 1), at=LATER)
     queue = Queue(store)
-    assert _ids(queue.claim(make.now, "acme", "zoho", 10)) == ["money", "early", "read", "sweep"]
-    assert _ids(queue.claim(make.now, "acme", "zoho", 2)) == ["money", "early"]
-    assert queue.claim(make.now, "acme", "gocardless", 10) == []
-    assert [queue.next_due("zoho", after) for after in ("", "2026-03-02T08:00:00.000Z", make.now, LATER)] == [
+    assert _ids(queue.claim(make.NOW, "acme", "zoho", 10)) == ["money", "early", "read", "sweep"]
+    assert _ids(queue.claim(make.NOW, "acme", "zoho", 2)) == ["money", "early"]
+    assert queue.claim(make.NOW, "acme", "gocardless", 10) == []
+    assert [queue.next_due("zoho", after) for after in ("", "2026-03-02T08:00:00.000Z", make.NOW, LATER)] == [
         "2026-03-02T08:00:00.000Z",
-        make.now,
+        make.NOW,
         LATER,
         None,
     ]
     assert queue.next_due("gocardless", "") is None
 
 
-def test_connections_that_wait_longest_come_first(store: Store, make, ask) -> None:
+def test_connections_that_wait_longest_come_first(store: Store, ask) -> None:
     ask(make.command("cm-1"), connection="late", at=SOON)
-    ask(make.command("cm-2"), connection="early", at=make.now)
+    ask(make.command("cm-2"), connection="early", at=make.NOW)
     queue = Queue(store)
     assert queue.due_connections(LATER, "zoho") == ["early", "late"]
-    assert queue.due_connections(make.now, "zoho") == ["early"]
+    assert queue.due_connections(make.NOW, "zoho") == ["early"]
     assert queue.due_connections(LATER, "gocardless") == []
 
 
-def test_an_intent_is_counted_and_taken_once(store: Store, make, ask, lease) -> None:
+def test_an_intent_is_counted_and_taken_once(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    claims = queue.claim(make.now, "acme", "zoho", 10)
-    granted = queue.record_intents(lease, make.now, SOON, claims)
+    claims = queue.claim(make.NOW, "acme", "zoho", 10)
+    granted = queue.record_intents(lease, make.NOW, SOON, claims)
     assert [(one.state, one.calls, one.deadline_at) for one in granted] == [("sent", 1, SOON)]
     assert queue.get("acme", "cm-1") == granted[0]
-    assert queue.record_intents(lease, make.now, SOON, claims) == []
+    assert queue.record_intents(lease, make.NOW, SOON, claims) == []
     assert queue.claim(LATER, "acme", "zoho", 10) == []
 
 
-def test_no_intent_without_the_lease(store: Store, make, ask, lease) -> None:
+def test_no_intent_without_the_lease(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    claims = queue.claim(make.now, "acme", "zoho", 10)
+    claims = queue.claim(make.NOW, "acme", "zoho", 10)
     with pytest.raises(LeaseLost, match="not held"):
         queue.record_intents(lease, lease.until, LATER, claims)
     successor = Leases(store, simulated=True).acquire("acme", "zoho", "two", lease.until, 60)
     assert isinstance(successor, Lease)
     with pytest.raises(LeaseLost, match="not held"):
-        queue.record_intents(lease, make.now, SOON, claims)
+        queue.record_intents(lease, make.NOW, SOON, claims)
     queued = queue.get("acme", "cm-1")
     assert queued is not None
     assert queued.calls == 0
 
 
-def test_no_intent_after_a_rebuild_elsewhere(store: Store, make, ask, lease) -> None:
+def test_no_intent_after_a_rebuild_elsewhere(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    claims = queue.claim(make.now, "acme", "zoho", 10)
+    claims = queue.claim(make.NOW, "acme", "zoho", 10)
     with store.write() as connection:
         store.set_meta(connection, "generation", "another")
     with pytest.raises(StoreFenced, match="rebuilt") as caught:
-        queue.record_intents(lease, make.now, SOON, claims)
+        queue.record_intents(lease, make.NOW, SOON, claims)
     assert not isinstance(caught.value, LeaseLost), "this one ends the process"
 
 
-def test_retry_unknown_answered(store: Store, make, ask, lease) -> None:
+def test_retry_unknown_answered(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    [one] = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+    [one] = queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
     assert queue.retry_at("acme", "cm-1", one.calls, SOON, "429")
-    assert queue.claim(make.now, "acme", "zoho", 1) == []
+    assert queue.claim(make.NOW, "acme", "zoho", 1) == []
     [again] = queue.claim(SOON, "acme", "zoho", 1)
     assert (again.state, again.calls, again.attempts, again.last_error) == ("ready", 1, 1, "429")
     [two] = queue.record_intents(lease, SOON, LATER, [again])
@@ -144,10 +145,10 @@ def test_retry_unknown_answered(store: Store, make, ask, lease) -> None:
     assert queue.counts() == {("acme", "zoho", "answered"): 1}
 
 
-def test_a_late_answer_moves_nothing_backwards(store: Store, make, ask, lease) -> None:
+def test_a_late_answer_moves_nothing_backwards(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    [one] = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+    [one] = queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
     with ask.own.batch(ask.own.position) as batch:
         batch.record(ask.own.position, make.outcome(1, "cm-1"))
         batch.commit(ask.own.position + 1)
@@ -158,10 +159,10 @@ def test_a_late_answer_moves_nothing_backwards(store: Store, make, ask, lease) -
     assert queue.next_due("zoho", "") is None
 
 
-def test_a_success_ends_what_waits_for_a_retry(store: Store, make, ask, lease) -> None:
+def test_a_success_ends_what_waits_for_a_retry(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"))
     queue = Queue(store)
-    [one] = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+    [one] = queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
     assert queue.unknown("acme", "cm-1", one.calls, SOON, "timeout")
     with ask.own.batch(ask.own.position) as batch:
         batch.record(ask.own.position, make.outcome(1, "cm-1"))
@@ -169,14 +170,14 @@ def test_a_success_ends_what_waits_for_a_retry(store: Store, make, ask, lease) -
     assert queue.claim(LATER, "acme", "zoho", 1) == []
 
 
-def test_a_successor_looks_up_what_the_former_owner_had_begun(store: Store, make, ask, lease) -> None:
+def test_a_successor_looks_up_what_the_former_owner_had_begun(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"), make.command("cm-2"))
     queue = Queue(store)
-    queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 1))
+    queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 1))
     successor = Leases(store, simulated=True).acquire("acme", "zoho", "two", lease.until, 6000)
     assert isinstance(successor, Lease)
     with pytest.raises(LeaseLost):
-        queue.abandoned(lease, make.now, LATER)
+        queue.abandoned(lease, make.NOW, LATER)
     assert queue.abandoned(successor, lease.until, LATER) == 1
     assert _ids(queue.claim(lease.until, "acme", "zoho", 10)) == ["cm-2"], "what was not begun waits for nothing"
     assert [(one.command.id, one.state) for one in queue.claim(LATER, "acme", "zoho", 10)] == [
@@ -185,35 +186,35 @@ def test_a_successor_looks_up_what_the_former_owner_had_begun(store: Store, make
     ]
 
 
-def test_begun_calls_are_found_though_no_due_time_tells_of_them(store: Store, make, ask, lease) -> None:
+def test_begun_calls_are_found_though_no_due_time_tells_of_them(store: Store, ask, lease) -> None:
     ask(make.command("cm-1"), make.command("cm-2"))
     ask(make.command("cm-3"), connection="birch")
     queue = Queue(store)
     assert queue.begun("zoho") == []
-    one, two = queue.record_intents(lease, make.now, SOON, queue.claim(make.now, "acme", "zoho", 2))
+    one, two = queue.record_intents(lease, make.NOW, SOON, queue.claim(make.NOW, "acme", "zoho", 2))
     assert queue.begun("zoho") == ["acme"]
     assert queue.begun("gocardless") == []
-    birch = Leases(store, simulated=True).acquire("birch", "zoho", "one", make.now, 60)
+    birch = Leases(store, simulated=True).acquire("birch", "zoho", "one", make.NOW, 60)
     assert isinstance(birch, Lease)
-    queue.record_intents(birch, make.now, SOON, queue.claim(make.now, "birch", "zoho", 1))
+    queue.record_intents(birch, make.NOW, SOON, queue.claim(make.NOW, "birch", "zoho", 1))
     assert queue.begun("zoho") == ["acme", "birch"]
     queue.answered("acme", "cm-1", one.calls)
     queue.unknown("acme", "cm-2", two.calls, LATER, "timeout")
     assert queue.begun("zoho") == ["birch"]
 
 
-def test_a_connection_that_is_set_aside_sends_no_money(store: Store, make, ask) -> None:
+def test_a_connection_that_is_set_aside_sends_no_money(store: Store, ask) -> None:
     ask(make.command("debit", 0), make.command("money", 1), make.command("read", 2))
     own = ask.own
     with own.batch(own.position) as batch:
-        batch.freeze("acme", own.position, "EV", "rule raised", make.now)
+        batch.freeze("acme", own.position, "EV", "rule raised", make.NOW)
         batch.commit(own.position + 1)
     queue = Queue(store)
-    assert queue.claim(make.now, "acme", "gocardless", 10) == []
-    assert _ids(queue.claim(make.now, "acme", "zoho", 10)) == ["read"]
+    assert queue.claim(make.NOW, "acme", "gocardless", 10) == []
+    assert _ids(queue.claim(make.NOW, "acme", "zoho", 10)) == ["read"]
 
 
-def test_nothing_is_sent_before_the_api_was_caught_up_with(store: Store, make, ask) -> None:
+def test_nothing_is_sent_before_the_api_was_caught_up_with(store: Store, ask) -> None:
     ask(make.command("debit", 0), make.command("read", 2))
     with store.write() as connection:
         store.require_catch_up(connection, "restored", SOON)
@@ -224,13 +225,13 @@ def test_nothing_is_sent_before_the_api_was_caught_up_with(store: Store, make, a
     assert queue.claim(LATER, "acme", "gocardless", 10) == []
 
 
-def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
+def test_questions_of_the_queue_use_its_indexes(sqlite_url: str) -> None:
     from projections.store.store import open_store
 
     with open_store(sqlite_url) as store:
         seen: list[tuple[str, object]] = []
         queue = Queue(store)
-        held = Leases(store).acquire("acme", "zoho", "one", make.now, 60)
+        held = Leases(store).acquire("acme", "zoho", "one", make.NOW, 60)
         assert isinstance(held, Lease)
 
         def note(_connection, _cursor, statement: str, parameters: object, *_rest: object) -> None:
@@ -238,11 +239,11 @@ def test_questions_of_the_queue_use_its_indexes(sqlite_url: str, make) -> None:
                 seen.append((statement, parameters))
 
         sa.event.listen(store.engine, "before_cursor_execute", note)
-        queue.claim(make.now, "acme", "zoho", 10)
-        queue.due_connections(make.now, "zoho")
+        queue.claim(make.NOW, "acme", "zoho", 10)
+        queue.due_connections(make.NOW, "zoho")
         queue.begun("zoho")
-        queue.next_due("zoho", make.now)
-        queue.abandoned(held, make.now, make.now)
+        queue.next_due("zoho", make.NOW)
+        queue.abandoned(held, make.NOW, make.NOW)
         queue.answered("acme", "cm", 1)
         sa.event.remove(store.engine, "before_cursor_execute", note)
         with store.read() as reader:

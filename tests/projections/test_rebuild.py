@@ -18,6 +18,7 @@ from projections.work.halts import Standstills
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from projections.work.secrets import Secrets
+from tests.support import batch_records as make
 
 Logged = list[tuple[int, Event, Decision | None]]
 
@@ -31,7 +32,7 @@ def _evolve(state: State, event: Event) -> None:
     state.balances["clearing:GBP"] = Balance("clearing:GBP", "clearing", "GBP", 1 + (held.amount_minor if held else 0))
 
 
-def _log(make, count: int) -> Logged:
+def _log(count: int) -> Logged:
     """Events of two connections, every third with a command, every seventh the outcome of one, one of them twice."""
     found: Logged = []
     for number in range(count):
@@ -51,8 +52,8 @@ def _log(make, count: int) -> Logged:
 
 
 @pytest.fixture
-def live(store: Store, make) -> tuple[Store, Logged]:
-    log = _log(make, 100)
+def live(store: Store) -> tuple[Store, Logged]:
+    log = _log(100)
     own = take(store, "core", "events", 0)
     for start in range(0, len(log), 16):
         part = log[start : start + 16]
@@ -67,8 +68,8 @@ def live(store: Store, make) -> tuple[Store, Logged]:
     return store, log
 
 
-def _repeat(store: Store, log: Logged, make) -> None:
-    with Rebuild(store, "core", "events", make.now) as rebuild:
+def _repeat(store: Store, log: Logged) -> None:
+    with Rebuild(store, "core", "events", make.NOW) as rebuild:
         for start in range(0, len(log), 30):
             rebuild.prepare([event for _, event, _ in log[start : start + 30]])
             for offset, event, decision in log[start : start + 30]:
@@ -78,21 +79,21 @@ def _repeat(store: Store, log: Logged, make) -> None:
         rebuild.finish({0: len(log)}, {0: 99})
 
 
-def test_a_rebuild_elsewhere_is_equal(live, make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rebuild_elsewhere_is_equal(live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, log = live
     monkeypatch.setattr(rebuilds, "_FLUSH_EVENTS", 40)
     monkeypatch.setattr(rebuilds, "_WRITE_ROWS", 7)
     with open_store(f"sqlite:///{tmp_path / 'again.db'}") as again:
-        _repeat(again, log, make)
+        _repeat(again, log)
         assert compare(store, again) == []
         own = take(again, "core", "events", 0)
         assert (own.position, Outbox(again).last_published(0), Outbox(again).backlog()) == (101, 99, {})
 
 
-def test_compare_names_each_row_that_differs(live, make, tmp_path: Path) -> None:
+def test_compare_names_each_row_that_differs(live, tmp_path: Path) -> None:
     store, log = live
     with open_store(f"sqlite:///{tmp_path / 'again.db'}") as again:
-        _repeat(again, log, make)
+        _repeat(again, log)
         with again.write() as connection:
             connection.exec_driver_sql("UPDATE balances SET amount_minor = amount_minor + 1 WHERE connection = 'acme'")
             connection.exec_driver_sql("DELETE FROM payments WHERE id = 'PM000001'")
@@ -106,13 +107,13 @@ def test_compare_names_each_row_that_differs(live, make, tmp_path: Path) -> None
         assert len(compare(store, again, limit=2)) == 2
 
 
-def test_a_rebuild_in_place_fences_owners_and_makes_commands_unknown(live, make) -> None:
+def test_a_rebuild_in_place_fences_owners_and_makes_commands_unknown(live) -> None:
     store, log = live
     Secrets(store).put("acme", "token", b"sealed")
     owner = take(store, "core", "events", 0)
     ended = {key: count for key, count in Queue(store).counts().items() if key[2] in ("done", "parked")}
     assert sum(ended.values()) == 10
-    _repeat(store, log, make)
+    _repeat(store, log)
     with owner.batch(owner.position) as batch, pytest.raises(StoreFenced):
         batch.commit(owner.position)
     counts = Queue(store).counts()
@@ -121,40 +122,40 @@ def test_a_rebuild_in_place_fences_owners_and_makes_commands_unknown(live, make)
     assert {(one.connection, one.api, one.reason) for one in Standstills(store).catch_ups()} == {
         (connection, api, "rebuilt") for connection in ("acme", "other") for api in ("gocardless", "zoho")
     }
-    assert Queue(store).claim(make.now, "acme", "zoho", 10) == []
+    assert Queue(store).claim(make.NOW, "acme", "zoho", 10) == []
     assert Secrets(store).get("acme", "token") == b"sealed"
 
 
-def test_a_rebuild_that_broke_off_is_begun_again(live, url: str, make) -> None:
+def test_a_rebuild_that_broke_off_is_begun_again(live, url: str) -> None:
     store, log = live
-    with Rebuild(store, "core", "events", make.now) as rebuild:
+    with Rebuild(store, "core", "events", make.NOW) as rebuild:
         rebuild.prepare([log[0][1]])
         rebuild.record(0, 0, log[0][1], None)
     with pytest.raises(StoreIsBackup):
         open_store(url)
     with open_store(url, rebuilding=True) as again:
-        _repeat(again, log, make)
+        _repeat(again, log)
     with open_store(url) as whole:
         assert take(whole, "core", "events", 0).position == 101
 
 
-def test_a_second_rebuild_fences_the_first(live, url: str, make) -> None:
+def test_a_second_rebuild_fences_the_first(live, url: str) -> None:
     store, log = live
-    first = Rebuild(store, "core", "events", make.now)
+    first = Rebuild(store, "core", "events", make.NOW)
     with open_store(url, rebuilding=True) as other:
-        _repeat(other, log, make)
+        _repeat(other, log)
         with pytest.raises(StoreFenced):
             first.finish({0: 0}, {})
         assert take(other, "core", "events", 0).position == 101
 
 
-def test_a_connection_that_is_set_aside_stays_so(live, make) -> None:
+def test_a_connection_that_is_set_aside_stays_so(live) -> None:
     store, log = live
     own = take(store, "core", "events", 0)
     with own.batch(own.position) as batch:
-        batch.freeze("acme", 50, "EV000050", "rule raised", make.now)
+        batch.freeze("acme", 50, "EV000050", "rule raised", make.NOW)
         batch.commit(own.position)
-    _repeat(store, log, make)
+    _repeat(store, log)
     own = take(store, "core", "events", 0)
     assert own.frozen == {"acme": 50}
     with own.batch(own.position) as batch:
@@ -169,8 +170,8 @@ def test_a_connection_that_is_set_aside_stays_so(live, make) -> None:
         )
 
 
-def test_a_rule_that_raises_in_a_rebuild_leaves_nothing(store: Store, make) -> None:
-    with Rebuild(store, "core", "events", make.now) as rebuild:
+def test_a_rule_that_raises_in_a_rebuild_leaves_nothing(store: Store) -> None:
+    with Rebuild(store, "core", "events", make.NOW) as rebuild:
         rebuild.prepare([make.event(1)])
         rebuild.state("acme").payments["PM1"] = Payment("PM1")
         rebuild.record(0, 0, make.event(1), None)

@@ -15,11 +15,12 @@ from projections.store.store import Store, open_store
 from projections.work.halts import Standstills
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 LATER = "2026-03-02T10:00:00.000Z"
 
 
-def _decide(own: OwnedPartition, make, count: int, connection: str = "acme") -> None:
+def _decide(own: OwnedPartition, count: int, connection: str = "acme") -> None:
     with own.batch(own.position) as batch:
         state = batch.state(connection)
         state.connections[connection] = state.own
@@ -37,12 +38,12 @@ def _required(store: Store) -> dict[str, set[str]]:
     return found
 
 
-def test_what_may_be_forgotten_is_looked_up_first(store: Store, make) -> None:
+def test_what_may_be_forgotten_is_looked_up_first(store: Store) -> None:
     own = take(store, "core", "events", 0)
-    _decide(own, make, 3)
+    _decide(own, 3)
     outbox = Outbox(store)
     outbox.mark_published(outbox.unpublished(0, 2))
-    assert len(Queue(store).claim(make.now, "acme", "zoho", 9)) == 2
+    assert len(Queue(store).claim(make.NOW, "acme", "zoho", 9)) == 2
     generation = store.generation
     assert went_back(own, 5, ["acme", "newcomer"], LATER)
     assert own.generation == store.generation != generation
@@ -51,31 +52,31 @@ def test_what_may_be_forgotten_is_looked_up_first(store: Store, make) -> None:
     assert Queue(store).claim(LATER, "acme", "zoho", 9) == []
 
 
-def test_the_log_is_not_ahead_of_the_store(store: Store, make) -> None:
+def test_the_log_is_not_ahead_of_the_store(store: Store) -> None:
     own = take(store, "core", "events", 0)
-    _decide(own, make, 3)
+    _decide(own, 3)
     generation = store.generation
     assert not went_back(own, 2, ["acme"], LATER)
     assert not went_back(own, -1, [], LATER)
     assert (store.generation, _required(store)) == (generation, {})
 
 
-def test_who_finds_it_goes_on_and_all_others_are_fenced(url: str, make) -> None:
+def test_who_finds_it_goes_on_and_all_others_are_fenced(url: str) -> None:
     with open_store(url) as finder, open_store(url) as other:
         elsewhere = take(other, "core", "events", 2)
-        _decide(elsewhere, make, 1, "third")
+        _decide(elsewhere, 1, "third")
         mine = take(finder, "core", "events", 1)
-        _decide(mine, make, 2, "second")
+        _decide(mine, 2, "second")
         found = take(finder, "core", "events", 0)
         lost = take(finder, "core", "events", 3)
         take(other, "core", "events", 3)
         assert went_back(found, 7, ["acme"], LATER, [found, mine, lost])
-        _decide(found, make, 4)
-        _decide(mine, make, 2, "second")
+        _decide(found, 4)
+        _decide(mine, 2, "second")
         Outbox(finder).mark_published(Outbox(finder).unpublished(0, 9))
         for fenced in (elsewhere, lost):
             with pytest.raises(StoreFenced):
-                _decide(fenced, make, 1, "third")
+                _decide(fenced, 1, "third")
         with pytest.raises(StoreFenced):
             take(other, "core", "events", 2)
         with pytest.raises(StoreFenced):
@@ -83,20 +84,20 @@ def test_who_finds_it_goes_on_and_all_others_are_fenced(url: str, make) -> None:
         assert (take(finder, "core", "events", 0).position, take(finder, "core", "events", 1).position) == (4, 4)
 
 
-def test_it_is_dealt_with_once(url: str, make) -> None:
+def test_it_is_dealt_with_once(url: str) -> None:
     """The same setback is found by another partition, by the same one after a crash in the midst of catching up; a new
     one is new.
     """
     with open_store(url) as store:
         first, second = take(store, "core", "events", 0), take(store, "core", "events", 1)
-        _decide(first, make, 2)
+        _decide(first, 2)
         assert went_back(first, 9, ["acme"], LATER, [second])
         generation = store.generation
         Standstills(store).caught_up("acme", "zoho")
         Standstills(store).caught_up("acme", "gocardless")
         assert not went_back(second, 4, ["acme"], LATER)
         assert _required(store) == {}
-        _decide(first, make, 3)
+        _decide(first, 3)
     with open_store(url) as store:
         again = take(store, "core", "events", 0)
         assert (again.position, store.generation) == (5, generation)
@@ -108,7 +109,7 @@ def test_it_is_dealt_with_once(url: str, make) -> None:
         assert store.generation != generation
 
 
-def test_of_an_owner_that_is_fenced_already_nothing_is_believed(store: Store, make) -> None:
+def test_of_an_owner_that_is_fenced_already_nothing_is_believed(store: Store) -> None:
     own = take(store, "core", "events", 0)
     take(store, "core", "events", 0)
     generation = store.generation
@@ -142,25 +143,25 @@ def failed_over(postgres_server: Any, postgres_url: str):
     return FailOver()
 
 
-def test_a_database_that_failed_over_is_told_by_everyone(failed_over, postgres_url: str, make) -> None:
-    with open_store(postgres_url, now=make.now) as store:
+def test_a_database_that_failed_over_is_told_by_everyone(failed_over, postgres_url: str) -> None:
+    with open_store(postgres_url, now=make.NOW) as store:
         assert not store.replaced
         own = take(store, "core", "events", 0)
-        _decide(own, make, 2)
+        _decide(own, 2)
         outbox = Outbox(store)
         outbox.mark_published(outbox.unpublished(0, 9))
         generation = store.generation
     failed_over.keep()
-    with open_store(postgres_url, now=make.now) as running, open_store(postgres_url, now=make.now) as executor:
+    with open_store(postgres_url, now=make.NOW) as running, open_store(postgres_url, now=make.NOW) as executor:
         own = take(running, "core", "events", 0)
-        _decide(own, make, 3)
+        _decide(own, 3)
         queue = Queue(executor)
-        claims = queue.claim(make.now, "acme", "zoho", 9)
+        claims = queue.claim(make.NOW, "acme", "zoho", 9)
         failed_over.happen()
         with pytest.raises(StoreFenced, match="failed over"):
-            queue.claim(make.now, "acme", "zoho", 9)
+            queue.claim(make.NOW, "acme", "zoho", 9)
         with pytest.raises(StoreFenced, match="failed over"):
-            _decide(own, make, 1)
+            _decide(own, 1)
         assert len(claims) == 2
     with open_store(postgres_url) as looking:
         assert looking.replaced

@@ -21,6 +21,7 @@ from projections.store.tables import meta
 from projections.work.halts import Standstills
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
+from tests.support import batch_records as make
 
 
 def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
@@ -145,7 +146,7 @@ def test_positions_belong_to_one_log(store: Store) -> None:
         store.bind_log("log-b")
 
 
-def test_a_backup_must_be_adopted_and_then_catches_up_first(sqlite_url: str, tmp_path: Path, make) -> None:
+def test_a_backup_must_be_adopted_and_then_catches_up_first(sqlite_url: str, tmp_path: Path) -> None:
     copy = tmp_path / "backup.db"
     with open_store(sqlite_url) as opened:
         own = take(opened, "core", "events", 0)
@@ -157,26 +158,26 @@ def test_a_backup_must_be_adopted_and_then_catches_up_first(sqlite_url: str, tmp
             batch.commit(3)
         outbox = Outbox(opened)
         outbox.mark_published(outbox.unpublished(0, 2))
-        opened.backup(copy, make.now)
+        opened.backup(copy, make.NOW)
         generation = opened.generation
         with pytest.raises(StoreError, match="nothing is overwritten"):
-            opened.backup(copy, make.now)
+            opened.backup(copy, make.NOW)
     with pytest.raises(StoreIsBackup, match="restore"):
         open_store(f"sqlite:///{copy}")
-    with open_store(f"sqlite:///{copy}", now=make.now, adopt="restored") as restored:
+    with open_store(f"sqlite:///{copy}", now=make.NOW, adopt="restored") as restored:
         assert restored.generation != generation
         queue = Queue(restored)
         assert queue.counts() == {("acme", "zoho", "unknown"): 2, ("acme", "zoho", "waiting_publication"): 1}
-        assert queue.claim(make.now, "acme", "zoho", 10) == []
+        assert queue.claim(make.NOW, "acme", "zoho", 10) == []
         assert [(one.api, one.reason) for one in Standstills(restored).catch_ups()] == [
             ("gocardless", "restored"),
             ("zoho", "restored"),
         ]
         Standstills(restored).caught_up("acme", "zoho")
-        assert {one.command.id for one in queue.claim(make.now, "acme", "zoho", 10)} == {"cm-0", "cm-1"}
+        assert {one.command.id for one in queue.claim(make.NOW, "acme", "zoho", 10)} == {"cm-0", "cm-1"}
         outbox = Outbox(restored)
         outbox.mark_published(outbox.unpublished(0, 10))
-        assert {one.state for one in queue.claim(make.now, "acme", "zoho", 10)} == {"unknown"}
+        assert {one.state for one in queue.claim(make.NOW, "acme", "zoho", 10)} == {"unknown"}
     with open_store(f"sqlite:///{copy}") as again:
         assert again.get_meta("backup") == ""
 

@@ -14,6 +14,7 @@ from projections.state.batch import take
 from projections.store import migrate
 from projections.store.errors import StoreError, StoreFenced, StoreOutdated, StoreVersion
 from projections.store.store import open_store, upgrade_store
+from tests.support import batch_records as make
 
 #: This program's version of the schema, and the one after it.
 PRESENT = migrate.HEAD
@@ -94,7 +95,7 @@ def test_four_processes_that_find_an_empty_database_make_one_store(postgres_url:
         assert set(answers) == {store.generation}
 
 
-def test_an_older_schema_on_a_server_is_upgraded_by_a_person(postgres_url: str, newer_program, make) -> None:
+def test_an_older_schema_on_a_server_is_upgraded_by_a_person(postgres_url: str, newer_program) -> None:
     with open_store(postgres_url) as at_work:
         own = take(at_work, "core", "events", 0)
         newer_program()

@@ -1,8 +1,6 @@
 """The official client, unmodified, against the simulator: all calls of the main path."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +10,7 @@ from gocardless_pro import errors
 
 from sandbox.gocardless import gocardless_app
 from sandbox.world import World
+from tests.support.served import served
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def world() -> World:
     return World(seed=11, start=datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
 
 
-async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncContextManager[Any]]) -> None:
+async def test_the_main_path(world: World) -> None:
     async with served(world, "gocardless", gocardless_app(world)) as server:
         client = gocardless_pro.Client(access_token="token", base_url=server.url)
 
@@ -126,9 +125,7 @@ async def test_the_main_path(world: World, served: Callable[..., AbstractAsyncCo
         await asyncio.to_thread(reconcile)
 
 
-async def test_lost_answers_make_one_payment(
-    world: World, served: Callable[..., AbstractAsyncContextManager[Any]]
-) -> None:
+async def test_lost_answers_make_one_payment(world: World) -> None:
     async with served(world, "gocardless", gocardless_app(world)) as server:
         customers = [{"company_name": "Co", "email": "c@example.com"}]
         _, ids = await server.post("/_sandbox/gocardless/populate", {"customers": customers})

@@ -5,8 +5,7 @@ the wire.
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from sandbox.gocardless import gocardless_app
 from sandbox.world import World
+from tests.support.served import served
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 SECRET = "ED7D658C-D8EB-4941-948B-3973214F2D49"
@@ -54,7 +54,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(served: Callable[..., AbstractAsyncContextManager[Any]]) -> AsyncIterator[Desk]:
+async def desk() -> AsyncIterator[Desk]:
     world = World(seed=3, start=datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
     async with served(world, "gocardless", gocardless_app(world)) as server:
         yield Desk(server)

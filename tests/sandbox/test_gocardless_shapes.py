@@ -3,13 +3,12 @@ invented.
 """
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.gocardless import gocardless_app
 from sandbox.world import World
+from tests.support.served import served
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 
@@ -195,9 +194,7 @@ def check(name: str, doc: dict[str, Any]) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", doc["created_at"])
 
 
-async def test_every_resource_of_the_main_path_has_its_shape(
-    served: Callable[..., AbstractAsyncContextManager[Any]], receiver: Any
-) -> None:
+async def test_every_resource_of_the_main_path_has_its_shape(receiver: Any) -> None:
     world = World(seed=5, start=datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
     async with served(world, "gocardless", gocardless_app(world)) as server:
 

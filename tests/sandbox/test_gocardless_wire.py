@@ -1,7 +1,6 @@
 """The wire: headers, envelopes, errors, idempotency, cursors, filters, limits. Shapes are those of recorded bodies."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from sandbox.gocardless import gocardless_app
 from sandbox.world import World
+from tests.support.served import served
 
 HEADERS = {"Authorization": "Bearer token", "GoCardless-Version": "2015-07-06"}
 OTHER = {"Authorization": "Bearer other", "GoCardless-Version": "2015-07-06"}
@@ -39,7 +39,7 @@ class Wire:
 
 
 @pytest.fixture
-async def wire(served: Callable[..., AbstractAsyncContextManager[Any]]) -> AsyncIterator[Wire]:
+async def wire() -> AsyncIterator[Wire]:
     world = World(seed=5, start=datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
     async with served(world, "gocardless", gocardless_app(world)) as server:
         wire = Wire(server)
@@ -172,9 +172,7 @@ async def test_charge_dates_roll_over_days_without_banks_and_move_with_the_clock
         ("2024-03-22T20:31:28.319Z", "2024-04-02"),
     ],
 )
-async def test_charge_dates_as_recorded(
-    served: Callable[..., AbstractAsyncContextManager[Any]], start: str, charge_date: str
-) -> None:
+async def test_charge_dates_as_recorded(start: str, charge_date: str) -> None:
     world = World(start=datetime.fromisoformat(start))
     async with served(world, "gocardless", gocardless_app(world)) as server:
         wire = Wire(server)
@@ -232,7 +230,7 @@ async def test_a_create_whose_answer_was_lost_is_found_by_its_key(wire: Wire) ->
     assert (await wire.call("GET", f"/payments/{found}"))[1]["payments"]["amount"] == 1000
 
 
-async def test_ids_come_from_keys_not_from_order(wire: Wire, served: Callable[..., Any]) -> None:
+async def test_ids_come_from_keys_not_from_order(wire: Wire) -> None:
     ids = {key: (await wire.payment(1000, Idempotency_Key=key))[1]["payments"]["id"] for key in ("a", "b")}
     world = World(seed=5, start=datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
     async with served(world, "gocardless", gocardless_app(world)) as server:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from aiohttp import web
 from sandbox import barrier
 from sandbox.http import json_response, kernel_middleware
 from sandbox.world import World, iso_utc
+from tests.support.served import served
 
 START = "2026-01-05T08:00:00.000000Z"
 
@@ -49,7 +49,7 @@ class Counting:
 
 
 @pytest.fixture
-async def toy(served: Callable[..., AbstractAsyncContextManager[Any]]) -> AsyncIterator[tuple[Counting, Any]]:
+async def toy() -> AsyncIterator[tuple[Counting, Any]]:
     world = World(seed=1)
     api = Counting(world)
     async with served(world, "toy", api.app) as server:

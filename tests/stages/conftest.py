@@ -65,18 +65,6 @@ async def beside(company, again):
         yield make
 
 
-@pytest.fixture(scope="session")
-def answer():
-    """Makes an HTTP answer: `answer(200, {...}, date="…")`."""
-    return installation.answer
-
-
-@pytest.fixture(scope="session")
-def script():
-    """Makes a fake `send` with scripted answers."""
-    return installation.Script
-
-
 @pytest.fixture
 def office(company):
     """Makes an executor of one API whose answers are scripted: a pair (status, body) is an answer."""

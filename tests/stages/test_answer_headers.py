@@ -15,6 +15,7 @@ from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, sende
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
+from tests.support.installation import Script, answer
 
 CALLS = Calls(deadline_s=5.0)
 DIGITS = {"x-rate-limit-limit": "5000", "x-rate-limit-remaining": "4000", "x-rate-limit-reset": "3600"}
@@ -215,11 +216,11 @@ async def test_no_other_header_ends_a_loop_either(rig, api, name, value):
 
 
 @pytest.mark.parametrize("field", ["day_ends", "closed_until"])
-async def test_an_end_that_lies_years_ahead_in_a_kept_budget_closes_nothing(company, script, answer, field):
+async def test_an_end_that_lies_years_ahead_in_a_kept_budget_closes_nothing(company, field):
     """A row written by an earlier version, or while the clock was wrong."""
     row = {"day_limit": 1000, "day_left": 0, field: "2093-01-01T00:00:00.000Z"}
-    company.desk("zoho", script())._budgets.put("acme", "zoho", msgspec.json.encode(row).decode())
-    desk = company.desk("zoho", script(answer(200, {"code": 0})), calls=CALLS)
+    company.desk("zoho", Script())._budgets.put("acme", "zoho", msgspec.json.encode(row).decode())
+    desk = company.desk("zoho", Script(answer(200, {"code": 0})), calls=CALLS)
     assert desk.hold()
     assert desk.may_go(commands.PRIORITY_SWEEP) is None
     desk.begin(commands.PRIORITY_SWEEP)

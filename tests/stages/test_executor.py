@@ -12,6 +12,7 @@ from adapters.errors import TransportError
 from domain import commands
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 PAYMENT = {
@@ -48,7 +49,7 @@ INVOICE = {
 # --- intent, call, answer ---------------------------------------------------------------------------------------------
 
 
-async def test_an_intent_is_committed_before_the_call_and_the_answer_enters_the_log(company, office, answer, again):
+async def test_an_intent_is_committed_before_the_call_and_the_answer_enters_the_log(company, office, again):
     debit, rows = company.debit()
     await company.ask(debit, rows=rows)
     seen = []
@@ -239,9 +240,7 @@ async def test_a_read_is_asked_again_without_a_look_up(company, office):
     assert await company.outcomes() == [("succeeded", "")]
 
 
-async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_settled(
-    company, office, again, script, answer
-):
+async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_settled(company, office, again):
     await company.ask(company.transfer())
     started = asyncio.Event()
 

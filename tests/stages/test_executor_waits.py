@@ -15,6 +15,7 @@ from streams.log.interface import LogClosed
 from streams.settings import Calls
 from streams.stages.executor import Executor
 from streams.stages.refusals import refusals
+from tests.support.installation import Script, answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 PAYMENT = {
@@ -51,9 +52,7 @@ INVOICE = {
 # --- the whole API waits ----------------------------------------------------------------------------------------------
 
 
-async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart(
-    company, office, answer, script, again
-):
+async def test_a_429_closes_the_api_until_its_window_ends_and_survives_a_restart(company, office, again):
     debit, rows = company.debit()
     await company.ask(debit, rows=rows)
     throttled = answer(
@@ -157,12 +156,12 @@ async def test_the_wait_for_refused_credentials_doubles_to_an_hour_and_a_start_t
         assert refusals(restarted.store, restarted.settings.connections) == []
 
 
-async def test_a_connection_that_waits_holds_up_no_other(company, office, script, answer):
+async def test_a_connection_that_waits_holds_up_no_other(company, office):
     await company.ask(company.read_invoice("inv-1"))
     await company.ask(company.read_invoice("inv-2"), connection="birch")
-    sent = script(answer(200, {"code": 0, "invoice": INVOICE}))
+    sent = Script(answer(200, {"code": 0, "invoice": INVOICE}))
     closed, open_ = (
-        company.desk("zoho", script(), calls=CALLS),
+        company.desk("zoho", Script(), calls=CALLS),
         company.desk("zoho", sent, connection="birch", calls=CALLS),
     )
     closed.close(600, "closed")
@@ -172,7 +171,7 @@ async def test_a_connection_that_waits_holds_up_no_other(company, office, script
     assert len(sent.calls) == 1
 
 
-async def test_no_more_calls_at_once_than_the_api_allows(company, script):
+async def test_no_more_calls_at_once_than_the_api_allows(company):
     await company.ask(*(company.read_invoice(f"inv-{number}") for number in range(20)))
     under_way, most, release = 0, 0, asyncio.Event()
 
@@ -246,9 +245,7 @@ async def test_a_store_of_another_generation_ends_the_process(company, office):
     assert desk.send.calls == []
 
 
-async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_again(
-    company, office, again, script, answer
-):
+async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_again(company, office, again):
     await company.ask(company.transfer())
     desk = office("zoho", (201, {"code": 0, "banktransaction": TRANSFER}))
     await company.log.stop()

@@ -27,12 +27,6 @@ NUMBERS = [
 MEASURED = {"after": "zoho.customer_payment_read", "before": "gocardless.payouts.paid"}
 
 
-@pytest.fixture(scope="session")
-def new_books():
-    """Makes a company in memory (`tests/support/company.py`), whose events are then told to a real core."""
-    return Company
-
-
 @pytest.fixture
 def tally(monkeypatch):
     """Every row that the state reads from the database or writes to its mappings."""
@@ -72,12 +66,10 @@ async def costs(company, books, tally, bookings):
 
 @pytest.mark.parametrize("bookings", MEASURED)
 @pytest.mark.parametrize("number", NUMBERS)
-async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments(
-    new_books, make_company, tally, bookings, number
-):
+async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments(make_company, tally, bookings, number):
     largest = []
     for payments in (FEW, number):
-        books = new_books()
+        books = Company()
         paid_out(books, payments, bookings)
         async with make_company() as company:
             largest.append(max(await costs(company, books, tally, bookings)))

@@ -18,6 +18,7 @@ from projections.work.polls import Polls
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
+from tests.support.installation import Script, answer
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
@@ -55,12 +56,12 @@ class Process:
 
 
 @pytest.fixture
-def process(company, script, answer):
+def process(company):
     """Makes a process with scripted answers."""
 
     def make(owner, *answers, over=None):
         return Process(
-            over or company, owner, script(*(answer(*one) if isinstance(one, tuple) else one for one in answers))
+            over or company, owner, Script(*(answer(*one) if isinstance(one, tuple) else one for one in answers))
         )
 
     return make
@@ -188,7 +189,7 @@ async def begin_and_die(process):
     await asyncio.gather(*process.executor._tasks, return_exceptions=True)
 
 
-async def test_what_a_dead_owner_had_begun_is_taken_over_by_one_that_nobody_woke(company, process, beside, answer):
+async def test_what_a_dead_owner_had_begun_is_taken_over_by_one_that_nobody_woke(company, process, beside):
     one = process("one")
     two = process("two", (200, NOTHING_FOUND), (200, NOTHING_FOUND), MADE, over=await beside())
     assert await two.turn() == "2026-03-02T09:01:00.000Z"
@@ -212,7 +213,7 @@ async def test_what_a_dead_owner_had_begun_is_taken_over_by_one_that_nobody_woke
     assert two.methods == ["GET", "GET", "POST"]
 
 
-async def test_a_poller_that_takes_over_wakes_the_executor(company, process, beside, script, answer):
+async def test_a_poller_that_takes_over_wakes_the_executor(company, process, beside):
     one = process("one")
     await company.ask(company.transfer())
     await begin_and_die(one)
@@ -225,7 +226,7 @@ async def test_a_poller_that_takes_over_wakes_the_executor(company, process, bes
     assert two.row().state == "unknown"
 
 
-async def test_the_late_answer_of_an_old_owner_counts_and_nothing_is_sent_again(company, process, beside, answer):
+async def test_the_late_answer_of_an_old_owner_counts_and_nothing_is_sent_again(company, process, beside):
     one, started, arrive = process("one"), asyncio.Event(), asyncio.Event()
 
     async def late(call, deadline_s):
@@ -251,7 +252,7 @@ async def test_the_late_answer_of_an_old_owner_counts_and_nothing_is_sent_again(
     assert two.send.calls == []
 
 
-async def test_a_second_step_is_not_begun_by_an_owner_that_lost_its_lease(company, process, beside, answer):
+async def test_a_second_step_is_not_begun_by_an_owner_that_lost_its_lease(company, process, beside):
     """It had looked up, and would now write; the other may be at the same."""
     one, two = process("one"), process("two", over=await beside())
 
@@ -269,7 +270,7 @@ async def test_a_second_step_is_not_begun_by_an_owner_that_lost_its_lease(compan
     assert (row.state, row.due_at) == ("unknown", times.add_seconds(NOW, 61 + 35)), "as the successor left it"
 
 
-async def test_a_walk_ends_with_the_lease_and_is_the_new_owners(company, process, beside, answer):
+async def test_a_walk_ends_with_the_lease_and_is_the_new_owners(company, process, beside):
     one, two = process("one"), process("two", over=await beside())
 
     async def slow(call, deadline_s):
@@ -360,7 +361,7 @@ async def test_who_has_lost_the_lease_does_not_overwrite_the_budget(company, pro
 # --- clocks apart -----------------------------------------------------------------------------------------------------
 
 
-async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again, postgres_url, script, answer):
+async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again, postgres_url):
     async with AsyncExitStack() as stack:
         processes = []
         for minutes, owner in ((0, "right"), (10, "ahead"), (-10, "behind")):
@@ -368,7 +369,7 @@ async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again
             made.settings = msgspec.structs.replace(made.settings, store=postgres_url)
             made.clock.move(60 * minutes)
             await stack.enter_async_context(made)
-            processes.append(Process(made, owner, script(*[answer(*MADE)] * 2)))
+            processes.append(Process(made, owner, Script(*[answer(*MADE)] * 2)))
         right, ahead, behind = processes
         await right.company.ask(right.company.transfer())
         await right.turn()

@@ -10,6 +10,7 @@ from adapters.errors import TransportError
 from domain.state import Payout
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
 NOTHING_FOUND = {
@@ -24,18 +25,15 @@ TRANSFER = {"transaction_type": "transfer_fund", "amount": 50.00, "currency_code
 class Api:
     """Zoho Books' transfers: what was made, and calls that hang until they are let go."""
 
-    def __init__(self, draw, answer):
+    def __init__(self, draw):
         self.draw = draw
-        self.answer = answer
         self.made = []
         self.hanging = {}
 
     def of(self, owner):
         async def send(call, deadline_s):
             if call.method == "GET":
-                return await self._maybe(
-                    owner, lambda: self.answer(200, {**NOTHING_FOUND, "banktransactions": self.made})
-                )
+                return await self._maybe(owner, lambda: answer(200, {**NOTHING_FOUND, "banktransactions": self.made}))
             mark = orjson.loads(call.body)["description"]
             return await self._maybe(owner, lambda: self._make(mark))
 
@@ -43,7 +41,7 @@ class Api:
 
     def _make(self, mark):
         self.made.append({**TRANSFER, "transaction_id": f"T{len(self.made)}", "description": mark})
-        return self.answer(201, {"code": 0, "banktransaction": self.made[-1]})
+        return answer(201, {"code": 0, "banktransaction": self.made[-1]})
 
     async def _maybe(self, owner, act):
         fate = self.draw.choice(["answers", "answers", "refused", "fails after", "hangs after", "hangs before"])
@@ -97,9 +95,9 @@ class Player:
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7])
-async def test_two_executors_and_whatever_becomes_of_them_send_everything_once(company, beside, answer, seed):
+async def test_two_executors_and_whatever_becomes_of_them_send_everything_once(company, beside, seed):
     draw = random.Random(seed)
-    api = Api(draw, answer)
+    api = Api(draw)
     names = [f"cm-{number}" for number in range(8)]
     other = await beside()
     players = [Player(company, "one", api), Player(other, "two", api)]

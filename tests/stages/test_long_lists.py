@@ -12,6 +12,7 @@ from projections.work.polls import Polls
 from streams.settings import Calls, Polling
 from streams.stages.executor import WALK_KEPT_S, Executor
 from streams.stages.poller import Poller
+from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0)
 PAGES = 75
@@ -37,9 +38,8 @@ def invoice(number: int) -> dict:
 class Books:
     """Zoho's list of invoices, of `PAGES` pages with one row each; every call with its instant."""
 
-    def __init__(self, company, answer):
+    def __init__(self, company):
         self.company = company
-        self.answer = answer
         self.asked: list[tuple[str, str]] = []
 
     async def __call__(self, call, deadline_s):
@@ -47,9 +47,9 @@ class Books:
         name = call.path.rsplit("/", 1)[-1]
         self.asked.append((f"{name} {page}", self.company.clock.now()))
         if name != "invoices":
-            return self.answer(200, {"code": 0, name: [], "page_context": {"page": 1, "has_more_page": False}})
+            return answer(200, {"code": 0, name: [], "page_context": {"page": 1, "has_more_page": False}})
         number = int(page)
-        return self.answer(
+        return answer(
             200,
             {
                 "code": 0,
@@ -71,8 +71,8 @@ EACH_ONCE = {f"invoices {page}": 1 for page in range(1, PAGES + 1)}
 
 
 @pytest.fixture
-def books(company, answer):
-    return Books(company, answer)
+def books(company):
+    return Books(company)
 
 
 async def test_a_poll_of_a_long_list_comes_to_its_end_and_reads_no_page_twice(company, books):

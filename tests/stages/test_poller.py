@@ -11,6 +11,7 @@ from projections.work.polls import Polls
 from streams.log.interface import LogUnavailable
 from streams.settings import Calls, Polling
 from streams.stages.poller import KINDS, Poller
+from tests.support.installation import Script, answer
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0)
@@ -81,11 +82,11 @@ class Round:
 
 
 @pytest.fixture
-def walk(company, script, answer):
+def walk(company):
     """Makes a round whose API gives these pages in turn (a dict: 200)."""
 
     def make(api, *answers):
-        return Round(company, api, script(*(answer(200, one) if isinstance(one, dict) else one for one in answers)))
+        return Round(company, api, Script(*(answer(200, one) if isinstance(one, dict) else one for one in answers)))
 
     return make
 
@@ -237,7 +238,7 @@ async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(com
         (200, b'{"customers":[]}'),
     ],
 )
-async def test_a_walk_that_is_cut_short_comes_again_soon_from_the_same_cursor(company, walk, answer, broken):
+async def test_a_walk_that_is_cut_short_comes_again_soon_from_the_same_cursor(company, walk, broken):
     cut = answer(*broken) if isinstance(broken, tuple) else broken
     walks = walk("gocardless", page("customers", customer(1), after="CU1"), cut, page("mandates"), page("events"))
     assert await walks.turn() == "2026-03-02T09:01:00.000Z"
@@ -268,7 +269,7 @@ async def test_refused_credentials_end_the_round_and_the_lists_stay_due(company,
     assert walks.poll("customers").head_at == "2026-03-02T09:01:00.000Z"
 
 
-async def test_a_429_closes_the_api(company, walk, answer):
+async def test_a_429_closes_the_api(company, walk):
     walks = walk("gocardless", answer(429, {"error": {"code": 429}}))
     assert await walks.turn() == "2026-03-02T09:01:00.000Z"
     assert len(walks.send.calls) == 1
@@ -317,7 +318,7 @@ async def test_zohos_pages_are_walked_and_changes_come_out(company, walk):
     assert found[0] == "zoho.currencies_read"
 
 
-async def test_executors_that_wait_for_a_full_walk_are_released_by_it(company, walk, answer):
+async def test_executors_that_wait_for_a_full_walk_are_released_by_it(company, walk):
     await company.ask(company.read_invoice("inv-1"))
     company.clock.move(1)
     walks = walk("gocardless", *EMPTY)
@@ -350,11 +351,11 @@ async def test_sweeps_leave_the_budget_to_what_matters_more(company, walk):
     assert walks.poll("customers").due_at == due > NOW
 
 
-async def test_without_the_lease_nothing_is_asked(company, script):
+async def test_without_the_lease_nothing_is_asked(company):
     from projections.work.leases import Leases
 
     Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
-    poller = Poller(company.shop, "zoho", {"acme": company.desk("zoho", script(), calls=CALLS)}, Polling(), CALLS)
+    poller = Poller(company.shop, "zoho", {"acme": company.desk("zoho", Script(), calls=CALLS)}, Polling(), CALLS)
     assert await poller.turn() == "2026-03-02T09:01:00.000Z", "when that lease lapses"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
 OTHERS = ("birch", "cedar")
@@ -32,20 +33,19 @@ def invoice(key):
 class Zoho:
     """Answers every read of one connection; or refuses them all, as it does above its limit."""
 
-    def __init__(self, answer, *, refuses=False):
+    def __init__(self, *, refuses=False):
         self.calls = []
-        self.answer = answer
         self.refuses = refuses
 
     async def __call__(self, call, deadline_s):
         self.calls.append(call.path)
         if self.refuses:
-            return self.answer(429, TOO_MANY)
-        return self.answer(200, {"code": 0, "invoice": invoice(call.path.rsplit("/", 1)[1])})
+            return answer(429, TOO_MANY)
+        return answer(200, {"code": 0, "invoice": invoice(call.path.rsplit("/", 1)[1])})
 
 
 @pytest.fixture
-def fleet(company, answer):
+def fleet(company):
     """Makes an executor of three connections, acme refused by Zoho; with what each connection was called for. `run`
     tells its commands.
     """
@@ -54,7 +54,7 @@ def fleet(company, answer):
         for name in busy:
             asked = [company.read_invoice(f"{name}-{number}-{run}") for number in range(COMMANDS)]
             await company.ask(*asked, connection=name)
-        sent = {name: Zoho(answer, refuses=name == "acme") for name in ("acme", *OTHERS)}
+        sent = {name: Zoho(refuses=name == "acme") for name in ("acme", *OTHERS)}
         desks = {name: company.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
         return Executor(company.shop, "zoho", desks, CALLS), {name: sent[name].calls for name in sent}
 
@@ -101,14 +101,14 @@ async def test_what_waits_is_not_tried_again_while_others_go_on_and_goes_when_it
     assert len(calls["acme"]) > refused
 
 
-async def test_a_restart_keeps_it_waiting_and_the_others_going(company, fleet, again, answer):
+async def test_a_restart_keeps_it_waiting_and_the_others_going(company, fleet, again):
     executor, calls = await fleet("acme", *OTHERS)
     await executor.turn()
     await executor.drain()
     for desk in executor._desks.values():
         desk.release()
     async with again() as restarted:
-        sent = {name: Zoho(answer) for name in ("acme", *OTHERS)}
+        sent = {name: Zoho() for name in ("acme", *OTHERS)}
         desks = {name: restarted.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
         executor = Executor(restarted.shop, "zoho", desks, CALLS)
         for _ in range(COMMANDS):

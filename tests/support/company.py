@@ -420,3 +420,8 @@ class Company:
             routing.restep(rebuilt, again, None if decision.empty else codec.decode_decision(wire))
         assert list(afresh.rows()) == list(self.state.rows())
         assert list(rebuilt.rows()) == list(self.state.rows())
+
+
+def events_of(company: Company) -> list[Event]:
+    """The events that a company has told so far."""
+    return [event for event, _ in company.log]

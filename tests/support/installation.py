@@ -1,7 +1,5 @@
 """One process's log, store, clock and counters over real files, without Faust and without APIs: what the tests of
 stages stand on.
-
-`conftest.py` loads it by path, here and in `tests/gateway`.
 """
 
 import asyncio

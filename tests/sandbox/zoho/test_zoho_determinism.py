@@ -1,11 +1,11 @@
 """One seed and one sequence of calls give one world, byte for byte; ids do not depend on what else was made."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sandbox.zoho.errors import ApiError
+from tests.support.zoho_shop import Shop
 
 
 def history(shop: Any) -> list[bytes]:
@@ -18,8 +18,8 @@ def history(shop: Any) -> list[bytes]:
     return [shop.ok("GET", path).raw for path in paths]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(new_shop: Callable[..., Any]) -> None:
-    one, same, other = new_shop(5), new_shop(5), new_shop(6)
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
+    one, same, other = Shop(5), Shop(5), Shop(6)
     first = history(one)
     assert first == history(same)
     assert one.simulator.state() == same.simulator.state()
@@ -27,8 +27,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(new_shop: Ca
     assert one.org != other.org
 
 
-def test_the_order_of_different_calls_does_not_change_their_ids(new_shop: Callable[..., Any]) -> None:
-    one, other = new_shop(5), new_shop(5)
+def test_the_order_of_different_calls_does_not_change_their_ids() -> None:
+    one, other = Shop(5), Shop(5)
     a = [one.pay("10", {}, reference_number="A"), one.pay("20", {}, reference_number="B")]
     b = [other.pay("20", {}, reference_number="B"), other.pay("10", {}, reference_number="A")]
     assert a == b[::-1]

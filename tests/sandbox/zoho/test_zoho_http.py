@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +12,7 @@ import pytest
 
 from sandbox.world import World
 from sandbox.zoho import zoho_app
+from tests.support.served import served
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ class Client:
 
 
 @pytest.fixture
-async def client(served: Callable[..., Any], population: dict[str, Any]) -> AsyncIterator[Client]:
+async def client(population: dict[str, Any]) -> AsyncIterator[Client]:
     world = World(seed=4, start=START)
     async with served(world, "zoho", zoho_app(world)) as running:
         status, made = await running.post("/_sandbox/zoho/populate", population)

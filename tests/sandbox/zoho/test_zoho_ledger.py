@@ -1,11 +1,12 @@
 """The ledger under everything: seeded random use keeps every balance provable; transfers, fees, credits, write-offs."""
 
 import random
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+
+from tests.support.zoho_shop import Shop
 
 
 def test_a_month_of_collecting_leaves_clearing_at_zero_and_every_fee_booked(shop: Any) -> None:
@@ -228,9 +229,9 @@ def test_journals_balance_or_are_refused(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_any_use_keeps_the_books_provable(new_shop: Callable[..., Any], seed: int) -> None:
+def test_any_use_keeps_the_books_provable(seed: int) -> None:
     """Random calls, allowed or refused; after each tenth the whole ledger is counted anew."""
-    shop = new_shop(seed)
+    shop = Shop(seed)
     draw = random.Random(seed)
     invoices: list[str] = []
     payments: list[str] = []

@@ -1,11 +1,12 @@
 """Lists: order, filters, pages, freshness; times and days in the organisation's zone; ids in no order."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+
+from tests.support.zoho_shop import Shop
 
 
 def numbers(reply: Any) -> list[str]:
@@ -47,9 +48,9 @@ def test_pages_shift_when_a_row_is_deleted_between_them(shop: Any) -> None:
     assert (numbers(last), last["page_context"]["has_more_page"]) == ([], False)
 
 
-def test_per_page_is_two_hundred_at_most(new_shop: Callable[..., Any], population: dict[str, Any]) -> None:
+def test_per_page_is_two_hundred_at_most(population: dict[str, Any]) -> None:
     population["contacts"] += [{"contact_name": f"Customer {n:03d}"} for n in range(230)]
-    shop = new_shop(population=population)
+    shop = Shop(population=population)
     reply = shop.ok("GET", "/contacts", per_page="1000")
     assert (len(reply["contacts"]), reply["page_context"]["per_page"]) == (200, 200)
     assert len(shop.ok("GET", "/contacts", page="2")["contacts"]) == 32
@@ -114,11 +115,9 @@ def test_changes_since_a_second_exclude_that_second(shop: Any) -> None:
     assert shop.call("GET", "/invoices", last_modified_time=since.replace("+", " ")).code == 2
 
 
-def test_times_are_the_organisations_and_days_turn_at_its_midnight(
-    new_shop: Callable[..., Any], population: dict[str, Any]
-) -> None:
+def test_times_are_the_organisations_and_days_turn_at_its_midnight(population: dict[str, Any]) -> None:
     population["organization"]["time_zone"] = "America/New_York"
-    shop = new_shop(population=population)
+    shop = Shop(population=population)
     invoice = shop.invoice("10", date="2026-03-02", due_date="2026-03-02")
     shown = shop.shown_invoice(invoice)
     assert (shown["created_time"], shown["status"]) == ("2026-03-02T04:00:00-0500", "sent")
