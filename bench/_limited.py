@@ -22,7 +22,7 @@ from streams.log.topics import Topics
 from streams.settings import Calls
 from streams.stages.activity import Pulse
 from streams.stages.api_access import Desk
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.core import STAGE
 from streams.stages.executor import Executor
 from streams.stages.metrics import Metrics
@@ -60,7 +60,7 @@ class Limited:
 
     def __init__(self, log: Log, topics: Topics, store: Store, run: str) -> None:
         clock = SystemClock()
-        self._shop = Shop(log, topics, store, clock, Pulse(clock), Metrics("executor"), {})
+        self._context = StageContext(log, topics, store, clock, Pulse(clock), Metrics("executor"), {})
         self._names = [f"{run}-{number}" for number in range(CONNECTIONS)]
         self._run = run
         self._left = 0
@@ -79,11 +79,11 @@ class Limited:
         if waiting:
             self._ask(first)
             desks = {first: self._desk(first, self._refuse), **desks}
-        executor = Executor(self._shop, "zoho", desks, _CALLS)
+        executor = Executor(self._context, "zoho", desks, _CALLS)
         if waiting:
-            await self._until_told(Executor(self._shop, "zoho", {first: desks[first]}, _CALLS))
+            await self._until_told(Executor(self._context, "zoho", {first: desks[first]}, _CALLS))
         began_s = time.perf_counter()
-        running = asyncio.create_task(self._shop.pulse.loop(executor.name, executor.turn))
+        running = asyncio.create_task(self._context.pulse.loop(executor.name, executor.turn))
         try:
             async with asyncio.timeout(_LIMIT_S):
                 await self._all_answered.wait()
@@ -103,10 +103,10 @@ class Limited:
 
     def _ask(self, name: str) -> None:
         """Commands that are due now, as if the rules had decided them and the relay had published them."""
-        shop = self._shop
+        context = self._context
         partition = next(_partitions)
-        own = take(shop.store, STAGE, shop.topics.events.name, partition)
-        now = shop.clock.now()
+        own = take(context.store, STAGE, context.topics.events.name, partition)
+        now = context.clock.now()
         asked = [
             commands.Command(
                 f"cm-{name}-{number}", f"invoices:{number}", f"read:{number}", commands.ReadInvoice(str(number))
@@ -120,11 +120,11 @@ class Limited:
                 rows[one.id] = CommandRow(one.id, type=one.type, purpose=one.purpose, about=one.about)
             batch.record(0, event, Decision(event.id, name, now, commands=asked))
             batch.commit(1)
-        with shop.store.write() as connection:
-            queue.publish(shop.store, connection, partition, [0])
+        with context.store.write() as connection:
+            queue.publish(context.store, connection, partition, [0])
 
     def _desk(self, name: str, send: Send) -> Desk:
-        return Desk(self._shop, name, "zoho", send, f"bench-{self._run}", _CALLS)
+        return Desk(self._context, name, "zoho", send, f"bench-{self._run}", _CALLS)
 
     async def _answer(self, call: Call, deadline_s: float) -> Answer:
         del deadline_s

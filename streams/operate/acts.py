@@ -31,7 +31,7 @@ from streams.operate.installation import opened_clock, opened_log
 from streams.operate.replay import Progress, no_progress
 from streams.settings import Settings, group_of
 from streams.stages.activity import Pulse
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.metrics import Metrics
 
 #: How long to wait until a running program has taken an act in, seconds. Lower: "not yet" is said of what is only a
@@ -96,7 +96,7 @@ class Operator:
         self.clock = clock
         self.topics = Topics(settings.topic_prefix, settings.partitions)
         self.queries = Queries(store)
-        self._shop = Shop(log, self.topics, store, clock, Pulse(clock), Metrics(), settings.connections)
+        self._context = StageContext(log, self.topics, store, clock, Pulse(clock), Metrics(), settings.connections)
 
     # --- acts ---
 
@@ -131,7 +131,7 @@ class Operator:
 
     async def tell(self, acts: list[Event]) -> list[Told]:
         """Append acts together, then wait a moment for a running program to take them in."""
-        places = await self._shop.tell(*acts)
+        places = await self._context.tell(*acts)
         taken = await self._until_taken(acts[-1]) if self.running() else None
         return [Told(act.id, act.type, place, taken) for act, place in zip(acts, places, strict=True)]
 
@@ -182,7 +182,7 @@ class Operator:
         if place is None:
             return None
         record = (await self.log.read(TopicPartition(place.topic, place.partition), place.offset, 1))[0]
-        found, _ = read(self._shop, record)
+        found, _ = read(self._context, record)
         pieces, readable = list(found.parked), []
         for event in found.events:
             try:

@@ -28,7 +28,7 @@ from streams.process.probe import Probe
 from streams.process.stall_watch import Watch
 from streams.stages.api_access import Desk
 from streams.stages.clock import ClockStage
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.refusals import Refusal, refusals
 
 #: Real seconds for log and store to answer. Lower: a slow moment looks like an outage. Higher: whoever asks `/ready`
@@ -53,7 +53,7 @@ class Health:
 
     def __init__(
         self,
-        shop: Shop,
+        context: StageContext,
         desks: Mapping[Api, Mapping[str, Desk]],
         *,
         role: Role = "all",
@@ -64,12 +64,12 @@ class Health:
         self.worker: Worker | None = None
         self.watch: Watch | None = None
         self.clock: ClockStage | None = None
-        self._shop = shop
+        self._context = context
         self._desks = desks
         self._role = role
         self._stages = stages
         self._standstills = Probe(self._read_standstills, ANSWER_S)
-        self._depths = Probe(lambda: depths.read(shop.store, shop.connections, shop.clock.now()), ANSWER_S)
+        self._depths = Probe(lambda: depths.read(context.store, context.connections, context.clock.now()), ANSWER_S)
         self._depths_read_at = -DEPTHS_S
         self._began_at = monotonic()
 
@@ -117,7 +117,7 @@ class Health:
         try:
             set_aside, catch_ups, refused, sharing = await self._standstills.ask()
         except (StoreError, TimeoutError) as error:
-            self._shop.metrics.store_failed(error)
+            self._context.metrics.store_failed(error)
             return [f"the store cannot be read ({type(error).__name__})"]
         found = []
         if self._role in ("worker", "all"):
@@ -129,7 +129,7 @@ class Health:
         return found
 
     def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
-        store, connections = self._shop.store, self._shop.connections
+        store, connections = self._context.store, self._context.connections
         standstills = Standstills(store)
         return (
             standstills.set_aside(),
@@ -140,9 +140,9 @@ class Health:
 
     async def _log(self) -> list[str]:
         """Whether the log answers, and takes what is appended."""
-        failed = self._shop.metrics.append_trouble()
+        failed = self._context.metrics.append_trouble()
         found = [f"the log does not take records ({failed})"] if failed else []
-        topics = self._shop.topics
+        topics = self._context.topics
         tps = [
             TopicPartition(topics.deliveries_gocardless.name, number)
             for number in range(min(_ASKED, topics.partitions))
@@ -164,7 +164,7 @@ class Health:
 
     async def _ask(self, tp: TopicPartition) -> LogError | None:
         try:
-            await self._shop.log.end_offset(tp)
+            await self._context.log.end_offset(tp)
         except LogError as error:
             return error
         return None
@@ -180,14 +180,14 @@ class Health:
     async def _metrics(self, request: web.Request) -> web.Response:
         del request
         await self._gauge()
-        return web.Response(body=self._shop.metrics.text(), content_type="text/plain", charset="utf-8")
+        return web.Response(body=self._context.metrics.text(), content_type="text/plain", charset="utf-8")
 
     async def _gauge(self) -> None:
         """Bring the gauges up to date that nobody sets as things happen. A store that does not answer leaves its
         figures as they were; how old they are is a figure too.
         """
-        metrics = self._shop.metrics
-        metrics.replaced(self._shop.log.producers_replaced)
+        metrics = self._context.metrics
+        metrics.replaced(self._context.log.producers_replaced)
         for api, desks in self._desks.items():
             metrics.leases.labels(api).set(sum(desk.holds() for desk in desks.values()))
         if self._role == "gateway":

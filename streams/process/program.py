@@ -16,6 +16,7 @@ from its stored position.
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Self, get_args
@@ -43,7 +44,7 @@ from streams.stages import gateway
 from streams.stages.activity import Pulse
 from streams.stages.api_access import EMBEDDED_OWNER, Desk
 from streams.stages.clock import ClockStage
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.core import Core
 from streams.stages.executor import Executor
 from streams.stages.gateway import Gateway
@@ -152,8 +153,16 @@ class Program:
             await self.log.require_topics(topics)
             self.store.bind_log(self.log.incarnation)
             self.credentials = Credentials(self.store, open_vault(settings.keys))
-            self.shop = Shop(self.log, topics, self.store, self.clock, self.pulse, self.metrics, settings.connections)
-            self.shop.patience_s = PATIENCE_S if self.shared else 0.0
+            self.context = StageContext(
+                self.log,
+                topics,
+                self.store,
+                self.clock,
+                self.pulse,
+                self.metrics,
+                settings.connections,
+                patience_s=PATIENCE_S if self.shared else 0.0,
+            )
             self.settle = Settle(self.log, topics, self.store, self.pulse)
             await self._open_http()
             if self.role in ("worker", "all"):
@@ -167,8 +176,8 @@ class Program:
         return await self.settle()
 
     async def _open_http(self) -> None:
-        self.health = Health(self.shop, self.desks, role=self.role, stages=self._tasks)
-        webhooks = Gateway(self.shop, self.credentials).routes() if self.role in ("gateway", "all") else []
+        self.health = Health(self.context, self.desks, role=self.role, stages=self._tasks)
+        webhooks = Gateway(self.context, self.credentials).routes() if self.role in ("gateway", "all") else []
         pages = self._pages(self.store, self.settings.connections) if self._pages is not None else []
         served = gateway.runner([*webhooks, *pages, *self.health.routes()])
         await served.setup()
@@ -183,7 +192,7 @@ class Program:
             for api in APIS:
                 if self.credentials.has(name, GOCARDLESS_TOKEN if api == "gocardless" else "zoho.token"):
                     send = sender(api, session, self.credentials, name, connection, self.clock.now)
-                    desk = Desk(self.shop, name, api, send, owner, self.settings.calls)
+                    desk = Desk(self.context, name, api, send, owner, self.settings.calls)
                     self.desks[api][name] = desk
                     self._exit.callback(self._release, desk)
                 else:
@@ -194,19 +203,15 @@ class Program:
         try:
             desk.release()
         except StoreError as error:
-            self.shop.journal.warning("lease.not_released", api=desk.api, error=type(error).__name__)
+            self.context.journal.warning("lease.not_released", api=desk.api, error=type(error).__name__)
 
     async def _start_worker(self) -> None:
         if self._mend is not None:
-            self._mend(self.settings, self.log, self.shop.topics, self.store, self.clock.now())
-        topics, group = self.shop.topics, group_of(self.settings)
-        translate, core, relay, clock = (
-            Translate(self.shop, group),
-            Core(self.shop),
-            Relay(self.shop),
-            ClockStage(self.shop),
-        )
-        self.shop.owns = core.owns
+            self._mend(self.settings, self.log, self.context.topics, self.store, self.clock.now())
+        topics, group = self.context.topics, group_of(self.settings)
+        translate, core = Translate(self.context, group), Core(self.context)
+        owning = dataclasses.replace(self.context, owns=core.owns)
+        relay, clock = Relay(owning), ClockStage(owning)
         self.health.clock = clock
 
         async def own(tp: TopicPartition) -> int:
@@ -239,8 +244,8 @@ class Program:
         self._exit.push_async_callback(session.close)
         self._open_desks(session)
         for api in APIS:
-            poller = Poller(self.shop, api, self.desks[api], self.settings.polling, self.settings.calls)
-            executor = Executor(self.shop, api, self.desks[api], self.settings.calls)
+            poller = Poller(self.context, api, self.desks[api], self.settings.polling, self.settings.calls)
+            executor = Executor(self.context, api, self.desks[api], self.settings.calls)
             self.pollers.append(poller)
             self.executors.append(executor)
             self._spawn(executor.name, self.pulse.loop(executor.name, executor.turn))

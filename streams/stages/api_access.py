@@ -27,7 +27,7 @@ from projections.work.budgets import Budgets
 from projections.work.leases import Held, Lease, Leases
 from projections.work.queue import Queue
 from streams.settings import Calls
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 
 #: How long a lease runs without being renewed; at least twice the deadline of a call, so that a call ends under the
 #: lease it began with. Lower: more renewals, and a short stall loses it. Higher: a take-over waits longer.
@@ -54,7 +54,7 @@ LIMITS: Final = {"gocardless": budgets.GOCARDLESS, "zoho": budgets.ZOHO}
 class Desk:
     """One connection's calls to one API."""
 
-    def __init__(self, shop: Shop, connection: str, api: Api, send: Send, owner: str, calls: Calls) -> None:
+    def __init__(self, context: StageContext, connection: str, api: Api, send: Send, owner: str, calls: Calls) -> None:
         self.connection = connection
         self.api = api
         self.lease: Lease | None = None
@@ -65,15 +65,15 @@ class Desk:
         """
         self.retry_at = ""
         """When to ask for the lease again, after it was refused."""
-        simulated = shop.clock.simulated
-        self._shop = shop
+        simulated = context.clock.simulated
+        self._context = context
         self._send = send
         self._owner = owner
         self._lease_s = EMBEDDED_LEASE_S if owner == EMBEDDED_OWNER else max(LEASE_S, 2 * math.ceil(calls.deadline_s))
         self._settled_s = math.ceil(calls.deadline_s) + calls.settle_s
-        self._leases = Leases(shop.store, simulated=simulated)
-        self._queue = Queue(shop.store)
-        self._budgets = Budgets(shop.store)
+        self._leases = Leases(context.store, simulated=simulated)
+        self._queue = Queue(context.store)
+        self._budgets = Budgets(context.store)
         self._row = self._budgets.get(connection, api)
         self._spent = budgets.try_at_once(_spent(self._row))
         self._held_up = False
@@ -96,7 +96,7 @@ class Desk:
         """
         if self.keep():
             return True
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         if now < self.retry_at:
             return False
         taken = self._leases.acquire(self.connection, self.api, self._owner, now, self._lease_s)
@@ -112,7 +112,7 @@ class Desk:
             self.retry_at = now
             return False
         if begun:
-            self._shop.pulse.wake(f"executor.{self.api}")
+            self._context.pulse.wake(f"executor.{self.api}")
         return True
 
     def keep(self) -> bool:
@@ -121,7 +121,7 @@ class Desk:
         """
         if self.lease is None:
             return False
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         if now >= self._renew_at:
             try:
                 self._have(self._leases.renew(self.lease, now, self._lease_s), now)
@@ -132,7 +132,7 @@ class Desk:
 
     def holds(self) -> bool:
         """Whether it is held and has not lapsed, as far as this process can tell by itself."""
-        return self.lease is not None and self._shop.clock.now() < self._lapses_at
+        return self.lease is not None and self._context.clock.now() < self._lapses_at
 
     def lose(self) -> None:
         """Another has it, said the store."""
@@ -143,7 +143,7 @@ class Desk:
         """Give the lease back at a clean stop, and write the budget."""
         self._save()
         if self.lease is not None and not self.in_flight:
-            self._leases.release(self.lease, self._shop.clock.now())
+            self._leases.release(self.lease, self._context.clock.now())
             self.lease = None
 
     def _have(self, lease: Lease, since: str) -> None:
@@ -161,7 +161,7 @@ class Desk:
         must end first.
         """
         verdict = budgets.may_go(
-            LIMITS[self.api], self._spent, at=self._shop.clock.now(), in_flight=self.in_flight, priority=priority
+            LIMITS[self.api], self._spent, at=self._context.clock.now(), in_flight=self.in_flight, priority=priority
         )
         if isinstance(verdict, budgets.Go):
             return None
@@ -176,11 +176,11 @@ class Desk:
     @property
     def shut(self) -> bool:
         """Whether nothing is sent just now because of that."""
-        return self._spent.closed_why == budgets.REFUSED and self._shop.clock.now() < self._spent.closed_until
+        return self._spent.closed_why == budgets.REFUSED and self._context.clock.now() < self._spent.closed_until
 
     def _refuse(self, why: str) -> None:
         """Kept at once, as `close`: whoever asks how we stand reads it in the store."""
-        self._spent = budgets.refuse(self._spent, self._shop.clock.now(), why)
+        self._spent = budgets.refuse(self._spent, self._context.clock.now(), why)
         self._save()
 
     def _accept(self) -> None:
@@ -190,13 +190,13 @@ class Desk:
 
     def _wake(self) -> None:
         for loop in ("executor", "poller"):
-            self._shop.pulse.wake(f"{loop}.{self.api}")
+            self._context.pulse.wake(f"{loop}.{self.api}")
 
     def close(self, seconds: float, why: str) -> str:
         """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget
         it.
         """
-        until = add_seconds(self._shop.clock.now(), max(1, round(seconds)))
+        until = add_seconds(self._context.clock.now(), max(1, round(seconds)))
         self._spent = budgets.close(self._spent, until, why)
         self._save()
         return until
@@ -219,7 +219,7 @@ class Desk:
     def begin(self, priority: int) -> None:
         """Take a place and a part of the budget for one call; `end` gives the place back."""
         self.in_flight += 1
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         verdict = budgets.may_go(LIMITS[self.api], self._spent, at=now, in_flight=0, priority=priority)
         if isinstance(verdict, budgets.Go):
             self._spent = verdict.spent
@@ -228,7 +228,7 @@ class Desk:
         """Take a part of the budget for one more call in the place that is held: None, it may go now; else the instant
         to go on at.
         """
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         verdict = budgets.may_go(LIMITS[self.api], self._spent, at=now, in_flight=self.in_flight - 1, priority=priority)
         if isinstance(verdict, budgets.Go):
             self._spent = verdict.spent
@@ -255,18 +255,18 @@ class Desk:
         """
         if not self.keep():
             raise LeaseLost(
-                f"the lease of {self.api} for {self.connection} was lost", self._shop.store.where, "acquire it anew"
+                f"the lease of {self.api} for {self.connection} was lost", self._context.store.where, "acquire it anew"
             )
         try:
             with nothing_sent_after(last_moment_s):
                 answer = await self._send(call, last_moment_s - uptime_s())
         except TransportError as error:
-            self._shop.metrics.calls.labels(self.api, error.reason).inc()
+            self._context.metrics.calls.labels(self.api, error.reason).inc()
             if error.reason == NO_TOKEN and self.refused:
                 self._refuse(self._spent.refused_why)
             raise
         except CredentialError as error:
-            self._shop.metrics.calls.labels(self.api, "credentials").inc()
+            self._context.metrics.calls.labels(self.api, "credentials").inc()
             if error.one_call:
                 self.trouble = str(error)
             else:
@@ -275,7 +275,7 @@ class Desk:
         self.trouble = ""
         # Zoho's own 401 may mean one kind of call, or a token that the client is about to replace.
         refused = self.api == "gocardless" and answer.status == UNAUTHORISED
-        self._shop.metrics.calls.labels(self.api, "credentials" if refused else f"{answer.status // 100}xx").inc()
+        self._context.metrics.calls.labels(self.api, "credentials" if refused else f"{answer.status // 100}xx").inc()
         self._learn(answer)
         if refused:
             self._refuse("it does not accept the access token")
@@ -284,16 +284,16 @@ class Desk:
         return answer
 
     def _learn(self, answer: Answer) -> None:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         day = headers.day_limit(answer.headers) if self.api == "zoho" else None
         if day is not None:
             limit, left, ends_s = day
             self._spent = budgets.learn_day(self._spent, limit=limit, left=left, ends=add_seconds(now, ends_s))
         said = headers.moment(answer.headers.get("date", ""))
         if said is not None:
-            self._shop.skews[f"{self.connection}/{self.api}"] = (said - times.parse(now)).total_seconds()
+            self._context.skews[f"{self.connection}/{self.api}"] = (said - times.parse(now)).total_seconds()
         for name in headers.unreadable(answer.headers):
-            self._shop.metrics.ignored_headers.labels(self.api, name).inc()
+            self._context.metrics.ignored_headers.labels(self.api, name).inc()
 
 
 def _spent(row: str | None) -> budgets.Spent:

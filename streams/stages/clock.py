@@ -14,7 +14,7 @@ from domain.envelope import Event
 from domain.state import ConnectionRow
 from projections.queries import Queries
 from streams import failpoints
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 
 #: Days without a tick that are believed. Lower than a long weekend and a holiday: a small company's machine would need
 #: a person too often. Higher: a wrong clock sends that many days' debits.
@@ -37,16 +37,16 @@ class ClockStage:
 
     name: Final = "clock"
 
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
-        self._queries = Queries(shop.store)
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._queries = Queries(context.store)
         self._told: set[tuple[str, str, str]] = set()
         self._days: dict[str, str] = {}
         self.refusals: dict[str, str] = {}
 
     async def turn(self) -> str | None:
         """Tell what is due; the next instant at which something is."""
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         before, self.refusals = self.refusals, {}
         rows = self._rows()
         found: list[Event] = []
@@ -62,10 +62,10 @@ class ClockStage:
                     found += self._ticks(row, now)
         found += self._due(rows, now, before)
         following = self._next_timer(rows, now, before)
-        self._shop.metrics.clock_refused.set(bool(self.refusals))
+        self._context.metrics.clock_refused.set(bool(self.refusals))
         if found:
             failpoints.hit("clock.before_append")
-            await self._shop.tell(*found)
+            await self._context.tell(*found)
             failpoints.hit("clock.after_append")
         return min([*midnights, *following], default=None)
 
@@ -85,24 +85,28 @@ class ClockStage:
             known = why in (before.get(connection), self.refusals.get(connection))
             self.refusals[connection] = why
             if not known:
-                self._shop.metrics.clock_faults.inc()
-                self._shop.journal.error("clock.connection_refused", connection=connection, error=kind)
+                self._context.metrics.clock_faults.inc()
+                self._context.journal.error("clock.connection_refused", connection=connection, error=kind)
 
     def _rows(self) -> dict[str, ConnectionRow]:
         """The connections of the settings that are ours to keep time for."""
         return {
             row.id: row
             for row in self._queries.connections()
-            if row.id in self._shop.connections and self._is_ours(row.id)
+            if row.id in self._context.connections and self._is_ours(row.id)
         }
 
     def _is_ours(self, connection: str) -> bool:
-        return self._shop.owns(self._shop.log.partition_for(self._shop.topics.events.name, connection.encode()))
+        return self._context.owns(
+            self._context.log.partition_for(self._context.topics.events.name, connection.encode())
+        )
 
     def _refusal(self, row: ConnectionRow, now: str) -> str:
         if now <= row.time_accepted:
             return ""
-        skew = max((abs(self._shop.skews.get(f"{row.id}/{api}", 0.0)) for api in ("gocardless", "zoho")), default=0.0)
+        skew = max(
+            (abs(self._context.skews.get(f"{row.id}/{api}", 0.0)) for api in ("gocardless", "zoho")), default=0.0
+        )
         if skew > MAX_SKEW_S:
             return f"this machine's clock and an API's differ by {skew:.0f} s: correct the clock, or accept it"
         if row.today:
@@ -140,7 +144,7 @@ class ClockStage:
         return new
 
     def _event(self, connection: str, type_: str, data: events.Data, timer: str, at: str) -> Event:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         happened = at if "T" in at else now
         return Event(ids.clock_id(connection, timer, at), type_, connection, happened, now, "clock", data)
 

@@ -23,8 +23,8 @@ from streams.stages.metrics import Metrics
 _AGAIN_S: Final = 0.5
 
 
-@dataclass(slots=True)
-class Shop:
+@dataclass(frozen=True, slots=True)
+class StageContext:
     """One process's log, store, clock and counters. `skews`: seconds by which an API's `Date` header was last ahead of
     our clock.
 

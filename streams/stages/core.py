@@ -20,7 +20,7 @@ from streams import failpoints
 from streams.gc_pause import without_collector
 from streams.log.interface import Batch, Record, TopicPartition
 from streams.log.records import event_offset
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 
 STAGE: Final = "core"
 
@@ -32,20 +32,20 @@ _CHUNK: Final = 1_000
 class Core:
     """The handler of the events topic."""
 
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
         self._owned: dict[TopicPartition, OwnedPartition] = {}
         self._recorded: dict[TopicPartition, Recorded] = {}
 
     async def resume_at(self, tp: TopicPartition) -> int:
         """Own the partition; where the store says it goes on. Connections that were set aside get another try first."""
-        owned = take(self._shop.store, STAGE, tp.topic, tp.partition)
+        owned = take(self._context.store, STAGE, tp.topic, tp.partition)
         self._owned[tp] = owned
-        recorded = self._recorded[tp] = await recorded_from(self._shop, tp.partition, owned.position)
+        recorded = self._recorded[tp] = await recorded_from(self._context, tp.partition, owned.position)
         self._see_setback(owned, recorded)
         for connection in sorted(owned.frozen):
             self._catch_up(owned, tp, connection)
-        await self._shop.reads(tp, owned.position)
+        await self._context.reads(tp, owned.position)
         return owned.position
 
     def _see_setback(self, owned: OwnedPartition, recorded: "Recorded") -> None:
@@ -53,14 +53,14 @@ class Core:
         looked through.
         """
         connections = {decision.connection for decision in recorded.decisions.values()}
-        if went_back(owned, recorded.last, connections, self._shop.clock.now(), self._owned.values()):
-            self._shop.journal.error(
+        if went_back(owned, recorded.last, connections, self._context.clock.now(), self._owned.values()):
+            self._context.journal.error(
                 "core.store_went_back", position=owned.position, decided=recorded.last, partition=owned.partition
             )
 
     def owns(self, partition: int) -> bool:
         """Whether this process decides the events of a partition."""
-        return TopicPartition(self._shop.topics.events.name, partition) in self._owned
+        return TopicPartition(self._context.topics.events.name, partition) in self._owned
 
     def revoked(self, tp: TopicPartition) -> None:
         """Another worker has the partition now; what it writes is fenced off from what this one might still have in
@@ -68,7 +68,7 @@ class Core:
         """
         self._owned.pop(tp, None)
         self._recorded.pop(tp, None)
-        self._shop.pulse.forgets(tp)
+        self._context.pulse.forgets(tp)
 
     async def handle(self, batch: Batch) -> None:
         """Decide consecutive events of one partition."""
@@ -83,19 +83,19 @@ class Core:
             failpoints.hit("core.before_commit")
             writing.commit(batch.next_offset)
         failpoints.hit("core.after_commit")
-        self._shop.metrics.events.inc(len(batch.records))
+        self._context.metrics.events.inc(len(batch.records))
         if decided:
-            self._shop.pulse.wake("relay")
-            self._shop.pulse.wake("clock")
-        self._shop.pulse.handled(batch.tp, batch.next_offset)
+            self._context.pulse.wake("relay")
+            self._context.pulse.wake("clock")
+        self._context.pulse.handled(batch.tp, batch.next_offset)
 
     def _decoded(self, records: list[Record]) -> Iterator[tuple[int, Event]]:
         for record in records:
             try:
                 yield record.offset, codec.decode_event(record.value or b"")
             except UndecodableEventError:
-                self._shop.metrics.undecodable.inc()
-                self._shop.journal.error(
+                self._context.metrics.undecodable.inc()
+                self._context.journal.error(
                     "core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset
                 )
 
@@ -135,16 +135,16 @@ class Core:
             writing.record(offset, event, decision, recorded=True)
 
     def _set_aside(self, writing: StoreBatch, offset: int, event: Event, fault: Exception) -> None:
-        self._shop.journal.error("core.set_aside", connection=event.connection, cause=event.id, exc_info=fault)
-        self._shop.metrics.set_aside.inc()
+        self._context.journal.error("core.set_aside", connection=event.connection, cause=event.id, exc_info=fault)
+        self._context.metrics.set_aside.inc()
         writing.freeze(
-            event.connection, offset, event.id, f"{type(fault).__name__} at {event.type}", self._shop.clock.now()
+            event.connection, offset, event.id, f"{type(fault).__name__} at {event.type}", self._context.clock.now()
         )
 
     def _catch_up(self, owned: OwnedPartition, tp: TopicPartition, connection: str) -> None:
         """Read the log again from where the connection froze; it is released when this code decides all of it."""
         since = owned.frozen[connection]
-        for records in self._shop.log.scan(tp.topic, tp.partition, since, owned.position, batch=500):
+        for records in self._context.log.scan(tp.topic, tp.partition, since, owned.position, batch=500):
             mine = [(offset, event) for offset, event in self._decoded(records) if event.connection == connection]
             with owned.batch(owned.position) as writing:
                 writing.prepare([event for _, event in mine])
@@ -167,17 +167,17 @@ class Recorded(NamedTuple):
     last: int
 
 
-async def recorded_from(shop: Shop, partition: int, position: int) -> Recorded:
+async def recorded_from(context: StageContext, partition: int, position: int) -> Recorded:
     """Read the decisions topic backwards to where the store is. A store restored from a backup finds what was decided
     since; usually there is nothing.
     """
-    tp = TopicPartition(shop.topics.decisions.name, partition)
-    start, end = await shop.log.start_offset(tp), await shop.log.end_offset(tp)
+    tp = TopicPartition(context.topics.decisions.name, partition)
+    start, end = await context.log.start_offset(tp), await context.log.end_offset(tp)
     found: dict[int, Decision] = {}
     while end > start:
         first = max(start, end - _CHUNK)
         ahead = False
-        for records in shop.log.scan(tp.topic, partition, first, end):
+        for records in context.log.scan(tp.topic, partition, first, end):
             for record in reversed(records):
                 offset = event_offset(record)
                 if offset is not None and offset >= position:

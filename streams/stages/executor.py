@@ -32,7 +32,7 @@ from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls
 from streams.stages.api_access import NO_TOKEN, Desk
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.freshness import Compared, compare
 
 PERFORM: Final[dict[Api, Perform]] = {"gocardless": gocardless, "zoho": zoho}
@@ -79,15 +79,20 @@ class Executor:
     """Sends the commands of one API, for every connection whose lease it holds."""
 
     def __init__(
-        self, shop: Shop, api: Api, desks: Mapping[str, Desk], calls: Calls, draw: Callable[[], float] = random.random
+        self,
+        context: StageContext,
+        api: Api,
+        desks: Mapping[str, Desk],
+        calls: Calls,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        self._shop = shop
+        self._context = context
         self._api = api
         self._desks = desks
         self._calls = calls
         self._draw = draw
-        self._queue = Queue(shop.store)
-        self._queries = Queries(shop.store)
+        self._queue = Queue(context.store)
+        self._queries = Queries(context.store)
         self._walks: dict[tuple[str, str], _Walk] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
@@ -101,7 +106,7 @@ class Executor:
         """Start everything that may go now; the instant to look again at."""
         if self._failed is not None:
             raise self._failed
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         waits = [add_seconds(now, _LOOK_S)] if any(desk.has_fellows for desk in self._desks.values()) else []
         sharing = self._queries.sharing(self._desks) if len(self._desks) > 1 else {}
         for connection in self._with_work(now):
@@ -163,11 +168,11 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=self._calls.deadline_s + 1)
 
     async def _run(self, desk: Desk, before: Queued, claim: Queued, last_moment_s: float) -> None:
-        with self._shop.pulse.work(self.name):
+        with self._context.pulse.work(self.name):
             try:
                 key = (desk.connection, claim.command.id)
                 performance = _Performance(
-                    self._shop,
+                    self._context,
                     self._queue,
                     desk,
                     before,
@@ -179,7 +184,7 @@ class Executor:
                 )
                 waits = await performance.play()
                 if waits is not None:
-                    oldest = add_seconds(self._shop.clock.now(), -WALK_KEPT_S)
+                    oldest = add_seconds(self._context.clock.now(), -WALK_KEPT_S)
                     self._walks = {one: walk for one, walk in self._walks.items() if walk.as_of > oldest} | {key: waits}
             except asyncio.CancelledError:
                 raise
@@ -187,7 +192,7 @@ class Executor:
                 self._failed = fault
             finally:
                 desk.end()
-                self._shop.pulse.wake(self.name)
+                self._context.pulse.wake(self.name)
 
 
 class _Performance:
@@ -195,7 +200,7 @@ class _Performance:
 
     def __init__(
         self,
-        shop: Shop,
+        context: StageContext,
         queue: Queue,
         desk: Desk,
         before: Queued,
@@ -205,7 +210,7 @@ class _Performance:
         draw: Callable[[], float],
         walk: _Walk | None = None,
     ) -> None:
-        self._shop = shop
+        self._context = context
         self._queue = queue
         self._desk = desk
         self._command = claim.command
@@ -216,8 +221,8 @@ class _Performance:
         self._calls = calls
         self._draw = draw
         self._perform = PERFORM[desk.api]
-        self._polls = Polls(shop.store)
-        self._as_of = shop.clock.now()
+        self._polls = Polls(context.store)
+        self._as_of = context.clock.now()
         self._sent = 0
         self._walk = walk if walk is not None and add_seconds(walk.as_of, WALK_KEPT_S) > self._as_of else None
 
@@ -281,8 +286,8 @@ class _Performance:
 
     def _objection(self, command: commands.Command) -> str:
         """What the rules say, asked once more right before the write (design rule 7); "" when it may be sent."""
-        with read_state(self._shop.store, self._desk.connection) as state:
-            return invoices.objection(state, command, self._shop.clock.now())
+        with read_state(self._context.store, self._desk.connection) as state:
+            return invoices.objection(state, command, self._context.clock.now())
 
     async def _once(self, step: Step, call: Call) -> tuple[Answer | None, Verdict]:
         self._sent += 1
@@ -317,7 +322,7 @@ class _Performance:
         keyed = self._desk.api == "gocardless" and not objection
         if self._before.state != "unknown" or keyed or self._before.last_error == _ABSENT_ONCE:
             return False
-        due = add_seconds(self._shop.clock.now(), self._calls.lookup_again_s)
+        due = add_seconds(self._context.clock.now(), self._calls.lookup_again_s)
         self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_ONCE)
         return True
 
@@ -327,7 +332,7 @@ class _Performance:
     def _later(self, verdict: Retry) -> None:
         counted = not self._not_let_in(verdict)
         if not counted:  # it stays due: the desk says when, and at once when the API lets us in again
-            due = self._shop.clock.now()
+            due = self._context.clock.now()
         elif verdict.scope == "api":
             wait_s = verdict.after_s if verdict.after_s is not None else budgets.THROTTLED_S
             due = self._desk.close(wait_s, verdict.reason)
@@ -335,13 +340,13 @@ class _Performance:
             wait_s = (
                 verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
             )
-            due = add_seconds(self._shop.clock.now(), max(1, round(wait_s)))
+            due = add_seconds(self._context.clock.now(), max(1, round(wait_s)))
         known = self._queue.unknown if self._before.state == "unknown" else self._queue.retry_at
         known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200], counted=counted)
 
     def _unknown(self, reason: str) -> None:
         wait_s = max(1, round(budgets.backoff_s(self._attempts + 1, self._draw())))
-        due = add_seconds(self._shop.clock.now(), wait_s)
+        due = add_seconds(self._context.clock.now(), wait_s)
         self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, reason[:200])
 
     async def _deliver(self, answer: Answer, step: Step, call: Call) -> None:
@@ -364,12 +369,12 @@ class _Performance:
             connection=self._desk.connection,
             api=self._desk.api,
             kind="answer",
-            received_at=self._shop.clock.now(),
+            received_at=self._context.clock.now(),
             headers={name: answer.headers[name] for name in ("date", "content-type") if name in answer.headers},
             content_type=answer.headers.get("content-type", ""),
             call=info,
         )
-        await self._shop.append([delivery_record(self._shop.topics, meta, answer.body)])
+        await self._context.append([delivery_record(self._context.topics, meta, answer.body)])
         failpoints.hit("executor.after_append")
         if page is not None and page.fresh:
             self._polls.save(self._polls.get(self._desk.connection, _INVOICES), page.digests)
@@ -384,7 +389,7 @@ class _Performance:
 
     async def _conclude(self, kind: Literal["withheld", "parked"], reason: str) -> None:
         """An outcome that no answer tells: withheld before the write, or given up."""
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         outcome = events.Outcome(self._command.id, self._call_number, kind, reason=reason)
         event = Event(
             ids.outcome_id(self._command.id, self._call_number, f"{kind}:{reason}"),
@@ -397,5 +402,5 @@ class _Performance:
             causation_id=self._command.id,
             correlation_id=self._command.about,
         )
-        await self._shop.tell(event)
+        await self._context.tell(event)
         self._queue.answered(self._desk.connection, self._command.id, self._call_number)

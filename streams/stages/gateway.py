@@ -29,7 +29,7 @@ from streams import failpoints
 from streams.credentials import Credentials
 from streams.log.interface import LogError
 from streams.log.records import delivery_record
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 
 #: Largest body accepted. Lower than 1 MiB: a delivery of 250 events with metadata might not fit. Higher: memory per
 #: request.
@@ -91,13 +91,13 @@ def runner(routes: Iterable[web.AbstractRouteDef]) -> web.AppRunner:
 class Gateway:
     """The HTTP side of webhooks."""
 
-    def __init__(self, shop: Shop, credentials: Credentials) -> None:
-        self._shop = shop
+    def __init__(self, context: StageContext, credentials: Credentials) -> None:
+        self._context = context
         self._credentials = credentials
         self._count = 0
         self._in_hand = 0
         self._run = secrets.token_hex(8)
-        self._accepted = {api: shop.metrics.deliveries.labels(api) for api in APIS}
+        self._accepted = {api: context.metrics.deliveries.labels(api) for api in APIS}
 
     def routes(self) -> list[web.RouteDef]:
         """What to mount."""
@@ -123,7 +123,7 @@ class Gateway:
             self._in_hand -= 1
 
     async def _take(self, request: web.Request, api: Api) -> web.Response:
-        with self._shop.pulse.work("gateway"):
+        with self._context.pulse.work("gateway"):
             # A bare timer: `asyncio.timeout` costs a fifth of all that is done here beside the append.
             limit = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, request.content.set_exception, TimeoutError())
             try:
@@ -145,7 +145,7 @@ class Gateway:
         self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes
     ) -> str | None:
         """The name of the secret that verifies it. An unknown connection is checked against a secret nobody has."""
-        found = self._credentials.webhook_secrets(connection, api) if connection in self._shop.connections else []
+        found = self._credentials.webhook_secrets(connection, api) if connection in self._context.connections else []
         known = [Secret(label, value) for label, value in found or [("", _NOBODY)]]
         if api == "gocardless":
             name = gocardless.verify(headers, body, known)
@@ -154,13 +154,13 @@ class Gateway:
         return name if found else None
 
     def _refuse(self, api: Api, reason: str, status: int) -> web.Response:
-        self._shop.metrics.refused.labels(api, reason).inc()
+        self._context.metrics.refused.labels(api, reason).inc()
         return web.Response(status=status, headers=_LATER if status == 503 else None)
 
     async def _keep(
         self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes, secret: str
     ) -> web.Response:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         self._count += 1
         meta = DeliveryMeta(
             id=f"wh-{ids.digest(connection, now, self._run, str(self._count))}",
@@ -176,11 +176,11 @@ class Gateway:
         failpoints.hit("gateway.before_append")
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
-                await self._shop.append([delivery_record(self._shop.topics, meta, body)])
+                await self._context.append([delivery_record(self._context.topics, meta, body)])
         except (LogError, TimeoutError) as error:
             if isinstance(error, TimeoutError):
-                self._shop.metrics.append_failed(error)
-            self._shop.journal.error("gateway.log_unavailable", error=type(error).__name__)
+                self._context.metrics.append_failed(error)
+            self._context.journal.error("gateway.log_unavailable", error=type(error).__name__)
             return self._refuse(api, "log", 503)
         failpoints.hit("gateway.after_append")
         self._accepted[api].inc()

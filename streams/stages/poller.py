@@ -30,7 +30,7 @@ from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls, Polling
 from streams.stages.api_access import Desk
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest
 
@@ -61,15 +61,17 @@ class _Walk(NamedTuple):
 class Poller:
     """The walks of one API, for every connection whose lease it holds."""
 
-    def __init__(self, shop: Shop, api: Api, desks: Mapping[str, Desk], polling: Polling, calls: Calls) -> None:
-        self._shop = shop
+    def __init__(
+        self, context: StageContext, api: Api, desks: Mapping[str, Desk], polling: Polling, calls: Calls
+    ) -> None:
+        self._context = context
         self._api = api
         self._desks = desks
         self._calls = calls
         self._every = {kind: int(getattr(polling, kind.replace(".", "_") + "_s")) for kind in KINDS[api]}
-        self._polls = Polls(shop.store)
-        self._standstills = Standstills(shop.store)
-        self._queries = Queries(shop.store)
+        self._polls = Polls(context.store)
+        self._standstills = Standstills(context.store)
+        self._queries = Queries(context.store)
         self._walks: dict[tuple[str, str], _Walk] = {}
 
     @property
@@ -79,7 +81,7 @@ class Poller:
 
     async def turn(self) -> str | None:
         """Walk what is due; the instant of the next walk."""
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         behind = {one.connection: one.required_at for one in self._standstills.catch_ups() if one.api == self._api}
         due: list[str] = []
         for desk in self._desks.values():
@@ -111,7 +113,7 @@ class Poller:
                 heads = [self._polls.get(connection, kind).head_at for kind in KINDS[self._api]]
                 if all(head >= one.required_at for head in heads):
                     self._standstills.caught_up(connection, self._api)
-                    self._shop.pulse.wake(f"executor.{self._api}")
+                    self._context.pulse.wake(f"executor.{self._api}")
 
     async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
         """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget
@@ -128,14 +130,14 @@ class Poller:
             if wait is not None:
                 if page > 1:
                     self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
-                return self._again(desk, poll, wait or add_seconds(self._shop.clock.now(), 1))
+                return self._again(desk, poll, wait or add_seconds(self._context.clock.now(), 1))
             answer = await self._ask(desk, call)
             if answer is None or not module.is_page(poll.kind, answer):
                 wait_s = budgets.THROTTLED_S
                 if answer is not None and answer.status == 429:
                     desk.close(wait_s, "throttled")
                 shut_until = desk.may_go(commands.PRIORITY_SWEEP) if desk.shut else None
-                return self._again(desk, poll, shut_until or add_seconds(self._shop.clock.now(), int(wait_s)))
+                return self._again(desk, poll, shut_until or add_seconds(self._context.clock.now(), int(wait_s)))
             failpoints.hit("poller.after_call")
             following = module.next_page(poll.kind, call, answer, poll.cursor)
             tell_head = following is None and self._is_news(poll)
@@ -147,7 +149,7 @@ class Poller:
         done = Poll(poll.connection, poll.kind, as_of, add_seconds(as_of, self._every[poll.kind]), seen, as_of)
         self._polls.save(done)
         failpoints.hit("poller.after_save")
-        self._shop.metrics.polls.labels(poll.kind).inc()
+        self._context.metrics.polls.labels(poll.kind).inc()
         return done
 
     def _is_news(self, poll: Poll) -> bool:
@@ -182,12 +184,12 @@ class Poller:
         rows = PAGES[self._api].rows(poll.kind, answer.body)
         remembered: dict[str, bytes] = {}
         if poll.kind == _OF_EVENTS:
-            known = processed(self._shop.store, desk.connection, [key for key, _ in rows])
+            known = processed(self._context.store, desk.connection, [key for key, _ in rows])
             fresh = [place for place, (key, _) in enumerate(rows) if key not in known]
             whole = whole_digest(digests_of(rows))
         else:
             fresh, remembered, whole = compare(self._polls, desk.connection, poll.kind, rows)
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         meta = DeliveryMeta(
             id=f"pg-{ids.digest(desk.connection, poll.kind, info.as_of, str(info.page), whole)}",
             connection=desk.connection,
@@ -198,7 +200,7 @@ class Poller:
             page=msgspec.structs.replace(info, fresh=fresh),
             same_as="" if fresh else whole,
         )
-        await self._shop.append([delivery_record(self._shop.topics, meta, answer.body if fresh else b"")])
+        await self._context.append([delivery_record(self._context.topics, meta, answer.body if fresh else b"")])
         failpoints.hit("poller.after_append")
         if remembered and fresh:
             self._polls.save(poll, remembered)

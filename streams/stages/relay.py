@@ -11,7 +11,7 @@ from projections.work.outbox import Outbox, Unpublished
 from streams import failpoints
 from streams.log.interface import NewRecord
 from streams.log.records import decision_records
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.core import recorded_from
 
 #: Decisions of one append. Lower: more commits in a burst. Higher: commands wait longer for their decision's
@@ -27,14 +27,14 @@ _APPEND_BYTES: Final = 8 * 1024 * 1024
 class Relay:
     """Publishes the outbox."""
 
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
-        self._outbox = Outbox(shop.store)
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._outbox = Outbox(context.store)
 
     async def recover(self, partition: int) -> None:
         """Mark what an earlier owner had appended and not marked, or what a restored store does not remember."""
         while waiting := self._outbox.unpublished(partition, _BATCH):
-            published = (await recorded_from(self._shop, partition, waiting[0].offset)).decisions
+            published = (await recorded_from(self._context, partition, waiting[0].offset)).decisions
             done = [one for one in waiting if one.offset in published]
             self._mark(done)
             if len(done) < len(waiting):
@@ -43,7 +43,7 @@ class Relay:
     async def turn(self) -> str | None:
         """Publish everything that waits in partitions of ours; nothing is due later."""
         for partition, _ in sorted(self._outbox.backlog().items()):
-            while self._shop.owns(partition) and (decisions := self._outbox.unpublished(partition, _BATCH)):
+            while self._context.owns(partition) and (decisions := self._outbox.unpublished(partition, _BATCH)):
                 await self._publish(decisions, partition)
         return None
 
@@ -55,7 +55,7 @@ class Relay:
         whole: list[Unpublished] = []
         size = 0
         for one in decisions:
-            made = decision_records(self._shop.topics, one.value, one.offset, partition)
+            made = decision_records(self._context.topics, one.value, one.offset, partition)
             weight = sum(len(record.value or b"") for record in made)
             if records and (len(records) + len(made) > _APPEND_RECORDS or size + weight > _APPEND_BYTES):
                 await self._append(records, whole)
@@ -67,7 +67,7 @@ class Relay:
 
     async def _append(self, records: list[NewRecord], decisions: list[Unpublished]) -> None:
         failpoints.hit("relay.before_append")
-        await self._shop.append(records)
+        await self._context.append(records)
         failpoints.hit("relay.after_append")
         self._mark(decisions)
         failpoints.hit("relay.after_mark")
@@ -75,6 +75,6 @@ class Relay:
     def _mark(self, decisions: list[Unpublished]) -> None:
         if decisions:
             self._outbox.mark_published(decisions)
-            self._shop.metrics.decisions.inc(len(decisions))
-            self._shop.pulse.wake("executor.gocardless")
-            self._shop.pulse.wake("executor.zoho")
+            self._context.metrics.decisions.inc(len(decisions))
+            self._context.pulse.wake("executor.gocardless")
+            self._context.pulse.wake("executor.zoho")

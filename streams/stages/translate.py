@@ -22,7 +22,7 @@ from projections.work.progress import Progress
 from streams import failpoints
 from streams.log.interface import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
 from streams.log.records import event_record, read_delivery
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 
 STAGE: Final = "translate"
 
@@ -43,27 +43,27 @@ _MAX_KEY: Final = 40
 class Translate:
     """The handler of both delivery topics."""
 
-    def __init__(self, shop: Shop, group: str) -> None:
-        self._shop = shop
+    def __init__(self, context: StageContext, group: str) -> None:
+        self._context = context
         self._group = group
-        self._progress = None if shop.log.keeps_positions else Progress(shop.store)
+        self._progress = None if context.log.keeps_positions else Progress(context.store)
 
     async def resume_at(self, tp: TopicPartition) -> int:
         """Where the log says this group goes on; where its word does not last, the store, if it knows better."""
-        known = [await self._shop.log.start_offset(tp)]
-        committed = await self._shop.log.committed(self._group, tp)
+        known = [await self._context.log.start_offset(tp)]
+        committed = await self._context.log.committed(self._group, tp)
         if committed is not None:
             known.append(committed)
         if self._progress is not None:
             known.append(self._progress.get(STAGE, tp.topic, tp.partition))
         found = max(known)
         self._store(tp, found)
-        await self._shop.reads(tp, found)
+        await self._context.reads(tp, found)
         return found
 
     def revoked(self, tp: TopicPartition) -> None:
         """Another worker has the partition now."""
-        self._shop.pulse.forgets(tp)
+        self._context.pulse.forgets(tp)
 
     def _store(self, tp: TopicPartition, done: int) -> None:
         if self._progress is not None:
@@ -85,37 +85,41 @@ class Translate:
     async def _append(self, tp: TopicPartition, records: list[NewRecord], done: int) -> None:
         """Events, with the position before which every delivery is wholly translated."""
         failpoints.hit("translate.before_append")
-        await self._shop.append(records, positions={self._group: {tp: done}})
+        await self._context.append(records, positions={self._group: {tp: done}})
         failpoints.hit("translate.after_append")
         self._store(tp, done)
-        self._shop.pulse.handled(tp, done)
+        self._context.pulse.handled(tp, done)
 
     def _records(self, record: Record) -> Iterator[NewRecord]:
         """The events of one delivery, then what of it is parked."""
-        translation, meta = read(self._shop, record)
+        translation, meta = read(self._context, record)
         pieces = list(translation.parked)
         for event in translation.events:
             try:
-                yield event_record(self._shop.topics, event)
+                yield event_record(self._context.topics, event)
             except UndecodableEventError as error:
                 pieces.append(Parked(event.id, str(error)))
         if len(pieces) > MAX_PARKED + 1:  # one more may be the translator's own word on the rest
             pieces[MAX_PARKED:] = [Parked("", f"{len(pieces) - MAX_PARKED} further pieces cannot be read")]
-        self._shop.metrics.parked_pieces.inc(len(pieces))
+        self._context.metrics.parked_pieces.inc(len(pieces))
         for piece in pieces:
-            yield event_record(self._shop.topics, parked(meta, record, piece))
+            yield event_record(self._context.topics, parked(meta, record, piece))
 
 
-def read(shop: Shop, record: Record) -> tuple[Translation, DeliveryMeta]:
+def read(context: StageContext, record: Record) -> tuple[Translation, DeliveryMeta]:
     """What a delivery says. Total: whatever the bytes are, there is a translation."""
     try:
         meta, body = read_delivery(record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         meta = DeliveryMeta(
-            f"{record.topic}/{record.partition}/{record.offset}", _whose(record), "gocardless", "page", shop.clock.now()
+            f"{record.topic}/{record.partition}/{record.offset}",
+            _whose(record),
+            "gocardless",
+            "page",
+            context.clock.now(),
         )
         return Translation([], [Parked("meta", "not a delivery of ours")]), meta
-    connection = shop.connections.get(meta.connection)
+    connection = context.connections.get(meta.connection)
     try:
         if meta.api == "gocardless":
             return gocardless.translate(meta, body), meta
@@ -124,7 +128,7 @@ def read(shop: Shop, record: Record) -> tuple[Translation, DeliveryMeta]:
         unique = connection.unique_field if connection is not None else "cf_gocardless_key"
         return zoho.translate(meta, body, organization, unique_field=unique, payer_link_field=field), meta
     except Exception as fault:  # noqa: BLE001 - a translator that raises is a fault of ours; its delivery is parked whole, the stream goes on
-        shop.journal.exception("translate.raised", delivery=meta.id, kind=meta.kind)
+        context.journal.exception("translate.raised", delivery=meta.id, kind=meta.kind)
         return Translation([], [Parked("", f"the translator failed: {type(fault).__name__}")]), meta
 
 

@@ -21,7 +21,7 @@ from streams.log.topics import Topics
 from streams.operate.installation import opened_log
 from streams.settings import GROUP, Settings, load
 from streams.stages.activity import Pulse
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.core import Core
 from streams.stages.metrics import Metrics
 from streams.stages.relay import Relay
@@ -99,26 +99,28 @@ class Installation:
         async with opened_log(self.settings) as log:
             with open_store(self.settings.store, now=clock.now()) as store:
                 store.bind_log(log.incarnation)
-                shop = Shop(log, self.topics, store, clock, Pulse(clock), Metrics(), self.settings.connections)
+                context = StageContext(
+                    log, self.topics, store, clock, Pulse(clock), Metrics(), self.settings.connections
+                )
                 for start in range(0, len(events), 1000):
-                    await shop.tell(*events[start : start + 1000])
+                    await context.tell(*events[start : start + 1000])
                 if deliveries:
-                    await shop.append([delivery_record(self.topics, meta, body) for meta, body in deliveries])
-                translate = Translate(shop, GROUP)
+                    await context.append([delivery_record(self.topics, meta, body) for meta, body in deliveries])
+                translate = Translate(context, GROUP)
                 for topic in (self.topics.deliveries_gocardless, self.topics.deliveries_zoho):
-                    await self._drain(shop, topic.name, translate)
-                await self._drain(shop, self.topics.events.name, Core(shop))
+                    await self._drain(context, topic.name, translate)
+                await self._drain(context, self.topics.events.name, Core(context))
                 if publish:
-                    relay = Relay(shop)
+                    relay = Relay(context)
                     for partition in range(self.topics.partitions):
                         await relay.recover(partition)
                     await relay.turn()
 
-    async def _drain(self, shop: Shop, topic: str, stage: Any) -> None:
+    async def _drain(self, context: StageContext, topic: str, stage: Any) -> None:
         for partition in range(self.topics.partitions):
             tp = TopicPartition(topic, partition)
             offset = await stage.resume_at(tp)
-            while records := await shop.log.read(tp, offset, 500):
+            while records := await context.log.read(tp, offset, 500):
                 await stage.handle(Batch(tp, records))
                 offset = records[-1].offset + 1
 

@@ -60,8 +60,8 @@ def parked_delivery(installation, company, monkeypatch):
     )
     real = translate.read
 
-    def earlier(shop, record):
-        found, kept = real(shop, record)
+    def earlier(context, record):
+        found, kept = real(context, record)
         return Translation(found.events[1:], [Parked("events[0]", "not known to this version")]), kept
 
     monkeypatch.setattr(translate, "read", earlier)
@@ -87,8 +87,8 @@ def test_a_parked_delivery_is_read_again(installation, parked_delivery):
 def test_what_still_cannot_be_read_stays_parked(installation, parked_delivery, monkeypatch):
     real = translate.read
 
-    def still(shop, record):
-        found, kept = real(shop, record)
+    def still(context, record):
+        found, kept = real(context, record)
         return Translation(found.events[1:], [Parked("events[0]", "still not known")]), kept
 
     monkeypatch.setattr(translate, "read", still)

@@ -29,7 +29,7 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_c
     async with settle_at() as site:
         roles = await asyncio.gather(*(site.start(role) for role in ROLES))
         first = [f"EV1{number}" for number in range(5)]
-        await site.shop.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in first))
+        await site.context.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in first))
         await site.decided(first)
         (own_cluster.kill if how == "killed" else own_cluster.pause)(0)
         try:
@@ -48,7 +48,7 @@ async def test_a_process_ends_when_it_is_asked_to_while_the_broker_is_away(own_c
             assert seconds < ENDS_WITHIN_S, role
         await site.start("worker", "started-again")
         then = [f"EV2{number}" for number in range(5)]
-        await site.shop.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in then))
+        await site.context.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in then))
         await site.decided(then)
         assert sorted(await site.decisions()) == sorted([*first, *then])
 

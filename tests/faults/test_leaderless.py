@@ -73,7 +73,7 @@ async def outage(site, cluster, gateway, worker, *, lasts_s):
     # What does not come through the gateway: the events are on a broker that lives.
     during = [f"EV3{number:02d}" for number in range(10)]
     for one in during:
-        await site.shop.tell(site.seen(one.replace("EV", "PM"), id_=one))
+        await site.context.tell(site.seen(one.replace("EV", "PM"), id_=one))
     await asyncio.wait_for(sender.refused.wait(), 10)
     await kafka_site.until(lambda: unpublished(site) == 10)
 

@@ -14,11 +14,11 @@ async def test_a_worker_that_fetches_nothing_any_more_ends_with_70_and_goes_on_w
     async with settle_at() as site:
         worker = await site.start("worker", stalls=True)
         first = [f"EV{number}" for number in range(5)]
-        await site.shop.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in first))
+        await site.context.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in first))
         await site.decided(first)
         worker.send(signal.SIGUSR1)
         then = [f"EV{number}" for number in range(5, 10)]
-        await site.shop.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in then))
+        await site.context.tell(*(site.seen(one.replace("EV", "PM"), id_=one) for one in then))
         began_s = time.monotonic()
         assert await worker.ended() == 70, worker.said
         measured("ended after, s", round(time.monotonic() - began_s, 2))

@@ -47,7 +47,7 @@ async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gate
         raise ValueError("a rule that does not hold")
 
     monkeypatch.setattr(routing, "step", raising)
-    await program.shop.tell(program.seen("PM1"))
+    await program.context.tell(program.seen("PM1"))
     await program.decide()
     with program.store.write() as writer:
         program.store.require_catch_up(writer, "restored", program.clock.now())

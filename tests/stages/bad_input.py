@@ -87,7 +87,7 @@ class Bench:
     async def delivery(self, body, **meta):
         """The same for a page or an answer."""
         company = self.company
-        await company.shop.append([company.webhook(body if isinstance(body, bytes) else orjson.dumps(body), **meta)])
+        await company.context.append([company.webhook(body if isinstance(body, bytes) else orjson.dumps(body), **meta)])
         await company.translate()
         await company.decide()
         return await company.events()
@@ -110,7 +110,9 @@ class Bench:
         company = self.company
         await company.ask(command, rows=rows)
         send = company.script(*answers)
-        executor = Executor(company.shop, api, {"acme": company.desk(api, send, calls=CALLS)}, CALLS, draw=lambda: 0.0)
+        executor = Executor(
+            company.context, api, {"acme": company.desk(api, send, calls=CALLS)}, CALLS, draw=lambda: 0.0
+        )
         await executor.turn()
         await executor.drain()
         await company.translate()

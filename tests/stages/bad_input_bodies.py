@@ -283,7 +283,7 @@ async def unknown_currency(bench):
 async def foreign_payment(bench):
     company = bench.company
     await bench.webhook({"events": [gc_row("EV1", payment="PM-of-another")]})
-    await Relay(company.shop).turn()
+    await Relay(company.context).turn()
     gone = {
         "error": {
             "type": "invalid_api_usage",
@@ -292,7 +292,7 @@ async def foreign_payment(bench):
         }
     }
     send = company.script(company.answer(404, gone))
-    executor = Executor(company.shop, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, CALLS)
+    executor = Executor(company.context, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, CALLS)
     await executor.turn()
     await executor.drain()
     await company.translate()

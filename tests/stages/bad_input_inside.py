@@ -34,7 +34,7 @@ async def delivery_of_nobody(bench):
 
 async def undecodable(bench, value):
     await bench.company.log.append([NewRecord("events", b"acme", value)])
-    await bench.company.shop.tell(bench.company.seen("PM1"))
+    await bench.company.context.tell(bench.company.seen("PM1"))
     await bench.company.decide()
     assert bench.company.count("undecodable_records") == 1
     assert list(bench.company.state("payments")) == ["PM1"]
@@ -66,7 +66,7 @@ async def day_that_is_none(bench):
     company = bench.company
     await company.due("", "")
     for day in ("9999-99-99", "9998-12-30"):
-        await company.shop.tell(company.event(events.DayBegan(day), "clock.day_began"))
+        await company.context.tell(company.event(events.DayBegan(day), "clock.day_began"))
     await company.decide()
     assert company.state("connections")["acme"].today == company.clock.now()[:10]
     assert Standstills(company.store).set_aside() == []
@@ -93,7 +93,7 @@ async def rule_that_raises(bench):
         return step(state, event)
 
     bench.monkeypatch.setattr(routing, "step", raising)
-    await company.shop.tell(company.seen("PM1", id_="EV-bad"), company.seen("PM2", "birch"), company.seen("PM3"))
+    await company.context.tell(company.seen("PM1", id_="EV-bad"), company.seen("PM2", "birch"), company.seen("PM3"))
     await company.decide()
     assert [one.connection for one in Standstills(company.store).set_aside()] == ["acme"]
     assert company.state("payments") == {}
@@ -163,7 +163,7 @@ async def impossible_headers(bench):
     assert (await bench.outcome()).kind == "refused"
     ignored = {name: company.count("ignored_headers", api="zoho", header=name.replace("_", "-")) for name in said}
     assert ignored == {"date": 1, "x_rate_limit_limit": 1, "x_rate_limit_remaining": 0, "x_rate_limit_reset": 1}
-    assert company.shop.skews == {}
+    assert company.context.skews == {}
     return "ignored"
 
 
@@ -189,7 +189,7 @@ async def page_that_is_none(bench):
         *[company.answer(200, body) for body in (b"<html>", {"customers": []}, {"events": 7, "meta": {"cursors": {}}})]
     )
     poller = Poller(
-        company.shop, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, Polling(), CALLS
+        company.context, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, Polling(), CALLS
     )
     due = await poller.turn()
     assert due == "2026-03-02T09:01:00.000Z"

@@ -21,7 +21,7 @@ def empty_store(tmp_path_factory):
 
 @pytest.fixture
 async def company(tmp_path, empty_store):
-    """Log, store and shop; no Faust, no ports."""
+    """Log, store and context; no Faust, no ports."""
     async with installation.Installation(tmp_path, empty_store) as made:
         yield made
 

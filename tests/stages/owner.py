@@ -21,7 +21,7 @@ from streams.log.topics import Topics
 from streams.settings import Calls
 from streams.stages import api_access as desk
 from streams.stages.activity import Pulse
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.executor import Executor
 from streams.stages.metrics import Metrics
 
@@ -80,10 +80,10 @@ async def main(told):
     with open_store(told["store"]) as store:
         async with open_log(told["log"]) as log, open_session() as session:
             await log.ensure_topics(topics)
-            shop = Shop(log, topics, store, clock, Pulse(clock), Metrics(), {})
-            own = desk.Desk(shop, "acme", "gocardless", sender(session, told), told["owner"], calls)
-            executor = Executor(shop, "gocardless", {"acme": own}, calls)
-            await shop.pulse.loop(executor.name, executor.turn)
+            context = StageContext(log, topics, store, clock, Pulse(clock), Metrics(), {})
+            own = desk.Desk(context, "acme", "gocardless", sender(session, told), told["owner"], calls)
+            executor = Executor(context, "gocardless", {"acme": own}, calls)
+            await context.pulse.loop(executor.name, executor.turn)
 
 
 asyncio.run(main(json.loads(sys.argv[1])))

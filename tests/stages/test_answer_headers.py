@@ -124,11 +124,11 @@ class Rig:
             else msgspec.structs.replace(self.company.read_invoice("inv-1"), id=f"r-{number}")
         )
         await self.company.ask(read)
-        executor = Executor(self.company.shop, api, {"acme": self.desks[api]}, CALLS)
+        executor = Executor(self.company.context, api, {"acme": self.desks[api]}, CALLS)
         await executor.turn()
         await executor.drain()
         await executor.turn()  # a task that failed ends the loop here
-        await Poller(self.company.shop, api, {"acme": self.desks[api]}, Polling(), CALLS).turn()
+        await Poller(self.company.context, api, {"acme": self.desks[api]}, Polling(), CALLS).turn()
         return [path for path in self.server.paths if "oauth" not in path]
 
 
@@ -144,11 +144,11 @@ async def test_no_date_of_an_answer_ends_a_loop_and_the_next_call_goes_on(rig, a
     rig.server.headers = {"Date": date}
     for _ in range(2):
         assert await rig.round(api) == EXPECTED[api]
-    assert rig.company.shop.skews == {}
+    assert rig.company.context.skews == {}
     assert rig.company.count("ignored_headers", api=api, header="date") == 8
     rig.server.headers = {"Date": GOOD_DATE}
     assert await rig.round(api) == EXPECTED[api]
-    assert rig.company.shop.skews == {f"acme/{api}": 7.0}
+    assert rig.company.context.skews == {f"acme/{api}": 7.0}
 
 
 @pytest.mark.parametrize("name", DIGITS)
@@ -172,7 +172,7 @@ async def test_no_limit_that_zoho_names_ends_a_loop_or_closes_it_for_years(rig, 
 async def test_a_legal_leap_second_is_a_date_like_any_other(rig):
     rig.server.headers = {"Date": "Mon, 02 Mar 2026 09:01:60 GMT"}
     assert await rig.round("gocardless") == EXPECTED["gocardless"]
-    assert rig.company.shop.skews == {"acme/gocardless": 59.0}
+    assert rig.company.context.skews == {"acme/gocardless": 59.0}
     assert rig.company.count("ignored_headers", api="gocardless", header="date") == 0
 
 

@@ -21,7 +21,7 @@ async def told(company):
 
 async def test_a_due_time_is_told_when_it_is_reached_and_once(company):
     await company.due("debit:inv-1", TEN)
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     assert await stage.turn() == TEN
     assert await told(company) == []
     company.clock.move(3_600)
@@ -37,8 +37,8 @@ async def test_a_due_time_is_told_when_it_is_reached_and_once(company):
 async def test_two_clocks_that_both_notice_make_one_event(company):
     """A restart before the core has handled it tells it again, under the same id."""
     await company.due("debit:inv-1", NINE)
-    await ClockStage(company.shop).turn()
-    await ClockStage(company.shop).turn()
+    await ClockStage(company.context).turn()
+    await ClockStage(company.context).turn()
     first, second = [event for event in await company.events() if event.source == "clock"]
     assert first.id == second.id
     await company.decide()
@@ -46,7 +46,7 @@ async def test_two_clocks_that_both_notice_make_one_event(company):
 
 
 async def test_a_timer_that_is_set_anew_is_told_anew(company):
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     for at in (NINE, TEN):
         await company.due("debit:inv-1", at)
         company.clock.move(to=at)
@@ -57,7 +57,7 @@ async def test_a_timer_that_is_set_anew_is_told_anew(company):
 
 async def test_a_day_begins_once_in_the_organisations_own_zone(company):
     await company.due("", "", time_zone="America/New_York")
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     company.clock.move(to="2026-03-03T04:59:59.000Z")
     assert await stage.turn() == "2026-03-03T05:00:00.000Z"
     assert await told(company) == []
@@ -67,19 +67,19 @@ async def test_a_day_begins_once_in_the_organisations_own_zone(company):
     assert await told(company) == [("clock.day_began", "2026-03-03")]
     await company.decide()
     assert company.state("connections")["acme"].today == "2026-03-03"
-    await ClockStage(company.shop).turn()
+    await ClockStage(company.context).turn()
     assert len(await told(company)) == 1
 
 
 async def test_before_the_first_check_there_is_no_day(company):
     await company.due("", "", checked_at="", today="")
-    await ClockStage(company.shop).turn()
+    await ClockStage(company.context).turn()
     assert await told(company) == []
 
 
 async def test_a_jump_beyond_the_bound_is_refused_until_a_person_vouches_for_it(company):
     await company.due("debit:inv-1", TEN)
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     company.clock.move((MAX_JUMP_DAYS + 1) * 86_400)
     await stage.turn()
     assert await told(company) == []
@@ -87,7 +87,7 @@ async def test_a_jump_beyond_the_bound_is_refused_until_a_person_vouches_for_it(
     assert "11 days" in stage.refusals["acme"]
     assert company.metrics.registry.get_sample_value("zoho_gocardless_clock_refused") == 1
     until = "2026-03-14T00:00:00.000Z"
-    await company.shop.tell(company.event(events.TimeAccepted("finance", until), "operator.time_accepted"))
+    await company.context.tell(company.event(events.TimeAccepted("finance", until), "operator.time_accepted"))
     await company.decide()
     await stage.turn()
     assert stage.refusals == {}
@@ -98,7 +98,7 @@ async def test_a_jump_beyond_the_bound_is_refused_until_a_person_vouches_for_it(
 async def test_the_longest_pause_that_is_believed_needs_nobody(company):
     await company.due("debit:inv-1", TEN)
     company.clock.move(MAX_JUMP_DAYS * 86_400)
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     await stage.turn()
     assert stage.refusals == {}
     assert len(await told(company)) == 2
@@ -107,13 +107,13 @@ async def test_the_longest_pause_that_is_believed_needs_nobody(company):
 @pytest.mark.parametrize("skew", [MAX_SKEW_S + 1.0, -MAX_SKEW_S - 1.0])
 async def test_an_apis_clock_that_disagrees_is_refused_until_it_agrees(company, skew):
     await company.due("debit:inv-1", NINE)
-    stage = ClockStage(company.shop)
-    company.shop.skews["acme/zoho"] = skew
-    company.shop.skews["birch/zoho"] = 0.0
+    stage = ClockStage(company.context)
+    company.context.skews["acme/zoho"] = skew
+    company.context.skews["birch/zoho"] = 0.0
     await stage.turn()
     assert await told(company) == []
     assert "301 s" in stage.refusals["acme"]
-    company.shop.skews["acme/zoho"] = float(MAX_SKEW_S)
+    company.context.skews["acme/zoho"] = float(MAX_SKEW_S)
     await stage.turn()
     assert await told(company) == [("clock.due_reached", "debit:inv-1")]
 
@@ -121,15 +121,15 @@ async def test_an_apis_clock_that_disagrees_is_refused_until_it_agrees(company, 
 async def test_what_one_connection_is_refused_another_is_told(company):
     await company.due("debit:inv-1", NINE)
     await company.due("debit:inv-2", NINE, "birch")
-    company.shop.skews["acme/gocardless"] = 4_000.0
-    await ClockStage(company.shop).turn()
+    company.context.skews["acme/gocardless"] = 4_000.0
+    await ClockStage(company.context).turn()
     assert [event.connection for event in await company.events() if event.source == "clock"] == ["birch"]
 
 
 async def test_a_connection_that_is_not_in_the_settings_any_more_is_left_alone(company):
     await company.due("debit:inv-1", NINE)
     await company.due("debit:inv-2", NINE, "forgotten")
-    await ClockStage(company.shop).turn()
+    await ClockStage(company.context).turn()
     assert [event.connection for event in await company.events() if event.source == "clock"] == ["acme"]
 
 
@@ -145,7 +145,7 @@ async def refused_beside_a_good_one(company, stage):
     assert "zoho-gocardless rebuild" in stage.refusals["acme"]
     assert company.count("clock_faults") == 1
     assert company.metrics.registry.get_sample_value("zoho_gocardless_clock_refused") == 1
-    health = Health(company.shop, {"gocardless": {}, "zoho": {}}, role="worker")
+    health = Health(company.context, {"gocardless": {}, "zoho": {}}, role="worker")
     health.started, health.clock = True, stage
     (trouble,) = await health.troubles()
     assert trouble.startswith("acme: ")
@@ -163,7 +163,7 @@ async def refused_beside_a_good_one(company, stage):
 async def test_a_connection_whose_state_makes_the_clock_raise_is_refused_and_the_others_go_on(company, row):
     await company.due("debit:inv-1", NINE, **row)
     await company.due("debit:inv-2", NINE, "birch")
-    await refused_beside_a_good_one(company, ClockStage(company.shop))
+    await refused_beside_a_good_one(company, ClockStage(company.context))
 
 
 async def test_more_bad_timers_than_one_turn_tells_hold_up_no_other_connection(company, monkeypatch):
@@ -171,20 +171,20 @@ async def test_more_bad_timers_than_one_turn_tells_hold_up_no_other_connection(c
     for number in range(4):
         await company.due(f"bad:{number}", "2026-02-30T09:00:00.000Z")
     await company.due("debit:inv-2", NINE, "birch")
-    await refused_beside_a_good_one(company, ClockStage(company.shop))
+    await refused_beside_a_good_one(company, ClockStage(company.context))
 
 
 async def test_a_next_due_time_that_is_none_is_refused_and_does_not_end_the_loop(company):
     await company.due("debit:inv-1", "2026-03-02T25:00:00.000Z")
     await company.due("debit:inv-2", NINE, "birch")
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     assert await stage.turn() == "2026-03-02T09:01:00.000Z", "soon: what it hides may be due before it"
     await refused_beside_a_good_one(company, stage)
 
 
 async def test_once_repaired_a_connection_is_told_its_due_times_again(company):
     await company.due("debit:inv-1", NINE, today="9999-99-99")
-    stage = ClockStage(company.shop)
+    stage = ClockStage(company.context)
     await stage.turn()
     assert list(stage.refusals) == ["acme"]
     await company.due("debit:inv-1", NINE)
@@ -204,14 +204,14 @@ def test_whatever_stands_in_a_row_is_a_refusal_or_none_and_never_an_error(today,
 
     row = ConnectionRow("acme", time_zone=zone, checked_at=NINE, today=today)
     counted = SimpleNamespace(inc=lambda: None, set=lambda _: None)
-    shop = SimpleNamespace(
+    context = SimpleNamespace(
         store=None,
         skews={},
         clock=SimpleNamespace(now=lambda: NINE),
         metrics=SimpleNamespace(clock_faults=counted, clock_refused=counted),
         journal=SimpleNamespace(error=lambda *_, **__: None),
     )
-    stage = ClockStage(shop)
+    stage = ClockStage(context)
     with stage._guard("acme", {}):
         stage._refusal(row, TEN)
         stage._ticks(row, TEN)

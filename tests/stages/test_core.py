@@ -31,18 +31,18 @@ def break_rule(monkeypatch, *event_ids):
 
 async def decided(company):
     """(event, types of commands) of every published decision, by partition and order."""
-    await Relay(company.shop).turn()
+    await Relay(company.context).turn()
     found = [codec.decode_decision(record.value) for record in await company.records("decisions")]
     return [(one.event, [command.type for command in one.commands]) for one in found]
 
 
 async def test_an_event_counts_once_in_one_batch_across_batches_and_across_restarts(company):
     twice = company.seen("PM1", id_="EV-one")
-    await company.shop.tell(twice, twice)
+    await company.context.tell(twice, twice)
     core = await company.decide()
-    await company.shop.tell(twice)
+    await company.context.tell(twice)
     await company.decide(core=core)
-    await company.shop.tell(twice, company.seen("PM2", id_="EV-two"))
+    await company.context.tell(twice, company.seen("PM2", id_="EV-two"))
     await company.decide()
     read = ["gocardless.read_payment"]
     assert await decided(company) == [("EV-one", read), ("EV-two", read)]
@@ -50,7 +50,7 @@ async def test_an_event_counts_once_in_one_batch_across_batches_and_across_resta
 
 
 async def test_the_same_id_of_another_connection_is_another_event(company):
-    await company.shop.tell(company.seen("PM1", id_="EV1"), company.seen("PM1", "birch", "EV1"))
+    await company.context.tell(company.seen("PM1", id_="EV1"), company.seen("PM1", "birch", "EV1"))
     await company.decide()
     assert len(await decided(company)) == 2
 
@@ -68,7 +68,7 @@ async def test_where_a_batch_ends_changes_nothing(company, size):
             )
         )
         told.append(company.event(events.GcEvent("mandates", "created", {"mandate": f"MD{number % 2}"})))
-    await company.shop.tell(*told)
+    await company.context.tell(*told)
     await company.decide(batch=size)
     shown = await decided(company)
     rows = {kind: company.state(kind) for kind in ("payments", "mandates", "commands", "discrepancies")}
@@ -91,20 +91,20 @@ def in_memory(told):
 
 
 async def test_a_batch_that_does_not_begin_where_the_store_is_is_refused(company):
-    places = await company.shop.tell(company.seen("PM1"), company.seen("PM2"))
-    core = Core(company.shop)
+    places = await company.context.tell(company.seen("PM1"), company.seen("PM2"))
+    core = Core(company.context)
     tp = places[0].tp
     assert await core.resume_at(tp) == 0
     later = await company.log.read(tp, 1)
     with pytest.raises(StoreFenced):
         await core.handle(Batch(tp, later))
     await core.handle(Batch(tp, await company.log.read(tp, 0)))
-    assert await Core(company.shop).resume_at(tp) == 2
+    assert await Core(company.context).resume_at(tp) == 2
 
 
 async def test_a_commit_that_fails_leaves_nothing_and_the_next_start_decides_the_same(company, again, monkeypatch):
-    await company.shop.tell(company.seen("PM1", id_="EV1"))
-    await (core := Core(company.shop)).resume_at(company.tp("events"))
+    await company.context.tell(company.seen("PM1", id_="EV1"))
+    await (core := Core(company.context)).resume_at(company.tp("events"))
     with company.store.write() as writer:  # the disk refuses one row
         writer.exec_driver_sql("CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no'); END")
     batch = Batch(company.tp("events"), await company.log.read(company.tp("events"), 0))
@@ -121,7 +121,7 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_start_decides_the
 async def test_a_rule_that_raises_sets_its_connection_aside_and_the_partition_goes_on(company, monkeypatch):
     break_rule(monkeypatch, "EV-bad")
     assert company.tp("events", "acme") == company.tp("events", "birch")
-    await company.shop.tell(
+    await company.context.tell(
         company.seen("PM1", id_="EV-before"),
         company.seen("PM2", id_="EV-bad"),
         company.seen("PM3", "birch", "EV-beside"),
@@ -147,7 +147,7 @@ async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connecti
         return replace(decision, closed=["x" * 1_000] * 3_000) if event.connection == "acme" else decision
 
     monkeypatch.setattr(routing, "step", boundless)
-    await company.shop.tell(company.seen("PM1", id_="EV1"), company.seen("PM2", "birch", "EV2"))
+    await company.context.tell(company.seen("PM1", id_="EV1"), company.seen("PM2", "birch", "EV2"))
     with capture_logs():
         await company.decide()
     (aside,) = Standstills(company.store).set_aside()
@@ -169,7 +169,7 @@ async def test_while_set_aside_no_money_moves_and_reads_go_on(company, monkeypat
         "zoho.read_invoice",
     ]
     break_rule(monkeypatch, "EV-bad")
-    await company.shop.tell(company.seen("PM2", id_="EV-bad"))
+    await company.context.tell(company.seen("PM2", id_="EV-bad"))
     with capture_logs():
         await company.decide()
     assert company.queue.claim(now, "acme", "gocardless", 9) == []
@@ -178,12 +178,12 @@ async def test_while_set_aside_no_money_moves_and_reads_go_on(company, monkeypat
 
 async def test_a_repaired_rule_catches_up_at_the_next_start_in_order_and_once(company, again, monkeypatch):
     break_rule(monkeypatch, "EV-bad")
-    await company.shop.tell(
+    await company.context.tell(
         company.seen("PM2", id_="EV-bad"), company.seen("PM4", id_="EV-after"), company.seen("PM5", "birch")
     )
     with capture_logs():
         core = await company.decide()
-        await company.shop.tell(company.seen("PM6", id_="EV-later"))
+        await company.context.tell(company.seen("PM6", id_="EV-later"))
         await company.decide(core=core)
     assert list(company.state("payments")) == []
     async with again() as still_broken:
@@ -205,7 +205,7 @@ async def test_a_repaired_rule_catches_up_at_the_next_start_in_order_and_once(co
 async def test_a_half_repaired_rule_stops_at_the_next_event_that_it_cannot_decide(company, again, monkeypatch):
     break_rule(monkeypatch, "EV-bad", "EV-worse")
     told = [company.seen("PM1", id_="EV-bad"), company.seen("PM2", id_="EV-good"), company.seen("PM3", id_="EV-worse")]
-    await company.shop.tell(*told, company.seen("PM4", id_="EV-end"))
+    await company.context.tell(*told, company.seen("PM4", id_="EV-end"))
     with capture_logs():
         await company.decide()
         break_rule(monkeypatch, "EV-worse")
@@ -217,13 +217,13 @@ async def test_a_half_repaired_rule_stops_at_the_next_event_that_it_cannot_decid
 
 
 async def test_an_owner_that_was_overtaken_ends_its_worker(company):
-    first, second = Core(company.shop), Core(company.shop)
-    await company.shop.tell(company.seen("PM1"))
+    first, second = Core(company.context), Core(company.context)
+    await company.context.tell(company.seen("PM1"))
     worker = Worker(company.log, "first", [HandlerSpec("core", "events", first.handle, first.resume_at)])
     await worker.start()
     await worker.until_idle()
     await company.decide(core=second)
-    await company.shop.tell(company.seen("PM2"))
+    await company.context.tell(company.seen("PM2"))
     with pytest.raises(WorkerFailed) as failed:
         await worker.run_until_failed()
     assert isinstance(failed.value.__cause__, StoreFenced)
@@ -233,8 +233,8 @@ async def test_an_owner_that_was_overtaken_ends_its_worker(company):
 
 
 async def test_what_is_not_an_event_is_counted_and_passed_over(company):
-    await company.shop.append([NewRecord("events", b"acme", b"not an event"), NewRecord("events", b"acme", None)])
-    await company.shop.tell(company.seen("PM1"))
+    await company.context.append([NewRecord("events", b"acme", b"not an event"), NewRecord("events", b"acme", None)])
+    await company.context.tell(company.seen("PM1"))
     with capture_logs() as journal:
         await company.decide()
     assert company.count("undecodable_records") == 2
@@ -245,9 +245,9 @@ async def test_what_is_not_an_event_is_counted_and_passed_over(company):
 async def test_what_was_decided_wakes_the_relay_and_the_clock(company):
     woken = []
     company.pulse.wake = woken.append
-    await company.shop.tell(company.seen("PM1"))
+    await company.context.tell(company.seen("PM1"))
     core = await company.decide()
     assert woken == ["relay", "clock"]
-    await company.shop.tell(company.event(events.GcEvent("customers", "created", {"customer": "CU1"})))
+    await company.context.tell(company.event(events.GcEvent("customers", "created", {"customer": "CU1"})))
     await company.decide(core=core)
     assert woken == ["relay", "clock"], "an event that decides nothing wakes nobody"

@@ -71,7 +71,7 @@ async def test_an_intent_is_committed_before_the_call_and_the_answer_enters_the_
     await company.decide()
     assert desk.row(debit.id).state == "done"
     assert company.state("commands")[debit.id].resource_id == "PM1"
-    assert company.shop.skews["acme/gocardless"] == 0.0
+    assert company.context.skews["acme/gocardless"] == 0.0
 
 
 async def test_what_is_not_published_or_not_due_is_not_sent(company, office):
@@ -249,7 +249,7 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
         await asyncio.Event().wait()
 
     desk = company.desk("zoho", hanging, calls=CALLS)
-    executor = Executor(company.shop, "zoho", {"acme": desk}, CALLS)
+    executor = Executor(company.context, "zoho", {"acme": desk}, CALLS)
     await executor.turn()
     await started.wait()
     for task in executor._tasks:  # the process dies in the middle of the call

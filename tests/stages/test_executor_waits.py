@@ -165,7 +165,7 @@ async def test_a_connection_that_waits_holds_up_no_other(company, office):
         company.desk("zoho", sent, connection="birch", calls=CALLS),
     )
     closed.close(600, "closed")
-    executor = Executor(company.shop, "zoho", {"acme": closed, "birch": open_}, CALLS)
+    executor = Executor(company.context, "zoho", {"acme": closed, "birch": open_}, CALLS)
     assert await executor.turn() == "2026-03-02T09:10:00.000Z"
     await executor.drain()
     assert len(sent.calls) == 1
@@ -183,7 +183,7 @@ async def test_no_more_calls_at_once_than_the_api_allows(company):
         under_way -= 1
         raise TransportError("refused", sent=False)
 
-    executor = Executor(company.shop, "zoho", {"acme": company.desk("zoho", slow, calls=CALLS)}, CALLS)
+    executor = Executor(company.context, "zoho", {"acme": company.desk("zoho", slow, calls=CALLS)}, CALLS)
     await executor.turn()
     await asyncio.sleep(0)
     await executor.turn()

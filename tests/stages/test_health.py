@@ -29,7 +29,7 @@ def made(company):
     """Makes the health of one role, started."""
 
     def make(role="all", **parts):
-        one = Health(company.shop, {"gocardless": {}, "zoho": {}}, role=role, **parts)
+        one = Health(company.context, {"gocardless": {}, "zoho": {}}, role=role, **parts)
         one.started = True
         return one
 
@@ -180,7 +180,7 @@ async def test_leases_are_counted_and_a_gateway_asks_the_store_for_nothing(made,
         "gocardless": {},
         "zoho": {"acme": SimpleNamespace(holds=lambda: True), "birch": SimpleNamespace(holds=lambda: False)},
     }
-    one = Health(company.shop, desks, role="gateway")
+    one = Health(company.context, desks, role="gateway")
     _, shown = await answers(one, "/metrics")
     assert 'zoho_gocardless_leases_held{api="zoho"} 1.0' in shown
     assert 'zoho_gocardless_leases_held{api="gocardless"} 0.0' in shown

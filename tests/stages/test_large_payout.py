@@ -52,13 +52,13 @@ async def costs(company, books, tally, bookings):
     told = [replace(event, connection="acme") for event, _ in books.log]
     first = len(told) - 1 - [event.type for event in reversed(told)].index(MEASURED[bookings])
     for start in range(0, first, _AT_ONCE):
-        await company.shop.tell(*told[start : min(start + _AT_ONCE, first)])
+        await company.context.tell(*told[start : min(start + _AT_ONCE, first)])
         await company.decide()
     found = []
     for event in told[first:]:
-        await company.shop.tell(event)
+        await company.context.tell(event)
         tally.touched = 0
-        await company.decide(core=Core(company.shop))
+        await company.decide(core=Core(company.context))
         found.append(tally.touched)
     assert company.state("payouts")["PO1"].stage == "reconciled"
     return found

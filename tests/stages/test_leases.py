@@ -39,8 +39,8 @@ class Process:
         self.company = company
         self.send = send
         self.desk = company.desk("zoho", send, owner=owner, calls=CALLS)
-        self.executor = Executor(company.shop, "zoho", {"acme": self.desk}, CALLS, draw=lambda: 0.0)
-        self.poller = Poller(company.shop, "zoho", {"acme": self.desk}, Polling(), CALLS)
+        self.executor = Executor(company.context, "zoho", {"acme": self.desk}, CALLS, draw=lambda: 0.0)
+        self.poller = Poller(company.context, "zoho", {"acme": self.desk}, Polling(), CALLS)
 
     async def turn(self):
         due = await self.executor.turn()

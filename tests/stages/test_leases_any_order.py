@@ -75,7 +75,7 @@ class Player:
         self.owner = owner
         self.api = api
         desk = company.desk("zoho", api.of(owner), owner=owner, calls=CALLS)
-        self.executor = Executor(company.shop, "zoho", {"acme": desk}, CALLS, draw=lambda: 0.0)
+        self.executor = Executor(company.context, "zoho", {"acme": desk}, CALLS, draw=lambda: 0.0)
 
     async def turn(self):
         await self.executor.turn()

@@ -59,7 +59,7 @@ class Round:
         self.company = company
         self.send = send
         self.desk = company.desk(api, send, calls=CALLS)
-        self.poller = Poller(company.shop, api, {"acme": self.desk}, Polling(), CALLS)
+        self.poller = Poller(company.context, api, {"acme": self.desk}, Polling(), CALLS)
         self.api = api
 
     async def turn(self):
@@ -219,7 +219,7 @@ async def test_a_walk_that_does_not_come_to_its_end_tells_of_none(company, walk)
 
 
 async def test_events_that_the_core_has_had_by_webhook_are_not_brought_again(company, walk):
-    await company.shop.append([company.webhook(orjson.dumps({"events": [gc_event(1)]}))])
+    await company.context.append([company.webhook(orjson.dumps({"events": [gc_event(1)]}))])
     await company.translate()
     await company.decide()
     walks = walk("gocardless", page("customers"), page("mandates"), page("events", gc_event(2), gc_event(1)))
@@ -355,7 +355,7 @@ async def test_without_the_lease_nothing_is_asked(company):
     from projections.work.leases import Leases
 
     Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
-    poller = Poller(company.shop, "zoho", {"acme": company.desk("zoho", Script(), calls=CALLS)}, Polling(), CALLS)
+    poller = Poller(company.context, "zoho", {"acme": company.desk("zoho", Script(), calls=CALLS)}, Polling(), CALLS)
     assert await poller.turn() == "2026-03-02T09:01:00.000Z", "when that lease lapses"
 
 

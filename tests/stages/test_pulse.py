@@ -99,8 +99,8 @@ def test_waking_a_loop_of_another_process_keeps_nobody_up(company):
 
 
 async def test_an_append_keeps_the_process_up_until_it_is_handled_here(company):
-    await company.shop.reads(company.tp("events"), 0)
-    await company.shop.tell(company.seen("PM1"))
+    await company.context.reads(company.tp("events"), 0)
+    await company.context.tell(company.seen("PM1"))
     assert company.pulse.why_not() == "events/0"
     await company.decide()
     assert company.pulse.quiet()

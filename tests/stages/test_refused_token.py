@@ -86,11 +86,11 @@ class Office:
         send = sender("gocardless", session, company.credentials, "acme", connection, company.clock.now)
         desks = {"acme": company.desk("gocardless", send, calls=CALLS)}
         self.desk = desks["acme"]
-        self.executor = Executor(company.shop, "gocardless", desks, CALLS, draw=lambda: 0.5)
-        self.poller = Poller(company.shop, "gocardless", desks, Polling(), CALLS)
+        self.executor = Executor(company.context, "gocardless", desks, CALLS, draw=lambda: 0.5)
+        self.poller = Poller(company.context, "gocardless", desks, Polling(), CALLS)
         self.woken = False
         company.pulse.wake = self._wake
-        self.health = Health(company.shop, {"gocardless": desks, "zoho": {}}, role="executor")
+        self.health = Health(company.context, {"gocardless": desks, "zoho": {}}, role="executor")
         self.health.started = True
 
     def _wake(self, name):

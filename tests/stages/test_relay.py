@@ -26,17 +26,17 @@ async def test_decisions_are_published_in_the_order_of_their_events_then_their_c
     assert states(company, "inv-0", "inv-4") == ["waiting_publication"] * 2
     woken = []
     company.pulse.wake = woken.append
-    assert await Relay(company.shop).turn() is None
+    assert await Relay(company.context).turn() is None
     assert await published(company) == [("acme", event.id) for event in asked]
     assert states(company, "inv-0", "inv-4") == ["ready"] * 2
     assert set(woken) == {"executor.gocardless", "executor.zoho"}
     assert company.count("decisions") == 5
-    assert await Relay(company.shop).turn() is None
+    assert await Relay(company.context).turn() is None
     assert len(await published(company)) == 5
 
 
 async def test_public_records_carry_the_events_offset_as_version_and_their_own_key(company):
-    await company.shop.tell(company.seen("PM-first"))
+    await company.context.tell(company.seen("PM-first"))
     await company.decide()
     one = company.publication("reconciled-payments", "PM1", schema=1, state="confirmed")
     two = company.publication("discrepancies", "excess:payments:PM1", schema=1, state="open")
@@ -65,12 +65,12 @@ async def test_versions_of_a_resource_rise(company):
 async def test_what_was_appended_and_not_marked_is_marked_at_the_next_start(company, again):
     asked = [await company.ask(company.read_invoice(f"inv-{number}"), publish=False) for number in range(3)]
     for one in Outbox(company.store).unpublished(0, 9):  # appended, and the process dies before the mark
-        await company.shop.append(decision_records(company.topics, one.value, one.offset, one.partition))
+        await company.context.append(decision_records(company.topics, one.value, one.offset, one.partition))
     assert await published(company) == [("acme", event.id) for event in asked]
     assert states(company, "inv-0") == ["waiting_publication"]
     late = await company.ask(company.read_invoice("inv-late"), publish=False)
     async with again() as restarted:
-        relay = Relay(restarted.shop)
+        relay = Relay(restarted.context)
         for partition in range(company.topics.partitions):
             await relay.recover(partition)
         assert states(restarted, "inv-0", "inv-2", "inv-late") == ["ready", "ready", "waiting_publication"]
@@ -92,8 +92,8 @@ async def test_what_is_published_twice_all_the_same_is_the_same_record_with_the_
 
     company.log.append = unacknowledged
     with pytest.raises(LogUnavailable):
-        await Relay(company.shop).turn()
-    await Relay(company.shop).turn()
+        await Relay(company.context).turn()
+    await Relay(company.context).turn()
     first, second = await company.records("reconciled-payments")
     assert (first.value, first.key, first.headers) == (second.value, second.key, second.headers)
     one, two = await company.records("decisions")
@@ -104,10 +104,10 @@ async def test_a_log_that_refuses_leaves_all_of_it_waiting(company):
     await company.ask(company.read_invoice("inv-1"), publish=False)
     await company.log.stop()
     with pytest.raises(LogUnavailable):
-        await Relay(company.shop).turn()
+        await Relay(company.context).turn()
     await company.log.start()
     assert states(company, "inv-1") == ["waiting_publication"]
-    await Relay(company.shop).turn()
+    await Relay(company.context).turn()
     assert states(company, "inv-1") == ["ready"]
 
 
@@ -122,7 +122,7 @@ async def test_a_long_backlog_goes_out_in_several_appends_in_order(company, monk
         return await append(records, positions=positions)
 
     company.log.append = counted
-    await Relay(company.shop).turn()
+    await Relay(company.context).turn()
     assert sizes == [2, 2, 1]
     assert await published(company) == [("acme", event.id) for event in asked]
 

@@ -106,7 +106,7 @@ async def test_every_delivery_must_be_translated(company, other):
 
 async def test_every_event_must_be_decided(company, other):
     before = await other.looked()
-    (place,) = await company.shop.tell(company.seen("PM1"))
+    (place,) = await company.context.tell(company.seen("PM1"))
     assert await other.settle() is None
     assert other.settle.unsettled == f"events/{place.partition}"
     await company.decide()
@@ -153,7 +153,7 @@ async def test_what_changes_while_loops_look_is_looked_at_again(company, other):
 
 async def test_a_publication_between_the_two_reads_is_still_on_its_way(company, other):
     """The store is read first: else the log as it was before would be told beside the store as it is after."""
-    await company.shop.tell(company.seen("PM1"))
+    await company.context.tell(company.seen("PM1"))
     await company.decide()
     log = company.log
 

@@ -56,7 +56,7 @@ def fleet(company):
             await company.ask(*asked, connection=name)
         sent = {name: Zoho(refuses=name == "acme") for name in ("acme", *OTHERS)}
         desks = {name: company.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
-        return Executor(company.shop, "zoho", desks, CALLS), {name: sent[name].calls for name in sent}
+        return Executor(company.context, "zoho", desks, CALLS), {name: sent[name].calls for name in sent}
 
     return make
 
@@ -110,7 +110,7 @@ async def test_a_restart_keeps_it_waiting_and_the_others_going(company, fleet, a
     async with again() as restarted:
         sent = {name: Zoho() for name in ("acme", *OTHERS)}
         desks = {name: restarted.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
-        executor = Executor(restarted.shop, "zoho", desks, CALLS)
+        executor = Executor(restarted.context, "zoho", desks, CALLS)
         for _ in range(COMMANDS):
             await executor.turn()
             await executor.drain()

@@ -38,17 +38,17 @@ def hook(*numbers: int) -> bytes:
 
 
 async def test_each_delivery_is_translated_once_across_restarts(company, again):
-    await company.shop.append([company.webhook(hook(1, 2)), company.webhook(hook(3), "birch")])
+    await company.context.append([company.webhook(hook(1, 2)), company.webhook(hook(3), "birch")])
     await company.translate()
     await company.translate()
-    await company.shop.append([company.webhook(hook(4))])
+    await company.context.append([company.webhook(hook(4))])
     async with again() as restarted:
         await restarted.translate()
         assert [event.id for event in await restarted.events()] == ["EV1", "EV2", "EV3", "EV4"]
 
 
 async def test_events_and_position_are_one_append(company, monkeypatch):
-    await company.shop.append([company.webhook(hook(1))])
+    await company.context.append([company.webhook(hook(1))])
     append, refused = company.log.append, []
 
     async def refusing(records, *, positions=None):
@@ -70,7 +70,7 @@ async def test_events_and_position_are_one_append(company, monkeypatch):
     ("failpoint", "left"), [("translate.before_append", ([], None)), ("translate.after_append", (["EV1", "EV2"], 2))]
 )
 async def test_a_kill_between_leaves_all_or_nothing(company, again, tmp_path, failpoint, left):
-    await company.shop.append([company.webhook(hook(1)), company.webhook(hook(2))])
+    await company.context.append([company.webhook(hook(1)), company.webhook(hook(2))])
     environment = {**os.environ, "ZOHO_GOCARDLESS_FAILPOINT": failpoint}
     dying = await asyncio.create_subprocess_exec(sys.executable, str(PROCESS), str(tmp_path), env=environment)
     assert await dying.wait() == -9
@@ -83,8 +83,8 @@ async def test_a_kill_between_leaves_all_or_nothing(company, again, tmp_path, fa
 
 async def test_two_deliveries_of_the_same_bytes_give_events_of_the_same_ids_and_observations_of_their_own(company):
     invoice = orjson.dumps({"invoice": {"invoice_id": "910"}})
-    await company.shop.append([company.webhook(hook(1)), company.webhook(hook(1))])
-    await company.shop.append([company.webhook(invoice, api="zoho"), company.webhook(invoice, api="zoho")])
+    await company.context.append([company.webhook(hook(1)), company.webhook(hook(1))])
+    await company.context.append([company.webhook(invoice, api="zoho"), company.webhook(invoice, api="zoho")])
     await company.translate()
     first, second, gone, gone_again = await company.events()
     assert first.id == second.id
@@ -101,7 +101,7 @@ async def test_a_delivery_larger_than_an_append_comes_through_and_its_position_w
         placed.append((len(records), positions["test"][company.tp("deliveries.gocardless")]))
         return await append(records, positions=positions)
 
-    await company.shop.append(
+    await company.context.append(
         [company.webhook(hook(0)), company.webhook(hook(*range(1, 26))), company.webhook(hook(26))]
     )
     monkeypatch.setattr(company.log, "append", noted)
@@ -114,7 +114,7 @@ async def test_a_delivery_larger_than_an_append_comes_through_and_its_position_w
 async def test_an_append_is_bounded_in_bytes_too(company, monkeypatch):
     monkeypatch.setattr(translate, "_APPEND_BYTES", 1_000)
     sizes = []
-    await company.shop.append([company.webhook(hook(*range(30)))])
+    await company.context.append([company.webhook(hook(*range(30)))])
     append = company.log.append
 
     async def noted(records, *, positions=None):
@@ -130,7 +130,7 @@ async def test_an_append_is_bounded_in_bytes_too(company, monkeypatch):
 
 async def test_more_events_than_the_log_takes_at_once_do_not_stop_it(company):
     """GoCardless documents 250 to a body; a body of two MiB can hold far more than the 10,000 records of one append."""
-    await company.shop.append([company.webhook(hook(*range(12_000)))])
+    await company.context.append([company.webhook(hook(*range(12_000)))])
     await company.translate()
     assert len(await company.events()) == 12_000
 
@@ -150,7 +150,7 @@ async def test_an_event_larger_than_a_reader_accepts_is_parked_and_the_rest_goes
     )
     command = commands.Command("cm-1", "mandates:MD1", "view", commands.ReadMandatePayments("MD1", NOW))
     call = CallInfo(command, 1, "send", "GET", "/payments", {}, 200, NOW)
-    await company.shop.append([company.webhook(body, kind="answer", call=call), company.webhook(hook(1))])
+    await company.context.append([company.webhook(body, kind="answer", call=call), company.webhook(hook(1))])
     await company.translate()
     outcome, parked, after = await company.events()
     assert (outcome.type, outcome.data.kind) == ("command.outcome", "succeeded")
@@ -164,7 +164,7 @@ async def test_a_page_of_bad_rows_is_not_answered_with_as_many_events(company):
         {"code": 0, "message": "success", "invoices": [1] * 5_000, "page_context": {"page": 1, "has_more_page": False}}
     )
     page = PageInfo("zoho.invoices", 1, NOW, complete=True)
-    await company.shop.append([company.webhook(body, api="zoho", kind="page", page=page)])
+    await company.context.append([company.webhook(body, api="zoho", kind="page", page=page)])
     await company.translate()
     found = await company.events()
     parked = [event for event in found if event.type == "delivery.parked"]
@@ -178,7 +178,7 @@ async def test_a_translator_that_raises_parks_its_delivery_whole(company, monkey
     def raising(meta, body):
         raise ZeroDivisionError("a fault of ours, with Ada Lovelace in it")
 
-    await company.shop.append(
+    await company.context.append(
         [company.webhook(hook(1), id="wh-bad"), company.webhook(b'{"invoice":{"invoice_id":"910"}}', api="zoho")]
     )
     monkeypatch.setattr(gocardless, "translate", raising)
@@ -226,7 +226,7 @@ async def test_a_record_that_is_no_delivery_of_ours_is_parked_under_its_key(comp
 @pytest.mark.parametrize("key", [None, b"", b"\xff\x00\x01", b"k" * 1_000])
 async def test_a_record_of_nobody_stops_nothing(company, key):
     await company.log.append([NewRecord("deliveries.gocardless", key, b"", partition=0)])
-    await company.shop.append([company.webhook(hook(1))])
+    await company.context.append([company.webhook(hook(1))])
     await company.translate()
     (parked,) = [event for event in await company.events() if event.type == "delivery.parked"]
     assert parked.connection == "" or parked.connection.isprintable()

@@ -37,7 +37,7 @@ from streams.process.health import Health
 from streams.settings import Calls, decode
 from streams.stages.activity import Pulse
 from streams.stages.api_access import EMBEDDED_OWNER, Desk
-from streams.stages.context import Shop
+from streams.stages.context import StageContext
 from streams.stages.core import STAGE, Core
 from streams.stages.executor import Executor
 from streams.stages.gateway import Gateway, runner
@@ -141,7 +141,7 @@ def answer(status, body=b"", **headers) -> Answer:
 
 
 class Installation:
-    """Log, store, shop; `async with`. What a test does to it is in its methods."""
+    """Log, store, context; `async with`. What a test does to it is in its methods."""
 
     def __init__(self, folder: Path, empty: Path):
         self.folder = folder
@@ -175,7 +175,7 @@ class Installation:
         self.credentials = Credentials(self.store, Vault(self.keyring))
         self.pulse = Pulse(self.clock)
         self.metrics = Metrics()
-        self.shop = self.new_shop()
+        self.context = self.new_context()
         self.queue = Queue(self.store)
         self.queries = Queries(self.store)
         return self
@@ -183,8 +183,8 @@ class Installation:
     async def __aexit__(self, *exc):
         await self._exit.aclose()
 
-    def new_shop(self, **changes):
-        """The shop that the stages share; `changes` replace a part of it."""
+    def new_context(self, **changes):
+        """The context that the stages share; `changes` replace a part of it."""
         parts = {
             "log": self.log,
             "topics": self.topics,
@@ -194,7 +194,7 @@ class Installation:
             "metrics": self.metrics,
             "connections": self.settings.connections,
         }
-        return Shop(**{**parts, **changes})
+        return StageContext(**{**parts, **changes})
 
     def leave_room(self, pages: int) -> None:
         """The log's file may grow by so many pages and no more: a disk that gets full."""
@@ -253,13 +253,13 @@ class Installation:
 
     async def translate(self, *, group: str = GROUP, batch: int = 1_000):
         """Translate everything that this group has not."""
-        stage = Translate(self.shop, group)
+        stage = Translate(self.context, group)
         for topic in (self.topics.deliveries_gocardless.name, self.topics.deliveries_zoho.name):
             await self._drain(topic, stage, batch)
 
     async def decide(self, *, core: Core | None = None, batch: int = 1_000) -> Core:
         """Run the core over everything that it has not handled."""
-        stage = core or Core(self.shop)
+        stage = core or Core(self.context)
         await self._drain(self.topics.events.name, stage, batch)
         return stage
 
@@ -293,7 +293,7 @@ class Installation:
     ) -> Event:
         """Put a decision into store and log that asks for these commands, as if the rules had made it."""
         event = self.event(events.DayBegan(f"day-{next(self._numbers)}"), "clock.day_began", connection)
-        (position,) = await self.shop.tell(event)
+        (position,) = await self.context.tell(event)
         owned = take(self.store, STAGE, position.topic, position.partition)
         decision = Decision(event.id, connection, self.clock.now(), commands=list(asked), **decided)
         with owned.batch(owned.position) as writing:
@@ -317,7 +317,7 @@ class Installation:
             writing.record(position.offset, event, decision)
             writing.commit(position.offset + 1)
         if publish:
-            await Relay(self.shop).turn()
+            await Relay(self.context).turn()
         return event
 
     async def due(self, timer: str, at: str, connection: str = "acme", **row) -> None:
@@ -391,7 +391,7 @@ class Installation:
     def desk(
         self, api, send, *, connection: str = "acme", owner: str = EMBEDDED_OWNER, calls: Calls | None = None
     ) -> Desk:
-        return Desk(self.shop, connection, api, send, owner, calls or Calls())
+        return Desk(self.context, connection, api, send, owner, calls or Calls())
 
     def publication(self, topic: str, key: str, **value) -> Publication:
         return Publication(topic, key, msgspec.Raw(msgspec.json.encode(value)))
@@ -406,8 +406,8 @@ class GatewayProgram(Installation):
             self.credentials.put("acme", f"{api}.webhook.main", b"secret-of-acme")
             self.credentials.put("birch", f"{api}.webhook.main", b"secret-of-birch")
         self.credentials.reload()
-        self.health = Health(self.shop, {"gocardless": {}, "zoho": {}})
-        serving = runner([*Gateway(self.shop, self.credentials).routes(), *self.health.routes()])
+        self.health = Health(self.context, {"gocardless": {}, "zoho": {}})
+        serving = runner([*Gateway(self.context, self.credentials).routes(), *self.health.routes()])
         await serving.setup()
         self._exit.push_async_callback(serving.cleanup)
         await web.TCPSite(serving, "127.0.0.1", 0).start()
@@ -435,7 +435,7 @@ class GatewayProgram(Installation):
 
     def worker(self, *, core: bool = False) -> Worker:
         """The stages behind the gateway, under Faust."""
-        translate, deciding = Translate(self.shop, GROUP), Core(self.shop)
+        translate, deciding = Translate(self.context, GROUP), Core(self.context)
         handlers = [
             HandlerSpec(
                 "translate_gocardless", self.topics.deliveries_gocardless.name, translate.handle, translate.resume_at
@@ -455,7 +455,7 @@ class Office:
         self.api = api
         self.send = send
         self.desk = company.desk(api, send, calls=calls)
-        self.executor = Executor(company.shop, api, {"acme": self.desk}, calls, draw=lambda: 0.0)
+        self.executor = Executor(company.context, api, {"acme": self.desk}, calls, draw=lambda: 0.0)
 
     async def turn(self):
         """One turn and the end of what it began; the instant of the next."""

@@ -245,7 +245,7 @@ class Running:
         assert checked.stops == []
         now = self.program.clock.now()
         accepted = [one.code for one in checked.decisions]
-        await self.program.shop.tell(
+        await self.program.context.tell(
             checks.checked_event(NAME, checked, now), *checks.approval_events(NAME, checked, "finance", accepted, now)
         )
 
