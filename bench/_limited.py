@@ -21,7 +21,7 @@ from streams.log.interface import Log
 from streams.log.topics import Topics
 from streams.settings import Calls
 from streams.stages.activity import Pulse
-from streams.stages.api_access import Desk
+from streams.stages.api_access import ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.core import STAGE
 from streams.stages.executor import Executor
@@ -75,13 +75,13 @@ class Limited:
         for name in others:
             self._ask(name)
         self._left = len(others) * COMMANDS
-        desks = {name: self._desk(name, self._answer) for name in others}
+        accesses = {name: self._access(name, self._answer) for name in others}
         if waiting:
             self._ask(first)
-            desks = {first: self._desk(first, self._refuse), **desks}
-        executor = Executor(self._context, "zoho", desks, _CALLS)
+            accesses = {first: self._access(first, self._refuse), **accesses}
+        executor = Executor(self._context, "zoho", accesses, _CALLS)
         if waiting:
-            await self._until_told(Executor(self._context, "zoho", {first: desks[first]}, _CALLS))
+            await self._until_told(Executor(self._context, "zoho", {first: accesses[first]}, _CALLS))
         began_s = time.perf_counter()
         running = asyncio.create_task(self._context.pulse.loop(executor.name, executor.turn))
         try:
@@ -92,8 +92,8 @@ class Limited:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await executor.drain()
-            for desk in desks.values():
-                desk.release()
+            for access in accesses.values():
+                access.release()
 
     async def _until_told(self, executor: Executor) -> None:
         """Its first calls are answered with 429: from then on it waits."""
@@ -123,8 +123,8 @@ class Limited:
         with context.store.write() as connection:
             queue.publish(context.store, connection, partition, [0])
 
-    def _desk(self, name: str, send: Send) -> Desk:
-        return Desk(self._context, name, "zoho", send, f"bench-{self._run}", _CALLS)
+    def _access(self, name: str, send: Send) -> ApiAccess:
+        return ApiAccess(self._context, name, "zoho", send, f"bench-{self._run}", _CALLS)
 
     async def _answer(self, call: Call, deadline_s: float) -> Answer:
         del deadline_s

@@ -26,7 +26,7 @@ from streams.log.interface import LogError, TopicPartition
 from streams.log.worker import Worker
 from streams.process.probe import Probe
 from streams.process.stall_watch import Watch
-from streams.stages.api_access import Desk
+from streams.stages.api_access import ApiAccess
 from streams.stages.clock import ClockStage
 from streams.stages.context import StageContext
 from streams.stages.refusals import Refusal, refusals
@@ -54,7 +54,7 @@ class Health:
     def __init__(
         self,
         context: StageContext,
-        desks: Mapping[Api, Mapping[str, Desk]],
+        accesses: Mapping[Api, Mapping[str, ApiAccess]],
         *,
         role: Role = "all",
         stages: Sequence["asyncio.Task[None]"] = (),
@@ -65,7 +65,7 @@ class Health:
         self.watch: Watch | None = None
         self.clock: ClockStage | None = None
         self._context = context
-        self._desks = desks
+        self._accesses = accesses
         self._role = role
         self._stages = stages
         self._standstills = Probe(self._read_standstills, ANSWER_S)
@@ -102,8 +102,8 @@ class Health:
             f"{one}: no credentials: enter them with `zoho-gocardless connect`, then start again"
             for one in self.without_credentials
         ]
-        for api, desks in self._desks.items():
-            found += [f"{name}/{api}: {desk.trouble}" for name, desk in desks.items() if desk.trouble]
+        for api, accesses in self._accesses.items():
+            found += [f"{name}/{api}: {access.trouble}" for name, access in accesses.items() if access.trouble]
         if self.clock is not None:
             found += [f"{name}: {why}" for name, why in self.clock.refusals.items()]
         if self.watch is not None:
@@ -188,8 +188,8 @@ class Health:
         """
         metrics = self._context.metrics
         metrics.replaced(self._context.log.producers_replaced)
-        for api, desks in self._desks.items():
-            metrics.leases.labels(api).set(sum(desk.holds() for desk in desks.values()))
+        for api, accesses in self._accesses.items():
+            metrics.leases.labels(api).set(sum(access.holds() for access in accesses.values()))
         if self._role == "gateway":
             return
         if monotonic() - self._depths_read_at >= DEPTHS_S:

@@ -42,7 +42,7 @@ from streams.process.stall_watch import Watch
 from streams.settings import Settings, SettingsError, group_of
 from streams.stages import gateway
 from streams.stages.activity import Pulse
-from streams.stages.api_access import EMBEDDED_OWNER, Desk
+from streams.stages.api_access import EMBEDDED_OWNER, ApiAccess
 from streams.stages.clock import ClockStage
 from streams.stages.context import StageContext
 from streams.stages.core import Core
@@ -104,7 +104,7 @@ class Program:
         self._stopping = asyncio.Event()
         self.executors: list[Executor] = []
         self.pollers: list[Poller] = []
-        self.desks: dict[Api, dict[str, Desk]] = {"gocardless": {}, "zoho": {}}
+        self.accesses: dict[Api, dict[str, ApiAccess]] = {"gocardless": {}, "zoho": {}}
 
     async def __aenter__(self) -> Self:
         try:
@@ -176,7 +176,7 @@ class Program:
         return await self.settle()
 
     async def _open_http(self) -> None:
-        self.health = Health(self.context, self.desks, role=self.role, stages=self._tasks)
+        self.health = Health(self.context, self.accesses, role=self.role, stages=self._tasks)
         webhooks = Gateway(self.context, self.credentials).routes() if self.role in ("gateway", "all") else []
         pages = self._pages(self.store, self.settings.connections) if self._pages is not None else []
         served = gateway.runner([*webhooks, *pages, *self.health.routes()])
@@ -186,24 +186,24 @@ class Program:
         await site.start()
         self.port = int(served.addresses[0][1])
 
-    def _open_desks(self, session: aiohttp.ClientSession) -> None:
+    def _open_accesses(self, session: aiohttp.ClientSession) -> None:
         owner = f"{self.name}-{secrets.token_hex(6)}" if self.shared else EMBEDDED_OWNER
         for name, connection in self.settings.connections.items():
             for api in APIS:
                 if self.credentials.has(name, GOCARDLESS_TOKEN if api == "gocardless" else "zoho.token"):
                     send = sender(api, session, self.credentials, name, connection, self.clock.now)
-                    desk = Desk(self.context, name, api, send, owner, self.settings.calls)
-                    self.desks[api][name] = desk
-                    self._exit.callback(self._release, desk)
+                    access = ApiAccess(self.context, name, api, send, owner, self.settings.calls)
+                    self.accesses[api][name] = access
+                    self._exit.callback(self._release, access)
                 else:
                     self.health.without_credentials.append(f"{name}/{api}")
 
-    def _release(self, desk: Desk) -> None:
+    def _release(self, access: ApiAccess) -> None:
         """What cannot be given back lapses; and that it could not must not hide why this process ends."""
         try:
-            desk.release()
+            access.release()
         except StoreError as error:
-            self.context.journal.warning("lease.not_released", api=desk.api, error=type(error).__name__)
+            self.context.journal.warning("lease.not_released", api=access.api, error=type(error).__name__)
 
     async def _start_worker(self) -> None:
         if self._mend is not None:
@@ -242,10 +242,10 @@ class Program:
     async def _start_executors(self) -> None:
         session = open_session()
         self._exit.push_async_callback(session.close)
-        self._open_desks(session)
+        self._open_accesses(session)
         for api in APIS:
-            poller = Poller(self.context, api, self.desks[api], self.settings.polling, self.settings.calls)
-            executor = Executor(self.context, api, self.desks[api], self.settings.calls)
+            poller = Poller(self.context, api, self.accesses[api], self.settings.polling, self.settings.calls)
+            executor = Executor(self.context, api, self.accesses[api], self.settings.calls)
             self.pollers.append(poller)
             self.executors.append(executor)
             self._spawn(executor.name, self.pulse.loop(executor.name, executor.turn))

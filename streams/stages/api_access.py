@@ -1,10 +1,10 @@
-"""A desk: everything that one connection's calls to one API share. The lease, the budget, the calls in flight, the
+"""An access: everything that one connection's calls to one API share. The lease, the budget, the calls in flight, the
 client.
 
 Every call goes through here, polls included, so one owner per connection and API and one budget hold for all of them
 (design rule 6).
 
-Of several processes, whichever has work for a desk first takes its lease; the others stand by until that lapses, and
+Of several processes, whichever has work for a access first takes its lease; the others stand by until that lapses, and
 ask for it again only if there is work then. An owner without work lets it lapse: the next then waits for nothing. What
 an owner leaves behind when it dies, or is stopped for too long, are calls that were begun; its successor counts them as
 unknown, and looks them up once the deadline and the settle time have passed since it took the lease.
@@ -51,7 +51,7 @@ NO_TOKEN: Final = "no_token"  # noqa: S105 - a reason, not a token
 LIMITS: Final = {"gocardless": budgets.GOCARDLESS, "zoho": budgets.ZOHO}
 
 
-class Desk:
+class ApiAccess:
     """One connection's calls to one API."""
 
     def __init__(self, context: StageContext, connection: str, api: Api, send: Send, owner: str, calls: Calls) -> None:

@@ -31,7 +31,7 @@ from projections.work.queue import Queue, Queued
 from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls
-from streams.stages.api_access import NO_TOKEN, Desk
+from streams.stages.api_access import NO_TOKEN, ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.freshness import Compared, compare
 
@@ -82,13 +82,13 @@ class Executor:
         self,
         context: StageContext,
         api: Api,
-        desks: Mapping[str, Desk],
+        accesses: Mapping[str, ApiAccess],
         calls: Calls,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._context = context
         self._api = api
-        self._desks = desks
+        self._accesses = accesses
         self._calls = calls
         self._draw = draw
         self._queue = Queue(context.store)
@@ -107,13 +107,13 @@ class Executor:
         if self._failed is not None:
             raise self._failed
         now = self._context.clock.now()
-        waits = [add_seconds(now, _LOOK_S)] if any(desk.has_fellows for desk in self._desks.values()) else []
-        sharing = self._queries.sharing(self._desks) if len(self._desks) > 1 else {}
+        waits = [add_seconds(now, _LOOK_S)] if any(access.has_fellows for access in self._accesses.values()) else []
+        sharing = self._queries.sharing(self._accesses) if len(self._accesses) > 1 else {}
         for connection in self._with_work(now):
-            desk = self._desks.get(connection)
-            if desk is None or connection in sharing:  # what stands still for that says so in `/ready` and `status`
+            access = self._accesses.get(connection)
+            if access is None or connection in sharing:  # what stands still for that says so in `/ready` and `status`
                 continue
-            waits.extend(self._start(desk, now) if desk.hold() else [desk.retry_at])
+            waits.extend(self._start(access, now) if access.hold() else [access.retry_at])
         due = self._queue.next_due(self._api, now)
         return min([*waits, due] if due is not None else waits, default=None)
 
@@ -122,42 +122,44 @@ class Executor:
         lease is taken.
         """
         due = self._queue.due_connections(now, self._api)
-        mine = {name for name, desk in self._desks.items() if desk.holds()}
-        if len(mine) == len(self._desks):
+        mine = {name for name, access in self._accesses.items() if access.holds()}
+        if len(mine) == len(self._accesses):
             return due
         return due + [one for one in self._queue.begun(self._api) if one not in mine and one not in due]
 
-    def _start(self, desk: Desk, now: str) -> list[str]:
+    def _start(self, access: ApiAccess, now: str) -> list[str]:
         """Begin what may go for a connection whose lease is held; the instants to look again at."""
         chosen: list[Queued] = []
         waits: list[str] = []
-        for claim in self._queue.claim(now, desk.connection, self._api, limit=20):
-            until = desk.may_go(claim.command.priority)
+        for claim in self._queue.claim(now, access.connection, self._api, limit=20):
+            until = access.may_go(claim.command.priority)
             if until is not None:
                 waits += [until] if until else []
                 break
-            desk.begin(claim.command.priority)
+            access.begin(claim.command.priority)
             chosen.append(claim)
         if not chosen:
             return waits
-        assert desk.lease is not None, "hold() has just seen to it"
+        assert access.lease is not None, "hold() has just seen to it"
         deadline_at = add_seconds(now, int(self._calls.deadline_s) + 1)
         # From before the intent: a successor, which cannot come before that is committed, waits for as long and from
         # later on.
         last_moment_s = uptime_s() + self._calls.deadline_s
         try:
-            granted = {one.command.id: one for one in self._queue.record_intents(desk.lease, now, deadline_at, chosen)}
+            granted = {
+                one.command.id: one for one in self._queue.record_intents(access.lease, now, deadline_at, chosen)
+            }
         except LeaseLost:
             for _ in chosen:
-                desk.end()
-            desk.lose()
-            return [*waits, now if desk.hold() else desk.retry_at]
+                access.end()
+            access.lose()
+            return [*waits, now if access.hold() else access.retry_at]
         failpoints.hit("executor.after_intent")
         for claim in chosen:
             if claim.command.id not in granted:
-                desk.end()
+                access.end()
                 continue
-            task = asyncio.create_task(self._run(desk, claim, granted[claim.command.id], last_moment_s))
+            task = asyncio.create_task(self._run(access, claim, granted[claim.command.id], last_moment_s))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return waits
@@ -167,14 +169,14 @@ class Executor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._calls.deadline_s + 1)
 
-    async def _run(self, desk: Desk, before: Queued, claim: Queued, last_moment_s: float) -> None:
+    async def _run(self, access: ApiAccess, before: Queued, claim: Queued, last_moment_s: float) -> None:
         with self._context.pulse.work(self.name):
             try:
-                key = (desk.connection, claim.command.id)
+                key = (access.connection, claim.command.id)
                 performance = _Performance(
                     self._context,
                     self._queue,
-                    desk,
+                    access,
                     before,
                     claim,
                     last_moment_s,
@@ -191,7 +193,7 @@ class Executor:
             except BaseException as fault:  # noqa: BLE001 - a lost store or log must end the loop, not die in a task
                 self._failed = fault
             finally:
-                desk.end()
+                access.end()
                 self._context.pulse.wake(self.name)
 
 
@@ -202,7 +204,7 @@ class _Performance:
         self,
         context: StageContext,
         queue: Queue,
-        desk: Desk,
+        access: ApiAccess,
         before: Queued,
         claim: Queued,
         last_moment_s: float,
@@ -212,7 +214,7 @@ class _Performance:
     ) -> None:
         self._context = context
         self._queue = queue
-        self._desk = desk
+        self._access = access
         self._command = claim.command
         self._before = before
         self._call_number = claim.calls
@@ -220,7 +222,7 @@ class _Performance:
         self._last_moment_s = last_moment_s
         self._calls = calls
         self._draw = draw
-        self._perform = PERFORM[desk.api]
+        self._perform = PERFORM[access.api]
         self._polls = Polls(context.store)
         self._as_of = context.clock.now()
         self._sent = 0
@@ -261,7 +263,7 @@ class _Performance:
                 return None
             await self._deliver(answer, step, call)
             if isinstance(verdict, Done):
-                self._queue.answered(self._desk.connection, command.id, self._call_number)
+                self._queue.answered(self._access.connection, command.id, self._call_number)
                 failpoints.hit("executor.after_answered")
                 return None
             if isinstance(verdict, Unknown):
@@ -271,10 +273,10 @@ class _Performance:
                 await self._conclude("parked", "the list has no end")
                 return None
             step, call = "follow", verdict.call
-            until = self._desk.next_page(command.priority)
+            until = self._access.next_page(command.priority)
             if until is not None:
                 state = "unknown" if command.writes else "ready"  # a write may have had its effect already
-                self._queue.goes_on(self._desk.connection, command.id, self._call_number, until, state=state)
+                self._queue.goes_on(self._access.connection, command.id, self._call_number, until, state=state)
                 return _Walk(step, call, self._sent, self._as_of)
 
     def _first(self, command: commands.Command) -> tuple[Step, Call]:
@@ -286,7 +288,7 @@ class _Performance:
 
     def _objection(self, command: commands.Command) -> str:
         """What the rules say, asked once more right before the write (design rule 7); "" when it may be sent."""
-        with read_state(self._context.store, self._desk.connection) as state:
+        with read_state(self._context.store, self._access.connection) as state:
             return invoices.objection(state, command, self._context.clock.now())
 
     async def _once(self, step: Step, call: Call) -> tuple[Answer | None, Verdict]:
@@ -294,7 +296,7 @@ class _Performance:
         try:
             # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
             first = self._sent == 1 or step == "send"
-            answer = await self._desk.call(
+            answer = await self._access.call(
                 call, self._last_moment_s if first else max(self._last_moment_s, uptime_s() + 5)
             )
         except LeaseLost:  # the row may be the new owner's already; then what is noted here changes nothing
@@ -319,35 +321,35 @@ class _Performance:
         """Whether to search once more, since the first write may just be late. GoCardless's key makes sending safe, but
         not giving up: a debit that was thought absent would come on top of the next one.
         """
-        keyed = self._desk.api == "gocardless" and not objection
+        keyed = self._access.api == "gocardless" and not objection
         if self._before.state != "unknown" or keyed or self._before.last_error == _ABSENT_ONCE:
             return False
         due = add_seconds(self._context.clock.now(), self._calls.lookup_again_s)
-        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, _ABSENT_ONCE)
+        self._queue.unknown(self._access.connection, self._command.id, self._call_number, due, _ABSENT_ONCE)
         return True
 
     def _not_let_in(self, verdict: Retry) -> bool:
-        return self._desk.refused and verdict.reason in _REFUSED
+        return self._access.refused and verdict.reason in _REFUSED
 
     def _later(self, verdict: Retry) -> None:
         counted = not self._not_let_in(verdict)
-        if not counted:  # it stays due: the desk says when, and at once when the API lets us in again
+        if not counted:  # it stays due: the access says when, and at once when the API lets us in again
             due = self._context.clock.now()
         elif verdict.scope == "api":
             wait_s = verdict.after_s if verdict.after_s is not None else budgets.THROTTLED_S
-            due = self._desk.close(wait_s, verdict.reason)
+            due = self._access.close(wait_s, verdict.reason)
         else:
             wait_s = (
                 verdict.after_s if verdict.after_s is not None else budgets.backoff_s(self._attempts + 1, self._draw())
             )
             due = add_seconds(self._context.clock.now(), max(1, round(wait_s)))
         known = self._queue.unknown if self._before.state == "unknown" else self._queue.retry_at
-        known(self._desk.connection, self._command.id, self._call_number, due, verdict.reason[:200], counted=counted)
+        known(self._access.connection, self._command.id, self._call_number, due, verdict.reason[:200], counted=counted)
 
     def _unknown(self, reason: str) -> None:
         wait_s = max(1, round(budgets.backoff_s(self._attempts + 1, self._draw())))
         due = add_seconds(self._context.clock.now(), wait_s)
-        self._queue.unknown(self._desk.connection, self._command.id, self._call_number, due, reason[:200])
+        self._queue.unknown(self._access.connection, self._command.id, self._call_number, due, reason[:200])
 
     async def _deliver(self, answer: Answer, step: Step, call: Call) -> None:
         """The answer enters the log like everything else from outside."""
@@ -366,8 +368,8 @@ class _Performance:
         digest = ids.digest(answer.body.hex())
         meta = DeliveryMeta(
             id=f"an-{ids.digest(self._command.id, str(self._call_number), step, str(self._sent), digest)}",
-            connection=self._desk.connection,
-            api=self._desk.api,
+            connection=self._access.connection,
+            api=self._access.api,
             kind="answer",
             received_at=self._context.clock.now(),
             headers={name: answer.headers[name] for name in ("date", "content-type") if name in answer.headers},
@@ -377,7 +379,7 @@ class _Performance:
         await self._context.append([delivery_record(self._context.topics, meta, answer.body)])
         failpoints.hit("executor.after_append")
         if page is not None and page.fresh:
-            self._polls.save(self._polls.get(self._desk.connection, _INVOICES), page.digests)
+            self._polls.save(self._polls.get(self._access.connection, _INVOICES), page.digests)
 
     def _compare(self, answer: Answer) -> Compared | None:
         """Of the list of open invoices, which rows differ from what was delivered before, by a walk of whichever
@@ -385,7 +387,7 @@ class _Performance:
         """
         if not isinstance(self._command.data, commands.ListOpenInvoices) or not zoho_pages.is_page(_INVOICES, answer):
             return None
-        return compare(self._polls, self._desk.connection, _INVOICES, zoho_pages.rows(_INVOICES, answer.body))
+        return compare(self._polls, self._access.connection, _INVOICES, zoho_pages.rows(_INVOICES, answer.body))
 
     async def _conclude(self, kind: Literal["withheld", "parked"], reason: str) -> None:
         """An outcome that no answer tells: withheld before the write, or given up."""
@@ -394,7 +396,7 @@ class _Performance:
         event = Event(
             ids.outcome_id(self._command.id, self._call_number, f"{kind}:{reason}"),
             "command.outcome",
-            self._desk.connection,
+            self._access.connection,
             now,
             now,
             "executor",
@@ -403,4 +405,4 @@ class _Performance:
             correlation_id=self._command.about,
         )
         await self._context.tell(event)
-        self._queue.answered(self._desk.connection, self._command.id, self._call_number)
+        self._queue.answered(self._access.connection, self._command.id, self._call_number)

@@ -29,7 +29,7 @@ from projections.work.polls import Poll, Polls
 from streams import failpoints
 from streams.log.records import delivery_record
 from streams.settings import Calls, Polling
-from streams.stages.api_access import Desk
+from streams.stages.api_access import ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.executor import WALK_KEPT_S
 from streams.stages.freshness import compare, digests_of, whole_digest
@@ -62,11 +62,11 @@ class Poller:
     """The walks of one API, for every connection whose lease it holds."""
 
     def __init__(
-        self, context: StageContext, api: Api, desks: Mapping[str, Desk], polling: Polling, calls: Calls
+        self, context: StageContext, api: Api, accesses: Mapping[str, ApiAccess], polling: Polling, calls: Calls
     ) -> None:
         self._context = context
         self._api = api
-        self._desks = desks
+        self._accesses = accesses
         self._calls = calls
         self._every = {kind: int(getattr(polling, kind.replace(".", "_") + "_s")) for kind in KINDS[api]}
         self._polls = Polls(context.store)
@@ -84,26 +84,26 @@ class Poller:
         now = self._context.clock.now()
         behind = {one.connection: one.required_at for one in self._standstills.catch_ups() if one.api == self._api}
         due: list[str] = []
-        for desk in self._desks.values():
+        for access in self._accesses.values():
             try:
-                due.append(await self._round(desk, now, behind.get(desk.connection, "")))
+                due.append(await self._round(access, now, behind.get(access.connection, "")))
             except LeaseLost:  # in the middle of a walk, which is the new owner's now
-                due.append(now if desk.hold() else desk.retry_at)
+                due.append(now if access.hold() else access.retry_at)
         return min(due, default=None)
 
-    async def _round(self, desk: Desk, now: str, required_at: str) -> str:
+    async def _round(self, access: ApiAccess, now: str, required_at: str) -> str:
         """Walk what is due for one connection, if its lease can be had; the instant to look again at. Raises
         `LeaseLost`.
         """
-        polls = [self._polls.get(desk.connection, kind) for kind in KINDS[self._api]]
+        polls = [self._polls.get(access.connection, kind) for kind in KINDS[self._api]]
         if any(_is_due(poll, now, required_at) for poll in polls):
-            if not desk.hold():
-                return desk.retry_at
+            if not access.hold():
+                return access.retry_at
             for place, kind in enumerate(KINDS[self._api]):
                 # Read again: another owner may have walked it until a moment ago.
-                poll = self._polls.get(desk.connection, kind)
-                polls[place] = await self._walk(desk, poll, now) if _is_due(poll, now, required_at) else poll
-        self._release(desk.connection)
+                poll = self._polls.get(access.connection, kind)
+                polls[place] = await self._walk(access, poll, now) if _is_due(poll, now, required_at) else poll
+        self._release(access.connection)
         return min(poll.due_at for poll in polls)
 
     def _release(self, connection: str) -> None:
@@ -115,7 +115,7 @@ class Poller:
                     self._standstills.caught_up(connection, self._api)
                     self._context.pulse.wake(f"executor.{self._api}")
 
-    async def _walk(self, desk: Desk, poll: Poll, as_of: str) -> Poll:
+    async def _walk(self, access: ApiAccess, poll: Poll, as_of: str) -> Poll:
         """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget
         cut it, it goes on with the page that it had come to.
         """
@@ -126,23 +126,23 @@ class Poller:
         else:
             call, page, seen = module.first(poll.kind, poll.cursor), 1, poll.digest
         while True:
-            wait = desk.may_go(commands.PRIORITY_SWEEP)
+            wait = access.may_go(commands.PRIORITY_SWEEP)
             if wait is not None:
                 if page > 1:
                     self._walks[poll.connection, poll.kind] = _Walk(call, page, as_of, poll.cursor, seen)
-                return self._again(desk, poll, wait or add_seconds(self._context.clock.now(), 1))
-            answer = await self._ask(desk, call)
+                return self._again(access, poll, wait or add_seconds(self._context.clock.now(), 1))
+            answer = await self._ask(access, call)
             if answer is None or not module.is_page(poll.kind, answer):
                 wait_s = budgets.THROTTLED_S
                 if answer is not None and answer.status == 429:
-                    desk.close(wait_s, "throttled")
-                shut_until = desk.may_go(commands.PRIORITY_SWEEP) if desk.shut else None
-                return self._again(desk, poll, shut_until or add_seconds(self._context.clock.now(), int(wait_s)))
+                    access.close(wait_s, "throttled")
+                shut_until = access.may_go(commands.PRIORITY_SWEEP) if access.shut else None
+                return self._again(access, poll, shut_until or add_seconds(self._context.clock.now(), int(wait_s)))
             failpoints.hit("poller.after_call")
             following = module.next_page(poll.kind, call, answer, poll.cursor)
             tell_head = following is None and self._is_news(poll)
             info = PageInfo(poll.kind, page, as_of, following is None, answer.status, tell_head=tell_head)
-            seen = await self._keep(desk, poll, answer, info)
+            seen = await self._keep(access, poll, answer, info)
             if following is None:
                 break
             call, page = following, page + 1
@@ -161,39 +161,39 @@ class Poller:
         own = self._queries.row("connections", poll.connection, poll.connection)
         return not isinstance(own, ConnectionRow) or poll.kind not in own.heads
 
-    def _again(self, desk: Desk, poll: Poll, due_at: str) -> Poll:
+    def _again(self, access: ApiAccess, poll: Poll, due_at: str) -> Poll:
         """Due again at `due_at`. Where the API refuses our credentials it stays due: to be walked once it takes them,
         and at a start.
         """
         later = msgspec.structs.replace(poll, due_at=due_at)
-        if not desk.shut:
+        if not access.shut:
             self._polls.save(later)
         return later
 
-    async def _ask(self, desk: Desk, call: Call) -> Answer | None:
-        desk.begin(commands.PRIORITY_SWEEP)
+    async def _ask(self, access: ApiAccess, call: Call) -> Answer | None:
+        access.begin(commands.PRIORITY_SWEEP)
         try:
-            return await desk.call(call, uptime_s() + self._calls.deadline_s)
+            return await access.call(call, uptime_s() + self._calls.deadline_s)
         except (TransportError, CredentialError):
             return None
         finally:
-            desk.end()
+            access.end()
 
-    async def _keep(self, desk: Desk, poll: Poll, answer: Answer, info: PageInfo) -> str:
+    async def _keep(self, access: ApiAccess, poll: Poll, answer: Answer, info: PageInfo) -> str:
         """Append the page: whole when something in it is new, else its digest. Returns the digest."""
         rows = PAGES[self._api].rows(poll.kind, answer.body)
         remembered: dict[str, bytes] = {}
         if poll.kind == _OF_EVENTS:
-            known = processed(self._context.store, desk.connection, [key for key, _ in rows])
+            known = processed(self._context.store, access.connection, [key for key, _ in rows])
             fresh = [place for place, (key, _) in enumerate(rows) if key not in known]
             whole = whole_digest(digests_of(rows))
         else:
-            fresh, remembered, whole = compare(self._polls, desk.connection, poll.kind, rows)
+            fresh, remembered, whole = compare(self._polls, access.connection, poll.kind, rows)
         now = self._context.clock.now()
         meta = DeliveryMeta(
-            id=f"pg-{ids.digest(desk.connection, poll.kind, info.as_of, str(info.page), whole)}",
-            connection=desk.connection,
-            api=desk.api,
+            id=f"pg-{ids.digest(access.connection, poll.kind, info.as_of, str(info.page), whole)}",
+            connection=access.connection,
+            api=access.api,
             kind="page",
             received_at=now,
             content_type=answer.headers.get("content-type", ""),

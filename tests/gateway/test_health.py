@@ -65,9 +65,9 @@ async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gate
 async def test_refused_credentials_a_refusing_clock_and_a_failed_stage_are_named(gateway_program):
     program = gateway_program
     program.health.started = True
-    desk = program.desk("zoho", installation.Script(), calls=Calls())
-    desk.trouble = "the refresh token was revoked: connect again"
-    program.health._desks["zoho"]["acme"] = desk
+    access = program.access("zoho", installation.Script(), calls=Calls())
+    access.trouble = "the refresh token was revoked: connect again"
+    program.health._accesses["zoho"]["acme"] = access
 
     program.health.clock = SimpleNamespace(
         refusals={"acme": "the clock is 400 days past the last day worked on: check it, then accept it"}

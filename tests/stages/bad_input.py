@@ -111,7 +111,7 @@ class Bench:
         await company.ask(command, rows=rows)
         send = company.script(*answers)
         executor = Executor(
-            company.context, api, {"acme": company.desk(api, send, calls=CALLS)}, CALLS, draw=lambda: 0.0
+            company.context, api, {"acme": company.access(api, send, calls=CALLS)}, CALLS, draw=lambda: 0.0
         )
         await executor.turn()
         await executor.drain()

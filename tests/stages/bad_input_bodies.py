@@ -292,7 +292,7 @@ async def foreign_payment(bench):
         }
     }
     send = company.script(company.answer(404, gone))
-    executor = Executor(company.context, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, CALLS)
+    executor = Executor(company.context, "gocardless", {"acme": company.access("gocardless", send, calls=CALLS)}, CALLS)
     await executor.turn()
     await executor.drain()
     await company.translate()

@@ -189,7 +189,7 @@ async def page_that_is_none(bench):
         *[company.answer(200, body) for body in (b"<html>", {"customers": []}, {"events": 7, "meta": {"cursors": {}}})]
     )
     poller = Poller(
-        company.context, "gocardless", {"acme": company.desk("gocardless", send, calls=CALLS)}, Polling(), CALLS
+        company.context, "gocardless", {"acme": company.access("gocardless", send, calls=CALLS)}, Polling(), CALLS
     )
     due = await poller.turn()
     assert due == "2026-03-02T09:01:00.000Z"

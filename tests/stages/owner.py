@@ -19,7 +19,7 @@ from projections.store.store import open_store
 from streams.log.engines import open_log
 from streams.log.topics import Topics
 from streams.settings import Calls
-from streams.stages import api_access as desk
+from streams.stages import api_access as access
 from streams.stages.activity import Pulse
 from streams.stages.context import StageContext
 from streams.stages.executor import Executor
@@ -73,7 +73,7 @@ def sender(session, told):
 
 
 async def main(told):
-    desk.LEASE_S = told["lease_s"]
+    access.LEASE_S = told["lease_s"]
     clock = SystemClock()
     topics = Topics("", told["partitions"])
     calls = Calls(**told["calls"])
@@ -81,7 +81,7 @@ async def main(told):
         async with open_log(told["log"]) as log, open_session() as session:
             await log.ensure_topics(topics)
             context = StageContext(log, topics, store, clock, Pulse(clock), Metrics(), {})
-            own = desk.Desk(context, "acme", "gocardless", sender(session, told), told["owner"], calls)
+            own = access.ApiAccess(context, "acme", "gocardless", sender(session, told), told["owner"], calls)
             executor = Executor(context, "gocardless", {"acme": own}, calls)
             await context.pulse.loop(executor.name, executor.turn)
 

@@ -87,7 +87,7 @@ async def rig(company):
             api: sender(api, session, company.credentials, "acme", connection, company.clock.now)
             for api in ("gocardless", "zoho")
         }
-        yield Rig(company, server, {api: company.desk(api, send, calls=CALLS) for api, send in sends.items()})
+        yield Rig(company, server, {api: company.access(api, send, calls=CALLS) for api, send in sends.items()})
 
 
 @asynccontextmanager
@@ -105,8 +105,8 @@ async def serving(server):
 
 
 class Rig:
-    def __init__(self, company, server, desks):
-        self.company, self.server, self.desks = company, server, desks
+    def __init__(self, company, server, accesses):
+        self.company, self.server, self.accesses = company, server, accesses
 
     async def round(self, api):
         """A minute later, one turn of the poller and of the executor, each list and one read due; the paths that were
@@ -124,11 +124,11 @@ class Rig:
             else msgspec.structs.replace(self.company.read_invoice("inv-1"), id=f"r-{number}")
         )
         await self.company.ask(read)
-        executor = Executor(self.company.context, api, {"acme": self.desks[api]}, CALLS)
+        executor = Executor(self.company.context, api, {"acme": self.accesses[api]}, CALLS)
         await executor.turn()
         await executor.drain()
         await executor.turn()  # a task that failed ends the loop here
-        await Poller(self.company.context, api, {"acme": self.desks[api]}, Polling(), CALLS).turn()
+        await Poller(self.company.context, api, {"acme": self.accesses[api]}, Polling(), CALLS).turn()
         return [path for path in self.server.paths if "oauth" not in path]
 
 
@@ -158,11 +158,11 @@ async def test_no_limit_that_zoho_names_ends_a_loop_or_closes_it_for_years(rig, 
     for _ in range(2):
         assert await rig.round("zoho") == EXPECTED["zoho"]
     assert rig.company.count("ignored_headers", api="zoho", header=name) == 8
-    desk = rig.desks["zoho"]
-    assert desk._spent.day_limit == budgets.ZOHO.day, "our own count goes on"
+    access = rig.accesses["zoho"]
+    assert access._spent.day_limit == budgets.ZOHO.day, "our own count goes on"
     rig.server.headers = DIGITS
     assert await rig.round("zoho") == EXPECTED["zoho"]
-    assert (desk._spent.day_limit, desk._spent.day_left, desk._spent.day_ends) == (
+    assert (access._spent.day_limit, access._spent.day_left, access._spent.day_ends) == (
         5000,
         4000,
         "2026-03-02T10:03:00.000Z",
@@ -219,9 +219,9 @@ async def test_no_other_header_ends_a_loop_either(rig, api, name, value):
 async def test_an_end_that_lies_years_ahead_in_a_kept_budget_closes_nothing(company, field):
     """A row written by an earlier version, or while the clock was wrong."""
     row = {"day_limit": 1000, "day_left": 0, field: "2093-01-01T00:00:00.000Z"}
-    company.desk("zoho", Script())._budgets.put("acme", "zoho", msgspec.json.encode(row).decode())
-    desk = company.desk("zoho", Script(answer(200, {"code": 0})), calls=CALLS)
-    assert desk.hold()
-    assert desk.may_go(commands.PRIORITY_SWEEP) is None
-    desk.begin(commands.PRIORITY_SWEEP)
-    await desk.call(Call("GET", "/invoices"), uptime_s() + 5)
+    company.access("zoho", Script())._budgets.put("acme", "zoho", msgspec.json.encode(row).decode())
+    access = company.access("zoho", Script(answer(200, {"code": 0})), calls=CALLS)
+    assert access.hold()
+    assert access.may_go(commands.PRIORITY_SWEEP) is None
+    access.begin(commands.PRIORITY_SWEEP)
+    await access.call(Call("GET", "/invoices"), uptime_s() + 5)

@@ -59,35 +59,35 @@ async def test_an_intent_is_committed_before_the_call_and_the_answer_enters_the_
         seen.append((row.state, row.calls, row.deadline_at > company.clock.now()))
         return answer(201, {"payments": PAYMENT}, date="Mon, 02 Mar 2026 09:00:00 GMT")
 
-    desk = office("gocardless", look)
-    assert await desk.turn() is None
+    access = office("gocardless", look)
+    assert await access.turn() is None
     assert seen == [("sent", 1, True)]
-    assert desk.row(debit.id).state == "answered"
+    assert access.row(debit.id).state == "answered"
     (record,) = await company.deliveries("gocardless")
     assert orjson.loads(record.value) == {"payments": PAYMENT}
-    (call,) = desk.send.calls
+    (call,) = access.send.calls
     assert (call.method, call.path, call.headers["Idempotency-Key"]) == ("POST", "/payments", debit.key)
     assert await company.outcomes() == [("succeeded", "")]
     await company.decide()
-    assert desk.row(debit.id).state == "done"
+    assert access.row(debit.id).state == "done"
     assert company.state("commands")[debit.id].resource_id == "PM1"
     assert company.context.skews["acme/gocardless"] == 0.0
 
 
 async def test_what_is_not_published_or_not_due_is_not_sent(company, office):
     await company.ask(company.read_invoice("inv-1"), publish=False)
-    desk = office("zoho")
-    assert await desk.turn() is None
-    assert desk.send.calls == []
+    access = office("zoho")
+    assert await access.turn() is None
+    assert access.send.calls == []
 
 
 async def test_debits_go_before_money_before_reads_before_sweeps(company, office):
     sweep = commands.Command("d", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_SWEEP)
     await company.ask(sweep, company.read_invoice("inv-2"), company.transfer("b"))
-    desk = office("zoho", *[TransportError("refused", sent=False)] * 3)
-    await desk.turn()
-    await desk.turn()
-    assert [path for _, path in desk.methods] == ["/banktransactions", "/invoices/inv-2", "/invoices"]
+    access = office("zoho", *[TransportError("refused", sent=False)] * 3)
+    await access.turn()
+    await access.turn()
+    assert [path for _, path in access.methods] == ["/banktransactions", "/invoices/inv-2", "/invoices"]
 
 
 async def test_a_list_is_followed_to_its_end_and_each_page_is_a_delivery(company, office):
@@ -99,9 +99,9 @@ async def test_a_list_is_followed_to_its_end_and_each_page_is_a_delivery(company
     def page(after):
         return 200, {"payments": [{**PAYMENT, "id": f"PM{after or 0}"}], "meta": {"cursors": {"after": after}}}
 
-    desk = office("gocardless", page("PM1"), page("PM2"), page(None))
-    await desk.turn()
-    assert [call.query.get("after") for call in desk.send.calls] == [None, "PM1", "PM2"]
+    access = office("gocardless", page("PM1"), page("PM2"), page(None))
+    await access.turn()
+    assert [call.query.get("after") for call in access.send.calls] == [None, "PM1", "PM2"]
     assert len(await company.deliveries("gocardless")) == 3
     assert await company.outcomes() == [("succeeded", "")]
 
@@ -122,15 +122,15 @@ async def test_at_gocardless_a_debit_in_doubt_is_looked_up_among_its_mandates_pa
     await company.ask(debit, rows=rows)
     made = {**PAYMENT, "metadata": {**PAYMENT["metadata"], "command": debit.id}}
     others = {**PAYMENT, "id": "PM0", "metadata": {"command": "another"}}
-    desk = office("gocardless", doubtful, (200, {"payments": [others, made], "meta": {"cursors": {"after": None}}}))
-    await desk.turn()
-    assert desk.row(debit.id).state == "unknown"
+    access = office("gocardless", doubtful, (200, {"payments": [others, made], "meta": {"cursors": {"after": None}}}))
+    await access.turn()
+    assert access.row(debit.id).state == "unknown"
     assert await company.outcomes() == []
-    await desk.later(1)
-    assert desk.methods == [("POST", "/payments"), ("GET", "/payments")]
-    assert desk.send.calls[1].query["mandate"] == "MD1"
+    await access.later(1)
+    assert access.methods == [("POST", "/payments"), ("GET", "/payments")]
+    assert access.send.calls[1].query["mandate"] == "MD1"
     assert await company.outcomes() == [("succeeded", "")]
-    assert desk.row(debit.id).state == "answered"
+    assert access.row(debit.id).state == "answered"
 
 
 async def test_at_gocardless_what_is_not_found_is_sent_again_under_the_same_key(company, office):
@@ -144,16 +144,16 @@ async def test_at_gocardless_what_is_not_found_is_sent_again_under_the_same_key(
             "errors": [{"reason": "idempotent_creation_conflict", "links": {"conflicting_resource_id": "PM1"}}],
         }
     }
-    desk = office("gocardless", (500, b""), (200, nothing), (409, conflict), (200, {"payments": PAYMENT}))
-    await desk.turn()
-    await desk.later(1)
-    assert desk.methods == [
+    access = office("gocardless", (500, b""), (200, nothing), (409, conflict), (200, {"payments": PAYMENT}))
+    await access.turn()
+    await access.later(1)
+    assert access.methods == [
         ("POST", "/payments"),
         ("GET", "/payments"),
         ("POST", "/payments"),
         ("GET", "/payments/PM1"),
     ]
-    assert {call.headers["Idempotency-Key"] for call in desk.send.calls if call.method == "POST"} == {debit.key}
+    assert {call.headers["Idempotency-Key"] for call in access.send.calls if call.method == "POST"} == {debit.key}
     assert await company.outcomes() == [("succeeded", "")]
 
 
@@ -162,46 +162,46 @@ async def test_a_debit_in_doubt_is_searched_for_twice_before_it_is_given_up(comp
     debit, rows = company.debit(not_after="2026-03-02T09:00:05.000Z")
     await company.ask(debit, rows=rows)
     nothing = (200, {"payments": [], "meta": {"cursors": {"after": None}}})
-    desk = office("gocardless", (500, b""), nothing, nothing)
-    await desk.turn()
-    await desk.later(6)
-    assert desk.row(debit.id).state == "unknown"
-    await desk.later(59)
-    assert desk.methods == [("POST", "/payments"), ("GET", "/payments")]
-    await desk.later(1)
-    assert desk.methods == [("POST", "/payments"), ("GET", "/payments"), ("GET", "/payments")]
+    access = office("gocardless", (500, b""), nothing, nothing)
+    await access.turn()
+    await access.later(6)
+    assert access.row(debit.id).state == "unknown"
+    await access.later(59)
+    assert access.methods == [("POST", "/payments"), ("GET", "/payments")]
+    await access.later(1)
+    assert access.methods == [("POST", "/payments"), ("GET", "/payments"), ("GET", "/payments")]
     assert await company.outcomes() == [("withheld", "expired")]
 
 
 async def test_at_zoho_two_searches_apart_find_nothing_before_a_second_write(company, office):
     await company.ask(company.transfer())
-    desk = office(
+    access = office(
         "zoho",
         (500, b"oops"),
         (200, NOTHING_FOUND),
         (200, NOTHING_FOUND),
         (201, {"code": 0, "banktransaction": TRANSFER}),
     )
-    await desk.turn()
-    assert desk.row("cm-transfer").state == "unknown"
-    await desk.later(1)
-    assert desk.methods == [("POST", "/banktransactions"), ("GET", "/banktransactions")]
-    row = desk.row("cm-transfer")
+    await access.turn()
+    assert access.row("cm-transfer").state == "unknown"
+    await access.later(1)
+    assert access.methods == [("POST", "/banktransactions"), ("GET", "/banktransactions")]
+    row = access.row("cm-transfer")
     assert (row.state, row.due_at) == ("unknown", "2026-03-02T09:01:01.000Z")
-    await desk.later(59)
-    assert len(desk.send.calls) == 2, "the second search waits"
-    await desk.later(1)
-    assert desk.methods[2:] == [("GET", "/banktransactions"), ("POST", "/banktransactions")]
+    await access.later(59)
+    assert len(access.send.calls) == 2, "the second search waits"
+    await access.later(1)
+    assert access.methods[2:] == [("GET", "/banktransactions"), ("POST", "/banktransactions")]
     assert await company.outcomes() == [("succeeded", "")]
 
 
 async def test_at_zoho_what_a_search_finds_is_not_written_again(company, office):
     await company.ask(company.transfer())
     hit = {**TRANSFER, "description": "GoCardless [sandbox:cm-transfer]"}
-    desk = office("zoho", TransportError("reset", sent=True), (200, {**NOTHING_FOUND, "banktransactions": [hit]}))
-    await desk.turn()
-    await desk.later(1)
-    assert [method for method, _ in desk.methods] == ["POST", "GET"]
+    access = office("zoho", TransportError("reset", sent=True), (200, {**NOTHING_FOUND, "banktransactions": [hit]}))
+    await access.turn()
+    await access.later(1)
+    assert [method for method, _ in access.methods] == ["POST", "GET"]
     await company.translate()
     (outcome,) = [event.data for event in await company.events() if event.type == "command.outcome"]
     assert (outcome.kind, outcome.resource_id, outcome.found) == ("succeeded", "T1", True)
@@ -209,34 +209,34 @@ async def test_at_zoho_what_a_search_finds_is_not_written_again(company, office)
 
 async def test_a_search_that_fails_leaves_the_outcome_unknown(company, office):
     await company.ask(company.transfer())
-    desk = office("zoho", (500, b""), TransportError("refused", sent=False), (503, b"<html>"))
-    await desk.turn()
+    access = office("zoho", (500, b""), TransportError("refused", sent=False), (503, b"<html>"))
+    await access.turn()
     for _ in range(2):
-        await desk.later(5)
-        assert desk.row("cm-transfer").state == "unknown"
-    assert [method for method, _ in desk.methods] == ["POST", "GET", "GET"]
+        await access.later(5)
+        assert access.row("cm-transfer").state == "unknown"
+    assert [method for method, _ in access.methods] == ["POST", "GET", "GET"]
 
 
 async def test_what_never_left_is_simply_sent_again(company, office):
     await company.ask(company.transfer())
-    desk = office("zoho", TransportError("refused", sent=False), (201, {"code": 0, "banktransaction": TRANSFER}))
-    await desk.turn()
-    row = desk.row("cm-transfer")
+    access = office("zoho", TransportError("refused", sent=False), (201, {"code": 0, "banktransaction": TRANSFER}))
+    await access.turn()
+    row = access.row("cm-transfer")
     assert (row.state, row.attempts, row.last_error) == ("ready", 1, "refused")
-    await desk.later(1)
-    assert [method for method, _ in desk.methods] == ["POST", "POST"]
+    await access.later(1)
+    assert [method for method, _ in access.methods] == ["POST", "POST"]
     assert await company.outcomes() == [("succeeded", "")]
 
 
 async def test_a_read_is_asked_again_without_a_look_up(company, office):
     await company.ask(company.read_invoice("inv-2"))
-    desk = office(
+    access = office(
         "zoho", TransportError("deadline", sent=True), (502, b"<html>"), (200, {"code": 0, "invoice": INVOICE})
     )
-    await desk.turn()
-    await desk.later(1)
-    await desk.later(1)
-    assert desk.methods == [("GET", "/invoices/inv-2")] * 3
+    await access.turn()
+    await access.later(1)
+    await access.later(1)
+    assert access.methods == [("GET", "/invoices/inv-2")] * 3
     assert await company.outcomes() == [("succeeded", "")]
 
 
@@ -248,8 +248,8 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
         started.set()
         await asyncio.Event().wait()
 
-    desk = company.desk("zoho", hanging, calls=CALLS)
-    executor = Executor(company.context, "zoho", {"acme": desk}, CALLS)
+    access = company.access("zoho", hanging, calls=CALLS)
+    executor = Executor(company.context, "zoho", {"acme": access}, CALLS)
     await executor.turn()
     await started.wait()
     for task in executor._tasks:  # the process dies in the middle of the call
@@ -257,7 +257,7 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
     await asyncio.gather(*executor._tasks, return_exceptions=True)
     async with again() as restarted:
         restart = office("zoho", answer(200, NOTHING_FOUND), over=restarted)
-        assert restart.desk.hold()
+        assert restart.access.hold()
         assert await restart.turn() == "2026-03-02T09:00:35.000Z", "deadline and settle time"
         assert restart.row("cm-transfer").state == "unknown"
         await restart.later(35)
@@ -266,9 +266,9 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
 
 async def test_a_command_that_says_so_is_looked_up_before_its_first_write(company, office):
     await company.ask(company.transfer(look_up_first=True))
-    desk = office("zoho", (200, NOTHING_FOUND), (201, {"code": 0, "banktransaction": TRANSFER}))
-    await desk.turn()
-    assert [method for method, _ in desk.methods] == ["GET", "POST"]
+    access = office("zoho", (200, NOTHING_FOUND), (201, {"code": 0, "banktransaction": TRANSFER}))
+    await access.turn()
+    assert [method for method, _ in access.methods] == ["GET", "POST"]
 
 
 # --- what is not sent -------------------------------------------------------------------------------------------------
@@ -287,33 +287,33 @@ async def test_a_debit_whose_invoice_has_changed_is_withheld(company, office, ch
     debit, rows = company.debit()
     (kind, invoice) = rows.pop()
     await company.ask(debit, rows=[*rows, (kind, replace(invoice, **change))])
-    desk = office("gocardless")
-    await desk.turn()
-    assert desk.send.calls == []
+    access = office("gocardless")
+    await access.turn()
+    assert access.send.calls == []
     assert await company.outcomes() == [("withheld", reason)]
-    assert desk.row(debit.id).state == "answered"
+    assert access.row(debit.id).state == "answered"
 
 
 async def test_after_its_not_after_nothing_is_sent(company, office):
     debit, rows = company.debit(not_after="2026-03-02T09:00:05.000Z")
     await company.ask(debit, rows=rows)
-    desk = office("gocardless")
-    await desk.later(6)
-    assert desk.send.calls == []
+    access = office("gocardless")
+    await access.later(6)
+    assert access.send.calls == []
     assert await company.outcomes() == [("withheld", "expired")]
 
 
 async def test_what_never_succeeds_is_parked_for_a_person(company, office):
     await company.ask(company.read_invoice("inv-2"))
-    desk = office("zoho", *[TransportError("refused", sent=False)] * CALLS.park_after)
+    access = office("zoho", *[TransportError("refused", sent=False)] * CALLS.park_after)
     for _ in range(CALLS.park_after):
-        await desk.later(1)
+        await access.later(1)
     assert await company.outcomes() == []
-    await desk.later(1)
-    assert len(desk.send.calls) == CALLS.park_after
+    await access.later(1)
+    assert len(access.send.calls) == CALLS.park_after
     assert await company.outcomes() == [("parked", "gave up after 3 tries: refused")]
     await company.decide()
-    assert desk.row("inv-2").state == "parked"
+    assert access.row("inv-2").state == "parked"
     assert company.state("commands")["inv-2"].status == "parked"
 
 
@@ -324,7 +324,7 @@ async def test_an_endless_list_is_parked(company, office, monkeypatch):
     )
     await company.ask(view)
     pages = [(200, {"payments": [], "meta": {"cursors": {"after": f"PM{number}"}}}) for number in range(9)]
-    desk = office("gocardless", *pages)
-    await desk.turn()
-    assert len(desk.send.calls) == 4
+    access = office("gocardless", *pages)
+    await access.turn()
+    assert len(access.send.calls) == 4
     assert await company.outcomes() == [("parked", "the list has no end")]

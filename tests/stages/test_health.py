@@ -176,11 +176,11 @@ async def test_a_scrape_answers_in_time_though_the_store_hangs_and_says_how_old_
 
 
 async def test_leases_are_counted_and_a_gateway_asks_the_store_for_nothing(made, company, stuck):
-    desks = {
+    accesses = {
         "gocardless": {},
         "zoho": {"acme": SimpleNamespace(holds=lambda: True), "birch": SimpleNamespace(holds=lambda: False)},
     }
-    one = Health(company.context, desks, role="gateway")
+    one = Health(company.context, accesses, role="gateway")
     _, shown = await answers(one, "/metrics")
     assert 'zoho_gocardless_leases_held{api="zoho"} 1.0' in shown
     assert 'zoho_gocardless_leases_held{api="gocardless"} 0.0' in shown

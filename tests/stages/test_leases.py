@@ -38,9 +38,9 @@ class Process:
     def __init__(self, company, owner, send):
         self.company = company
         self.send = send
-        self.desk = company.desk("zoho", send, owner=owner, calls=CALLS)
-        self.executor = Executor(company.context, "zoho", {"acme": self.desk}, CALLS, draw=lambda: 0.0)
-        self.poller = Poller(company.context, "zoho", {"acme": self.desk}, Polling(), CALLS)
+        self.access = company.access("zoho", send, owner=owner, calls=CALLS)
+        self.executor = Executor(company.context, "zoho", {"acme": self.access}, CALLS, draw=lambda: 0.0)
+        self.poller = Poller(company.context, "zoho", {"acme": self.access}, Polling(), CALLS)
 
     async def turn(self):
         due = await self.executor.turn()
@@ -155,7 +155,7 @@ async def test_an_owner_at_work_renews_when_half_of_it_is_over(company, process)
 
 
 async def test_a_lease_outlasts_two_deadlines(company):
-    slow = company.desk("zoho", None, owner="one", calls=Calls(deadline_s=100.0))
+    slow = company.access("zoho", None, owner="one", calls=Calls(deadline_s=100.0))
     assert slow.hold()
     assert lease_row(company)[2] == times.add_seconds(NOW, 200)
 
@@ -164,7 +164,7 @@ async def test_what_is_given_back_at_a_clean_stop_may_be_taken_at_once(company, 
     one, two = process("one", MADE), process("two", MADE, over=await beside())
     await company.ask(company.transfer())
     await one.turn()
-    one.desk.release()
+    one.access.release()
     await company.ask(company.transfer("cm-2"))
     await two.turn()
     assert two.methods == ["POST"]
@@ -181,7 +181,7 @@ async def begin_and_die(process):
         started.set()
         await asyncio.Event().wait()
 
-    process.desk._send = hanging
+    process.access._send = hanging
     await process.executor.turn()
     await started.wait()
     for task in process.executor._tasks:
@@ -234,7 +234,7 @@ async def test_the_late_answer_of_an_old_owner_counts_and_nothing_is_sent_again(
         await arrive.wait()
         return answer(*MADE)
 
-    one.desk._send = late
+    one.access._send = late
     await company.ask(company.transfer(), rows=[("payouts", Payout("PO1"))])
     await one.executor.turn()
     await started.wait()
@@ -259,10 +259,10 @@ async def test_a_second_step_is_not_begun_by_an_owner_that_lost_its_lease(compan
     async def slow(call, deadline_s):
         one.send.calls.append(call)
         company.clock.move(61)
-        assert two.desk.hold()
+        assert two.access.hold()
         return answer(200, NOTHING_FOUND)
 
-    one.desk._send = slow
+    one.access._send = slow
     await company.ask(company.transfer(look_up_first=True))
     await one.turn()
     assert one.methods == ["GET"]
@@ -276,11 +276,11 @@ async def test_a_walk_ends_with_the_lease_and_is_the_new_owners(company, process
     async def slow(call, deadline_s):
         one.send.calls.append(call)
         company.clock.move(61)
-        assert two.desk.hold()
+        assert two.access.hold()
         rows = [{"currency_code": "GBP", "is_base_currency": True, "exchange_rate": 0}]
         return answer(200, {"code": 0, "currencies": rows, "page_context": {"page": 1, "has_more_page": True}})
 
-    one.desk._send = slow
+    one.access._send = slow
     assert await one.poller.turn() == lease_row(company)[2]
     assert len(one.send.calls) == 1
     assert Polls(company.store).get("acme", "zoho.currencies").head_at == ""
@@ -288,7 +288,7 @@ async def test_a_walk_ends_with_the_lease_and_is_the_new_owners(company, process
 
 async def test_a_poll_that_another_has_walked_meanwhile_is_not_walked_again(company, process, beside):
     one, two = process("one"), process("two", over=await beside())
-    assert one.desk.hold()
+    assert one.access.hold()
     assert await two.poller.turn() == "2026-03-02T09:01:00.000Z"
     polls = Polls(company.store)
     for kind in KINDS["zoho"]:
@@ -301,14 +301,14 @@ async def test_a_poll_that_another_has_walked_meanwhile_is_not_walked_again(comp
 async def test_a_lease_lost_between_the_acquisition_and_the_first_act_is_asked_for_again(company, process, monkeypatch):
     one = process("one", MADE)
     await company.ask(company.transfer())
-    abandoned = one.desk._queue.abandoned
+    abandoned = one.access._queue.abandoned
 
     def stalled(lease, now, due_at):
         company.clock.move(61)
-        monkeypatch.setattr(one.desk._queue, "abandoned", abandoned)
+        monkeypatch.setattr(one.access._queue, "abandoned", abandoned)
         return abandoned(lease, company.clock.now(), due_at)
 
-    monkeypatch.setattr(one.desk._queue, "abandoned", stalled)
+    monkeypatch.setattr(one.access._queue, "abandoned", stalled)
     assert await one.turn() == NOW, "at once"
     assert one.send.calls == []
     await one.turn()
@@ -321,41 +321,41 @@ async def test_a_lease_lost_between_the_acquisition_and_the_first_act_is_asked_f
 
 async def test_a_new_owner_goes_on_from_what_the_former_spent(company, process, beside):
     one, two = process("one"), process("two", over=await beside())
-    assert one.desk.hold()
+    assert one.access.hold()
     for _ in range(30):
-        one.desk.begin(commands.PRIORITY_DEBIT)
-        one.desk.end()
-    one.desk._saved_at = 0.0
-    one.desk.begin(commands.PRIORITY_DEBIT)
-    one.desk.end()
-    assert two.desk.may_go(commands.PRIORITY_READ) is None, "as far as it knows before it asks"
-    one.desk.release()
-    assert two.desk.hold()
-    assert two.desk.may_go(commands.PRIORITY_READ) == one.desk.may_go(commands.PRIORITY_READ) > NOW
+        one.access.begin(commands.PRIORITY_DEBIT)
+        one.access.end()
+    one.access._saved_at = 0.0
+    one.access.begin(commands.PRIORITY_DEBIT)
+    one.access.end()
+    assert two.access.may_go(commands.PRIORITY_READ) is None, "as far as it knows before it asks"
+    one.access.release()
+    assert two.access.hold()
+    assert two.access.may_go(commands.PRIORITY_READ) == one.access.may_go(commands.PRIORITY_READ) > NOW
 
 
 async def test_a_closed_api_stays_closed_for_a_new_owner(company, process, beside):
     one, two = process("one"), process("two", over=await beside())
-    assert one.desk.hold()
-    until = one.desk.close(600, "throttled")
+    assert one.access.hold()
+    until = one.access.close(600, "throttled")
     company.clock.move(60)
-    assert two.desk.hold()
-    assert two.desk.may_go(commands.PRIORITY_DEBIT) == until
+    assert two.access.hold()
+    assert two.access.may_go(commands.PRIORITY_DEBIT) == until
 
 
 async def test_who_has_lost_the_lease_does_not_overwrite_the_budget(company, process, beside):
     one, two = process("one"), process("two", over=await beside())
-    assert one.desk.hold()
-    one.desk.begin(commands.PRIORITY_DEBIT)
+    assert one.access.hold()
+    one.access.begin(commands.PRIORITY_DEBIT)
     company.clock.move(60)
-    assert two.desk.hold()
-    until = two.desk.close(600, "throttled")
-    one.desk._saved_at = -budgets.BACKOFF_CAP_S
-    one.desk.end()
-    one.desk.close(1, "late")
-    one.desk.release()
+    assert two.access.hold()
+    until = two.access.close(600, "throttled")
+    one.access._saved_at = -budgets.BACKOFF_CAP_S
+    one.access.end()
+    one.access.close(1, "late")
+    one.access.release()
     three = process("three", over=company)
-    assert three.desk.may_go(commands.PRIORITY_DEBIT) == until
+    assert three.access.may_go(commands.PRIORITY_DEBIT) == until
 
 
 # --- clocks apart -----------------------------------------------------------------------------------------------------
@@ -381,9 +381,9 @@ async def test_on_postgresql_a_process_whose_clock_is_ahead_steals_nothing(again
         )
         await right.turn()
         assert (right.methods, ahead.methods) == (["POST", "POST"], [])
-        right.desk.release()
-        assert behind.desk.hold()
-        assert not ahead.desk.hold()
+        right.access.release()
+        assert behind.access.hold()
+        assert not ahead.access.hold()
         found = Leases(right.company.store).acquire("acme", "zoho", "ahead", "2099-01-01T00:00:00.000Z", 60)
         assert isinstance(found, Held)
         assert found.owner == "behind"

@@ -74,8 +74,8 @@ class Player:
         self.company = company
         self.owner = owner
         self.api = api
-        desk = company.desk("zoho", api.of(owner), owner=owner, calls=CALLS)
-        self.executor = Executor(company.context, "zoho", {"acme": desk}, CALLS, draw=lambda: 0.0)
+        access = company.access("zoho", api.of(owner), owner=owner, calls=CALLS)
+        self.executor = Executor(company.context, "zoho", {"acme": access}, CALLS, draw=lambda: 0.0)
 
     async def turn(self):
         await self.executor.turn()

@@ -76,7 +76,7 @@ def books(company):
 
 
 async def test_a_poll_of_a_long_list_comes_to_its_end_and_reads_no_page_twice(company, books):
-    poller = Poller(company.context, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, Polling(), CALLS)
+    poller = Poller(company.context, "zoho", {"acme": company.access("zoho", books, calls=CALLS)}, Polling(), CALLS)
     for _ in range(200):
         await poller.turn()
         if Polls(company.store).get("acme", "zoho.invoices").head_at:
@@ -90,7 +90,7 @@ async def test_a_poll_of_a_long_list_comes_to_its_end_and_reads_no_page_twice(co
 
 
 async def test_a_poll_that_had_to_wait_for_too_long_begins_anew(company, books):
-    poller = Poller(company.context, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, Polling(), CALLS)
+    poller = Poller(company.context, "zoho", {"acme": company.access("zoho", books, calls=CALLS)}, Polling(), CALLS)
     await poller.turn()
     begun = len(books.pages())
     assert 0 < begun < PAGES
@@ -104,7 +104,7 @@ async def test_a_sweep_of_a_long_list_keeps_to_the_budget_spends_no_attempt_and_
         "cm-sweep", "connections:acme", "sweep", commands.ListOpenInvoices(), commands.PRIORITY_DEBIT
     )
     await company.ask(sweep)
-    executor = Executor(company.context, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, CALLS)
+    executor = Executor(company.context, "zoho", {"acme": company.access("zoho", books, calls=CALLS)}, CALLS)
     for _ in range(200):
         await executor.turn()
         await executor.drain()
@@ -129,7 +129,7 @@ async def test_a_sweep_that_another_process_had_begun_is_read_from_the_first_pag
     )
     await company.ask(sweep)
     for _ in range(2):
-        executor = Executor(company.context, "zoho", {"acme": company.desk("zoho", books, calls=CALLS)}, CALLS)
+        executor = Executor(company.context, "zoho", {"acme": company.access("zoho", books, calls=CALLS)}, CALLS)
         await executor.turn()
         await executor.drain()
         company.clock.move(30)

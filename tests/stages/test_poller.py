@@ -58,8 +58,8 @@ class Round:
     def __init__(self, company, api, send):
         self.company = company
         self.send = send
-        self.desk = company.desk(api, send, calls=CALLS)
-        self.poller = Poller(company.context, api, {"acme": self.desk}, Polling(), CALLS)
+        self.access = company.access(api, send, calls=CALLS)
+        self.poller = Poller(company.context, api, {"acme": self.access}, Polling(), CALLS)
         self.api = api
 
     async def turn(self):
@@ -273,7 +273,7 @@ async def test_a_429_closes_the_api(company, walk):
     walks = walk("gocardless", answer(429, {"error": {"code": 429}}))
     assert await walks.turn() == "2026-03-02T09:01:00.000Z"
     assert len(walks.send.calls) == 1
-    assert walks.desk.may_go(commands.PRIORITY_DEBIT) == "2026-03-02T09:01:00.000Z"
+    assert walks.access.may_go(commands.PRIORITY_DEBIT) == "2026-03-02T09:01:00.000Z"
 
 
 async def test_the_cursor_moves_only_when_the_page_is_durable(company, walk, monkeypatch):
@@ -344,8 +344,8 @@ async def test_executors_that_wait_for_a_full_walk_are_released_by_it(company, w
 async def test_sweeps_leave_the_budget_to_what_matters_more(company, walk):
     walks = walk("gocardless", *EMPTY)
     for _ in range(60):
-        walks.desk.begin(commands.PRIORITY_DEBIT)
-        walks.desk.in_flight = 0
+        walks.access.begin(commands.PRIORITY_DEBIT)
+        walks.access.in_flight = 0
     due = await walks.turn()
     assert walks.send.calls == []
     assert walks.poll("customers").due_at == due > NOW
@@ -355,7 +355,7 @@ async def test_without_the_lease_nothing_is_asked(company):
     from projections.work.leases import Leases
 
     Leases(company.store).acquire("acme", "zoho", "another process", company.clock.now(), 60)
-    poller = Poller(company.context, "zoho", {"acme": company.desk("zoho", Script(), calls=CALLS)}, Polling(), CALLS)
+    poller = Poller(company.context, "zoho", {"acme": company.access("zoho", Script(), calls=CALLS)}, Polling(), CALLS)
     assert await poller.turn() == "2026-03-02T09:01:00.000Z", "when that lease lapses"
 
 

@@ -84,13 +84,13 @@ class Office:
             type(company.settings.connections["acme"]),
         )
         send = sender("gocardless", session, company.credentials, "acme", connection, company.clock.now)
-        desks = {"acme": company.desk("gocardless", send, calls=CALLS)}
-        self.desk = desks["acme"]
-        self.executor = Executor(company.context, "gocardless", desks, CALLS, draw=lambda: 0.5)
-        self.poller = Poller(company.context, "gocardless", desks, Polling(), CALLS)
+        accesses = {"acme": company.access("gocardless", send, calls=CALLS)}
+        self.access = accesses["acme"]
+        self.executor = Executor(company.context, "gocardless", accesses, CALLS, draw=lambda: 0.5)
+        self.poller = Poller(company.context, "gocardless", accesses, Polling(), CALLS)
         self.woken = False
         company.pulse.wake = self._wake
-        self.health = Health(company.context, {"gocardless": desks, "zoho": {}}, role="executor")
+        self.health = Health(company.context, {"gocardless": accesses, "zoho": {}}, role="executor")
         self.health.started = True
 
     def _wake(self, name):
@@ -201,7 +201,7 @@ async def test_a_day_of_a_refused_token_costs_few_calls_gives_nothing_up_and_is_
 async def test_a_start_tries_a_new_token_at_once_and_then_everything_is_due(company, rig, again):
     office = rig.office()
     await office.until("2026-03-02T15:00:00.000Z")
-    office.desk.release()
+    office.access.release()
     now = company.clock.now()
     async with again() as restarted:
         restarted.clock.move(to=now)
@@ -264,27 +264,27 @@ async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken
     company.credentials.put("acme", ZOHO_TOKEN, msgspec.json.encode(TokenState("revoked", url)))
     async with open_session() as session:
         send = sender("zoho", session, company.credentials, "acme", connection, company.clock.now)
-        desk = company.desk("zoho", send, calls=CALLS)
-        assert desk.hold()
+        access = company.access("zoho", send, calls=CALLS)
+        assert access.hold()
         for again_at in ("2026-03-02T09:01:00.000Z", "2026-03-02T09:03:00.000Z"):
             with pytest.raises(CredentialError):
-                await desk.call(Call("GET", "/invoices"), uptime_s() + 5)
+                await access.call(Call("GET", "/invoices"), uptime_s() + 5)
             (refusal,) = refusals(company.store, ["acme"])
             assert (refusal.since, refusal.again_at) == ("2026-03-02T09:00:00.000Z", again_at)
             assert "it was revoked" in refusal.words
             company.clock.move(to=again_at)
-            desk.may_go(commands.PRIORITY_READ)
+            access.may_go(commands.PRIORITY_READ)
         assert rig.api.calls == ["/oauth/v2/token"], "a dead consent is not tried again"
         company.credentials.put("acme", ZOHO_TOKEN, msgspec.json.encode(TokenState("renewed", url)))
-        assert (await desk.call(Call("GET", "/invoices"), uptime_s() + 5)).status == 200
+        assert (await access.call(Call("GET", "/invoices"), uptime_s() + 5)).status == 200
         assert refusals(company.store, ["acme"]) == []
 
 
 async def test_a_row_of_a_budget_of_an_earlier_version_is_still_read(company, rig):
-    company.desk("gocardless", company.script())._budgets.put(
+    company.access("gocardless", company.script())._budgets.put(
         "acme", "gocardless", '{"arrival_ms":1,"closed_until":"","day_limit":7}'
     )
     office = rig.office()
     await office.until("2026-03-02T09:00:30.000Z")
-    assert office.desk._spent.day_limit == 7
-    assert office.desk.refused
+    assert office.access._spent.day_limit == 7
+    assert office.access.refused

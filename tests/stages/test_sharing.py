@@ -67,19 +67,19 @@ async def test_nothing_is_sent_for_either_until_one_of_them_leaves_the_settings_
     await open_rows(company, organization_id="701")
     for name in ("acme", "birch"):
         await company.ask(replace(company.read_invoice(f"cm-{name}"), about="invoices:1"), connection=name)
-    desks = {name: company.desk("zoho", send, connection=name, calls=CALLS) for name in ("acme", "birch")}
-    executor = Executor(company.context, "zoho", desks, CALLS)
+    accesses = {name: company.access("zoho", send, connection=name, calls=CALLS) for name in ("acme", "birch")}
+    executor = Executor(company.context, "zoho", accesses, CALLS)
     await executor.turn()
     await executor.drain()
     assert sent == []
-    troubles = await Health(company.context, {"zoho": desks}).troubles()
+    troubles = await Health(company.context, {"zoho": accesses}).troubles()
     assert [
         one
         for one in troubles
         if one.startswith("acme: creditor CR1 is also that of connection birch: nothing is sent for either")
     ]
     assert [one for one in troubles if one.startswith("birch: creditor CR1 is also that of connection acme")]
-    alone = Executor(company.context, "zoho", {"acme": desks["acme"]}, CALLS)
+    alone = Executor(company.context, "zoho", {"acme": accesses["acme"]}, CALLS)
     await alone.turn()
     await alone.drain()
     assert len(sent) == 1

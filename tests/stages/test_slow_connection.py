@@ -55,8 +55,8 @@ def fleet(company):
             asked = [company.read_invoice(f"{name}-{number}-{run}") for number in range(COMMANDS)]
             await company.ask(*asked, connection=name)
         sent = {name: Zoho(refuses=name == "acme") for name in ("acme", *OTHERS)}
-        desks = {name: company.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
-        return Executor(company.context, "zoho", desks, CALLS), {name: sent[name].calls for name in sent}
+        accesses = {name: company.access("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
+        return Executor(company.context, "zoho", accesses, CALLS), {name: sent[name].calls for name in sent}
 
     return make
 
@@ -105,12 +105,12 @@ async def test_a_restart_keeps_it_waiting_and_the_others_going(company, fleet, a
     executor, calls = await fleet("acme", *OTHERS)
     await executor.turn()
     await executor.drain()
-    for desk in executor._desks.values():
-        desk.release()
+    for access in executor._accesses.values():
+        access.release()
     async with again() as restarted:
         sent = {name: Zoho() for name in ("acme", *OTHERS)}
-        desks = {name: restarted.desk("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
-        executor = Executor(restarted.context, "zoho", desks, CALLS)
+        accesses = {name: restarted.access("zoho", sent[name], connection=name, calls=CALLS) for name in sent}
+        executor = Executor(restarted.context, "zoho", accesses, CALLS)
         for _ in range(COMMANDS):
             await executor.turn()
             await executor.drain()

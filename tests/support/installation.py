@@ -36,7 +36,7 @@ from streams.log.worker import HandlerSpec, Worker
 from streams.process.health import Health
 from streams.settings import Calls, decode
 from streams.stages.activity import Pulse
-from streams.stages.api_access import EMBEDDED_OWNER, Desk
+from streams.stages.api_access import EMBEDDED_OWNER, ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.core import STAGE, Core
 from streams.stages.executor import Executor
@@ -388,10 +388,10 @@ class Installation:
     answer = staticmethod(answer)
     sign = staticmethod(sign)
 
-    def desk(
+    def access(
         self, api, send, *, connection: str = "acme", owner: str = EMBEDDED_OWNER, calls: Calls | None = None
-    ) -> Desk:
-        return Desk(self.context, connection, api, send, owner, calls or Calls())
+    ) -> ApiAccess:
+        return ApiAccess(self.context, connection, api, send, owner, calls or Calls())
 
     def publication(self, topic: str, key: str, **value) -> Publication:
         return Publication(topic, key, msgspec.Raw(msgspec.json.encode(value)))
@@ -454,8 +454,8 @@ class Office:
         self.company = company
         self.api = api
         self.send = send
-        self.desk = company.desk(api, send, calls=calls)
-        self.executor = Executor(company.context, api, {"acme": self.desk}, calls, draw=lambda: 0.0)
+        self.access = company.access(api, send, calls=calls)
+        self.executor = Executor(company.context, api, {"acme": self.access}, calls, draw=lambda: 0.0)
 
     async def turn(self):
         """One turn and the end of what it began; the instant of the next."""

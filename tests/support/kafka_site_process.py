@@ -11,12 +11,12 @@ import sys
 
 from streams.cli import main
 from streams.log.kafka import KafkaLog
-from streams.stages import api_access as desk
+from streams.stages import api_access as access
 from streams.stages import gateway
 
 changes = json.loads(sys.argv[1])
 if "lease_s" in changes:
-    desk.LEASE_S = changes["lease_s"]
+    access.LEASE_S = changes["lease_s"]
 if "append_timeout_s" in changes:
     gateway.APPEND_TIMEOUT_S = changes["append_timeout_s"]
 if "delivery_limit_s" in changes:
