@@ -20,7 +20,7 @@ from projections.work import queue
 from streams.log.interface import Log
 from streams.log.topics import Topics
 from streams.settings import Calls
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.api_access import ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.core import STAGE
@@ -60,7 +60,7 @@ class Limited:
 
     def __init__(self, log: Log, topics: Topics, store: Store, run: str) -> None:
         clock = SystemClock()
-        self._context = StageContext(log, topics, store, clock, Pulse(clock), Metrics("executor"), {})
+        self._context = StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics("executor"), {})
         self._names = [f"{run}-{number}" for number in range(CONNECTIONS)]
         self._run = run
         self._left = 0
@@ -83,7 +83,7 @@ class Limited:
         if waiting:
             await self._until_told(Executor(self._context, "zoho", {first: accesses[first]}, _CALLS))
         began_s = time.perf_counter()
-        running = asyncio.create_task(self._context.pulse.loop(executor.name, executor.turn))
+        running = asyncio.create_task(self._context.wakeups.loop(executor.name, executor.turn))
         try:
             async with asyncio.timeout(_LIMIT_S):
                 await self._all_answered.wait()

@@ -24,7 +24,7 @@ from streams.log.engines import open_log
 from streams.log.interface import Log
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.core import Core
 from streams.stages.metrics import Metrics
@@ -50,7 +50,7 @@ async def agents(log: Log, store_url: str, group: str) -> float:
     clock = SystemClock()
     with open_store(store_url, now=clock.now()) as store:
         store.bind_log(log.incarnation)
-        core = Core(StageContext(log, TOPICS, store, clock, Pulse(clock), Metrics(), {}))
+        core = Core(StageContext(log, TOPICS, store, clock, Wakeups(Activity(clock)), Metrics(), {}))
         worker = Worker(log, group, [HandlerSpec("core", TOPICS.events.name, core.handle, core.resume_at)])
         began = time.perf_counter()
         async with worker:

@@ -32,7 +32,7 @@ from streams.log.engines import open_log
 from streams.log.interface import Batch, Log, Record, TopicPartition
 from streams.log.records import event_record
 from streams.log.topics import Topics
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.core import STAGE, Core
 from streams.stages.metrics import Metrics
@@ -159,7 +159,7 @@ class Measured:
         self.events = events
         take(self.store, STAGE, EVENTS.topic, EVENTS.partition, start=events)
         clock = SystemClock()
-        self._core = Core(StageContext(log, TOPICS, self.store, clock, Pulse(clock), Metrics(), {}))
+        self._core = Core(StageContext(log, TOPICS, self.store, clock, Wakeups(Activity(clock)), Metrics(), {}))
         self._next = events
 
     async def run(self, story: list[Record]) -> float:

@@ -32,7 +32,7 @@ from streams.log.engines import open_log
 from streams.log.interface import Log, NewRecord
 from streams.log.topics import Topics
 from streams.settings import Connection, Zoho
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.gateway import MAX_BODY_BYTES, Gateway, runner
 from streams.stages.metrics import Metrics
@@ -81,7 +81,7 @@ async def ours(log: Log, folder: Path, topics: Topics = TOPICS) -> web.AppRunner
     credentials.reload()
     clock = SystemClock()
     connections = {"acme": Connection(environment="sandbox", zoho=Zoho(organization_id="1"))}
-    context = StageContext(log, topics, store, clock, Pulse(clock), Metrics(), connections)
+    context = StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics(), connections)
     return runner(Gateway(context, credentials).routes())
 
 

@@ -26,7 +26,7 @@ from projections.store.store import open_store
 from streams.log.interface import Batch, Log
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.core import Core
 from streams.stages.metrics import Metrics
@@ -40,7 +40,7 @@ async def ours(log: Log, topics: Topics, store_url: str, group: str) -> float:
     began_s = 0.0
     with open_store(store_url, now=clock.now()) as store:
         store.bind_log(log.incarnation)
-        core = Core(StageContext(log, topics, store, clock, Pulse(clock), Metrics("worker"), {}))
+        core = Core(StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics("worker"), {}))
 
         async def handle(batch: Batch) -> None:
             nonlocal began_s

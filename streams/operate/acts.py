@@ -30,7 +30,7 @@ from streams.log.topics import Topics
 from streams.operate.installation import opened_clock, opened_log
 from streams.operate.replay import Progress, no_progress
 from streams.settings import Settings, group_of
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.metrics import Metrics
 
@@ -96,7 +96,9 @@ class Operator:
         self.clock = clock
         self.topics = Topics(settings.topic_prefix, settings.partitions)
         self.queries = Queries(store)
-        self._context = StageContext(log, self.topics, store, clock, Pulse(clock), Metrics(), settings.connections)
+        self._context = StageContext(
+            log, self.topics, store, clock, Wakeups(Activity(clock)), Metrics(), settings.connections
+        )
 
     # --- acts ---
 

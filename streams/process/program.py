@@ -41,7 +41,7 @@ from streams.process.quiescence import Settle
 from streams.process.stall_watch import Watch
 from streams.settings import Settings, SettingsError, group_of
 from streams.stages import gateway
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.api_access import EMBEDDED_OWNER, ApiAccess
 from streams.stages.clock import ClockStage
 from streams.stages.context import StageContext
@@ -96,7 +96,8 @@ class Program:
         self.name = name or ("program" if role == "all" else role)
         self._simulated = SandboxClock(settings.clock, participant=self.name) if settings.clock else None
         self.clock: Clock = self._simulated or SystemClock()
-        self.pulse = Pulse(self.clock)
+        self.activity = Activity(self.clock)
+        self.wakeups = Wakeups(self.activity)
         self.metrics = Metrics(role)
         self.port = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,9 +141,9 @@ class Program:
 
     async def _start(self) -> None:
         settings = self.settings
-        with self.pulse.work("start"):
+        with self.activity.work("start"):
             if self._simulated is not None:
-                await self._simulated.start(self.pulse.quiet, self._settle if self.shared else None)
+                await self._simulated.start(self.activity.quiet, self._settle if self.shared else None)
                 self._exit.push_async_callback(self._simulated.close)
                 self._spawn("simulated-time", self._simulated.run_until_failed())
             self.store = open_store(settings.store, now=self.clock.now())
@@ -158,12 +159,12 @@ class Program:
                 topics,
                 self.store,
                 self.clock,
-                self.pulse,
+                self.wakeups,
                 self.metrics,
                 settings.connections,
                 patience_s=PATIENCE_S if self.shared else 0.0,
             )
-            self.settle = Settle(self.log, topics, self.store, self.pulse)
+            self.settle = Settle(self.log, topics, self.store, self.wakeups)
             await self._open_http()
             if self.role in ("worker", "all"):
                 await self._start_worker()
@@ -217,8 +218,8 @@ class Program:
         async def own(tp: TopicPartition) -> int:
             position = await core.resume_at(tp)
             await relay.recover(tp.partition)
-            self.pulse.wake("relay")
-            self.pulse.wake(clock.name)
+            self.wakeups.wake("relay")
+            self.wakeups.wake(clock.name)
             return position
 
         translating = (translate.handle, translate.resume_at, translate.revoked)
@@ -236,8 +237,8 @@ class Program:
         self.health.watch = watch
         self._spawn("worker", self.worker.run_until_failed())
         self._spawn("watch", watch.run())
-        self._spawn("relay", self.pulse.loop("relay", relay.turn))
-        self._spawn("clock", self.pulse.loop(clock.name, clock.turn))
+        self._spawn("relay", self.wakeups.loop("relay", relay.turn))
+        self._spawn("clock", self.wakeups.loop(clock.name, clock.turn))
 
     async def _start_executors(self) -> None:
         session = open_session()
@@ -248,8 +249,8 @@ class Program:
             executor = Executor(self.context, api, self.accesses[api], self.settings.calls)
             self.pollers.append(poller)
             self.executors.append(executor)
-            self._spawn(executor.name, self.pulse.loop(executor.name, executor.turn))
-            self._spawn(poller.name, self.pulse.loop(poller.name, poller.turn))
+            self._spawn(executor.name, self.wakeups.loop(executor.name, executor.turn))
+            self._spawn(poller.name, self.wakeups.loop(poller.name, poller.turn))
         self._listen()
 
     def _listen(self) -> None:
@@ -264,7 +265,7 @@ class Program:
 
     def _rung(self, bell: Bell) -> None:
         for name in bell.take():
-            self.pulse.wake(name)
+            self.wakeups.wake(name)
 
     def _spawn(self, name: str, running: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(running, name=name))

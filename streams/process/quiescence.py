@@ -19,7 +19,7 @@ from projections.store.tables import outbox, positions
 from streams.log.interface import Log, LogError, TopicPartition
 from streams.log.topics import Topics
 from streams.stages import core, translate
-from streams.stages.activity import Pulse
+from streams.stages.activity import Wakeups
 
 #: One statement, for one round trip. Without a position there is no outbox row either: they are written together.
 _HANDLED: Final = sa.select(
@@ -42,10 +42,10 @@ _NOTHING: Final = _Handled(0, 0)
 class Settle:
     """One process's view of what its installation shares. Give it to `SandboxClock.start`."""
 
-    def __init__(self, log: Log, topics: Topics, store: Store, pulse: Pulse) -> None:
+    def __init__(self, log: Log, topics: Topics, store: Store, wakeups: Wakeups) -> None:
         self._log = log
         self._store = store
-        self._pulse = pulse
+        self._wakeups = wakeups
         read = (topics.deliveries_gocardless.name, topics.deliveries_zoho.name, topics.events.name)
         self._read = [TopicPartition(topic, number) for topic in read for number in range(topics.partitions)]
         self._all = [
@@ -92,10 +92,10 @@ class Settle:
 
     def _when_looked_at(self, fingerprint: str) -> str | None:
         """The fingerprint, once every loop was woken at it and this process is quiet again."""
-        names = self._pulse.names()
+        names = self._wakeups.names()
         if fingerprint != self._looked_at and names:
             self._looked_at = fingerprint
             for name in names:
-                self._pulse.wake(name)
+                self._wakeups.wake(name)
             return None
         return fingerprint

@@ -19,7 +19,7 @@ from streams.log.interface import TopicPartition
 IDLE_S: Final = 21_600.0
 
 
-class Pulse:
+class Activity:
     """Counters of one process."""
 
     def __init__(self, clock: Clock) -> None:
@@ -27,7 +27,6 @@ class Pulse:
         self._busy: dict[str, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._bells: dict[str, asyncio.Event] = {}
         self._awake: set[str] = set()
 
     def quiet(self) -> bool:
@@ -41,6 +40,14 @@ class Pulse:
         """What is not quiet: for people."""
         busy = [name for name, count in self._busy.items() if count] + sorted(self._awake)
         return ", ".join(busy + [f"{tp.topic}/{tp.partition}" for tp in self._behind()])
+
+    def woken(self, name: str) -> None:
+        """The loop of this name has something to do, maybe, until `rested`."""
+        self._awake.add(name)
+
+    def rested(self, name: str) -> None:
+        """The loop of this name has begun to look, and was not woken since."""
+        self._awake.discard(name)
 
     @contextlib.contextmanager
     def work(self, name: str) -> Iterator[None]:
@@ -63,10 +70,6 @@ class Pulse:
         self._ends.pop(tp, None)
         self._poke()
 
-    def names(self) -> list[str]:
-        """The loops of this process."""
-        return list(self._bells)
-
     def appended(self, tp: TopicPartition, end: int) -> None:
         """Records before `end` are in the partition."""
         if end > self._ends.get(tp, end):
@@ -78,30 +81,46 @@ class Pulse:
             self._positions[tp] = position
         self._poke()
 
+    def _poke(self) -> None:
+        self.clock.poke()
+
+
+class Wakeups:
+    """The loops of one process, by name, and how one wakes another."""
+
+    def __init__(self, activity: Activity) -> None:
+        self.activity = activity
+        self._clock = activity.clock
+        self._wakeups: dict[str, asyncio.Event] = {}
+
+    def names(self) -> list[str]:
+        """The loops of this process."""
+        return list(self._wakeups)
+
     def wake(self, name: str) -> None:
         """Something to do for the loop of this name, maybe."""
-        bell = self._bells.get(name)
-        if bell is not None:
-            self._awake.add(name)
-            bell.set()
+        wakeup = self._wakeups.get(name)
+        if wakeup is not None:
+            self.activity.woken(name)
+            wakeup.set()
 
     async def loop(self, name: str, turn: Callable[[], Awaitable[str | None]]) -> None:
         """Run `turn` now, whenever woken, and at the instant it returned (None: only when woken). Ends only by an error
         or cancellation.
         """
-        bell = self._bells.setdefault(name, asyncio.Event())
+        wakeup = self._wakeups.setdefault(name, asyncio.Event())
         while True:
-            self._awake.discard(name)
-            bell.clear()
-            with self.work(name):
+            self.activity.rested(name)
+            wakeup.clear()
+            with self.activity.work(name):
                 due = await turn()
-            if not bell.is_set():
-                await self._sleep(bell, due)
+            if not wakeup.is_set():
+                await self._sleep(wakeup, due)
 
-    async def _sleep(self, bell: asyncio.Event, due: str | None) -> None:
+    async def _sleep(self, wakeup: asyncio.Event, due: str | None) -> None:
         waits: set[asyncio.Future[object]] = {
-            asyncio.ensure_future(bell.wait()),
-            asyncio.ensure_future(self.clock.sleep(IDLE_S) if due is None else self.clock.sleep_until(due)),
+            asyncio.ensure_future(wakeup.wait()),
+            asyncio.ensure_future(self._clock.sleep(IDLE_S) if due is None else self._clock.sleep_until(due)),
         }
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +129,3 @@ class Pulse:
         finally:
             for one in waits:
                 one.cancel()
-
-    def _poke(self) -> None:
-        self.clock.poke()

@@ -112,7 +112,7 @@ class ApiAccess:
             self.retry_at = now
             return False
         if begun:
-            self._context.pulse.wake(f"executor.{self.api}")
+            self._context.wakeups.wake(f"executor.{self.api}")
         return True
 
     def keep(self) -> bool:
@@ -190,7 +190,7 @@ class ApiAccess:
 
     def _wake(self) -> None:
         for loop in ("executor", "poller"):
-            self._context.pulse.wake(f"{loop}.{self.api}")
+            self._context.wakeups.wake(f"{loop}.{self.api}")
 
     def close(self, seconds: float, why: str) -> str:
         """No call for so long; the instant until which. Kept at once: neither a restart nor a successor must forget

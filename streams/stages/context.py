@@ -15,7 +15,7 @@ from streams.log.interface import Log, LogError, LogOverloaded, LogUnavailable, 
 from streams.log.records import event_record
 from streams.log.topics import Topics
 from streams.settings import Connection
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.metrics import Metrics
 
 #: Real seconds between two tries of an append that a cluster did not take. Lower: load on brokers that are recovering.
@@ -37,7 +37,7 @@ class StageContext:
     topics: Topics
     store: Store
     clock: Clock
-    pulse: Pulse
+    wakeups: Wakeups
     metrics: Metrics
     connections: Mapping[str, Connection]
     skews: dict[str, float] = field(default_factory=dict)
@@ -45,16 +45,21 @@ class StageContext:
     patience_s: float = 0.0
     journal: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("zoho_gocardless"))
 
+    @property
+    def activity(self) -> Activity:
+        """Whether this process is quiet."""
+        return self.wakeups.activity
+
     async def append(
         self, records: Sequence[NewRecord], *, positions: Mapping[str, Mapping[TopicPartition, int]] | None = None
     ) -> list[Position]:
         """Append durably. Until it is, and until this process has handled what it reads itself, the process is not
         quiet.
         """
-        with self.pulse.work("append"):
+        with self.activity.work("append"):
             found = await self._append(records, positions)
             for position in found:
-                self.pulse.appended(position.tp, position.offset + 1)
+                self.activity.appended(position.tp, position.offset + 1)
         return found
 
     async def _append(
@@ -78,7 +83,7 @@ class StageContext:
 
     async def reads(self, tp: TopicPartition, position: int) -> None:
         """Note that this process reads the partition from `position`."""
-        self.pulse.reads(tp, position, await self.log.end_offset(tp))
+        self.activity.reads(tp, position, await self.log.end_offset(tp))
 
     async def tell(self, *events: Event) -> list[Position]:
         """Append events."""

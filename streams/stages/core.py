@@ -68,7 +68,7 @@ class Core:
         """
         self._owned.pop(tp, None)
         self._recorded.pop(tp, None)
-        self._context.pulse.forgets(tp)
+        self._context.activity.forgets(tp)
 
     async def handle(self, batch: Batch) -> None:
         """Decide consecutive events of one partition."""
@@ -85,9 +85,9 @@ class Core:
         failpoints.hit("core.after_commit")
         self._context.metrics.events.inc(len(batch.records))
         if decided:
-            self._context.pulse.wake("relay")
-            self._context.pulse.wake("clock")
-        self._context.pulse.handled(batch.tp, batch.next_offset)
+            self._context.wakeups.wake("relay")
+            self._context.wakeups.wake("clock")
+        self._context.activity.handled(batch.tp, batch.next_offset)
 
     def _decoded(self, records: list[Record]) -> Iterator[tuple[int, Event]]:
         for record in records:

@@ -170,7 +170,7 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=self._calls.deadline_s + 1)
 
     async def _run(self, access: ApiAccess, before: Queued, claim: Queued, last_moment_s: float) -> None:
-        with self._context.pulse.work(self.name):
+        with self._context.activity.work(self.name):
             try:
                 key = (access.connection, claim.command.id)
                 performance = _Performance(
@@ -194,7 +194,7 @@ class Executor:
                 self._failed = fault
             finally:
                 access.end()
-                self._context.pulse.wake(self.name)
+                self._context.wakeups.wake(self.name)
 
 
 class _Performance:

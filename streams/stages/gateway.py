@@ -123,7 +123,7 @@ class Gateway:
             self._in_hand -= 1
 
     async def _take(self, request: web.Request, api: Api) -> web.Response:
-        with self._context.pulse.work("gateway"):
+        with self._context.activity.work("gateway"):
             # A bare timer: `asyncio.timeout` costs a fifth of all that is done here beside the append.
             limit = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, request.content.set_exception, TimeoutError())
             try:

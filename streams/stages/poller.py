@@ -113,7 +113,7 @@ class Poller:
                 heads = [self._polls.get(connection, kind).head_at for kind in KINDS[self._api]]
                 if all(head >= one.required_at for head in heads):
                     self._standstills.caught_up(connection, self._api)
-                    self._context.pulse.wake(f"executor.{self._api}")
+                    self._context.wakeups.wake(f"executor.{self._api}")
 
     async def _walk(self, access: ApiAccess, poll: Poll, as_of: str) -> Poll:
         """All pages since the cursor. Cut short, the poll is due again soon and its cursor stays; where only the budget

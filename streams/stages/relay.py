@@ -76,5 +76,5 @@ class Relay:
         if decisions:
             self._outbox.mark_published(decisions)
             self._context.metrics.decisions.inc(len(decisions))
-            self._context.pulse.wake("executor.gocardless")
-            self._context.pulse.wake("executor.zoho")
+            self._context.wakeups.wake("executor.gocardless")
+            self._context.wakeups.wake("executor.zoho")

@@ -63,7 +63,7 @@ class Translate:
 
     def revoked(self, tp: TopicPartition) -> None:
         """Another worker has the partition now."""
-        self._context.pulse.forgets(tp)
+        self._context.activity.forgets(tp)
 
     def _store(self, tp: TopicPartition, done: int) -> None:
         if self._progress is not None:
@@ -88,7 +88,7 @@ class Translate:
         await self._context.append(records, positions={self._group: {tp: done}})
         failpoints.hit("translate.after_append")
         self._store(tp, done)
-        self._context.pulse.handled(tp, done)
+        self._context.activity.handled(tp, done)
 
     def _records(self, record: Record) -> Iterator[NewRecord]:
         """The events of one delivery, then what of it is parked."""

@@ -20,7 +20,7 @@ from streams.log.records import delivery_record, event_record
 from streams.log.topics import Topics
 from streams.operate.installation import opened_log
 from streams.settings import GROUP, Settings, load
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.core import Core
 from streams.stages.metrics import Metrics
@@ -100,7 +100,7 @@ class Installation:
             with open_store(self.settings.store, now=clock.now()) as store:
                 store.bind_log(log.incarnation)
                 context = StageContext(
-                    log, self.topics, store, clock, Pulse(clock), Metrics(), self.settings.connections
+                    log, self.topics, store, clock, Wakeups(Activity(clock)), Metrics(), self.settings.connections
                 )
                 for start in range(0, len(events), 1000):
                     await context.tell(*events[start : start + 1000])

@@ -38,7 +38,7 @@ async def raw_request(program):
 async def until_in_hand(program) -> None:
     """Wait until the gateway has a request in hand."""
     async with asyncio.timeout(5):
-        while "gateway" not in program.pulse.why_not():  # noqa: ASYNC110 - it is the request's own arrival that is waited for
+        while "gateway" not in program.activity.why_not():  # noqa: ASYNC110 - it is the request's own arrival that is waited for
             await asyncio.sleep(0.001)
 
 
@@ -178,7 +178,7 @@ async def test_a_body_that_breaks_on_its_way_is_refused_in_time(gateway_program,
         writer.write(b"not a size\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     assert await gateway_program.deliveries("gocardless") == []
-    assert gateway_program.pulse.quiet()
+    assert gateway_program.activity.quiet()
     assert caplog.records == []
 
 
@@ -233,7 +233,7 @@ async def test_a_sender_that_goes_away_or_dawdles_leaves_nothing_behind(gateway_
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     assert gateway_program.count("refused_webhooks", api="gocardless", reason="slow") >= 1
     assert await gateway_program.deliveries("gocardless") == []
-    assert gateway_program.pulse.quiet()
+    assert gateway_program.activity.quiet()
 
 
 async def test_more_requests_than_can_be_held_are_told_to_come_again(gateway_program, monkeypatch):

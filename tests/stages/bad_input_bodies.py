@@ -65,7 +65,7 @@ async def cut_off_body(bench):
     bench.monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.1)
     assert await unfinished(bench, wait=False) == 0
     async with asyncio.timeout(5):
-        while not bench.company.pulse.quiet():  # noqa: ASYNC110 - it is the gateway's own end of the request that is waited for
+        while not bench.company.activity.quiet():  # noqa: ASYNC110 - it is the gateway's own end of the request that is waited for
             await asyncio.sleep(0.01)
     assert await bench.company.deliveries("gocardless") == []
     return "refused"

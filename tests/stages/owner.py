@@ -20,7 +20,7 @@ from streams.log.engines import open_log
 from streams.log.topics import Topics
 from streams.settings import Calls
 from streams.stages import api_access as access
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.context import StageContext
 from streams.stages.executor import Executor
 from streams.stages.metrics import Metrics
@@ -80,10 +80,10 @@ async def main(told):
     with open_store(told["store"]) as store:
         async with open_log(told["log"]) as log, open_session() as session:
             await log.ensure_topics(topics)
-            context = StageContext(log, topics, store, clock, Pulse(clock), Metrics(), {})
+            context = StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics(), {})
             own = access.ApiAccess(context, "acme", "gocardless", sender(session, told), told["owner"], calls)
             executor = Executor(context, "gocardless", {"acme": own}, calls)
-            await context.pulse.loop(executor.name, executor.turn)
+            await context.wakeups.loop(executor.name, executor.turn)
 
 
 asyncio.run(main(json.loads(sys.argv[1])))

@@ -244,7 +244,7 @@ async def test_what_is_not_an_event_is_counted_and_passed_over(company):
 
 async def test_what_was_decided_wakes_the_relay_and_the_clock(company):
     woken = []
-    company.pulse.wake = woken.append
+    company.wakeups.wake = woken.append
     await company.context.tell(company.seen("PM1"))
     core = await company.decide()
     assert woken == ["relay", "clock"]

@@ -220,7 +220,7 @@ async def test_a_poller_that_takes_over_wakes_the_executor(company, process, bes
     company.clock.move(60)
     two = process("two", *[TransportError("refused", sent=False)] * 3, over=await beside())
     woken = []
-    two.company.pulse.wake = woken.append
+    two.company.wakeups.wake = woken.append
     await two.poller.turn()
     assert woken == ["executor.zoho"]
     assert two.row().state == "unknown"

@@ -327,7 +327,7 @@ async def test_executors_that_wait_for_a_full_walk_are_released_by_it(company, w
     with company.store.write() as writer:
         company.store.require_catch_up(writer, "restored", company.clock.now())
     woken = []
-    company.pulse.wake = woken.append
+    company.wakeups.wake = woken.append
     standing = Standstills(company.store)
     # The walk before the standstill does not count, so every list is walked at once; nor does a walk that is cut short.
     walks.send.answers = [answer(200, one) for one in (*EMPTY[:2], {"no": "page"})]

@@ -89,7 +89,7 @@ class Office:
         self.executor = Executor(company.context, "gocardless", accesses, CALLS, draw=lambda: 0.5)
         self.poller = Poller(company.context, "gocardless", accesses, Polling(), CALLS)
         self.woken = False
-        company.pulse.wake = self._wake
+        company.wakeups.wake = self._wake
         self.health = Health(company.context, {"gocardless": accesses, "zoho": {}}, role="executor")
         self.health.started = True
 

@@ -25,7 +25,7 @@ async def test_decisions_are_published_in_the_order_of_their_events_then_their_c
     asked = [await company.ask(company.read_invoice(f"inv-{number}"), publish=False) for number in range(5)]
     assert states(company, "inv-0", "inv-4") == ["waiting_publication"] * 2
     woken = []
-    company.pulse.wake = woken.append
+    company.wakeups.wake = woken.append
     assert await Relay(company.context).turn() is None
     assert await published(company) == [("acme", event.id) for event in asked]
     assert states(company, "inv-0", "inv-4") == ["ready"] * 2

@@ -9,18 +9,19 @@ from projections.store.errors import StoreFenced, StoreUnavailable
 from projections.store.tables import outbox, positions
 from streams.log.interface import LogCorrupt, LogUnavailable, TopicPartition
 from streams.process.quiescence import Settle
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 
 DELIVERIES = "deliveries.gocardless"
 
 
 class Other:
-    """A second process of the installation: a pulse with two loops, and its own `Settle`. Use it as a context."""
+    """A second process of the installation: two loops, and its own `Settle`. Use it as a context."""
 
     def __init__(self, company):
         self.company = company
-        self.pulse = Pulse(company.clock)
-        self.settle = Settle(company.log, company.topics, company.store, self.pulse)
+        self.activity = Activity(company.clock)
+        self.wakeups = Wakeups(self.activity)
+        self.settle = Settle(company.log, company.topics, company.store, self.wakeups)
         self.turns = {"clock": 0, "executor.zoho": 0}
         self._loops = []
 
@@ -31,7 +32,7 @@ class Other:
         return turn
 
     async def __aenter__(self):
-        self._loops = [asyncio.create_task(self.pulse.loop(name, self._turn(name))) for name in self.turns]
+        self._loops = [asyncio.create_task(self.wakeups.loop(name, self._turn(name))) for name in self.turns]
         await self.until_quiet()
         return self
 
@@ -43,14 +44,14 @@ class Other:
     async def until_quiet(self):
         for _ in range(5):
             await asyncio.sleep(0)
-        assert self.pulse.quiet()
+        assert self.activity.quiet()
 
     async def looked(self):
         """Fingerprint, after one turn of every loop that settling asks for."""
         before = dict(self.turns)
         assert await self.settle() is None
         assert not self.settle.unsettled
-        assert not self.pulse.quiet(), "loops are to look"
+        assert not self.activity.quiet(), "loops are to look"
         await self.until_quiet()
         assert self.turns == {name: count + 1 for name, count in before.items()}
         found = await self.settle()
@@ -79,7 +80,7 @@ async def delivered(company):
 async def test_an_empty_installation_is_settled_once_its_loops_have_looked(other):
     found = await other.looked()
     assert await other.settle() == found
-    assert other.pulse.quiet()
+    assert other.activity.quiet()
     assert other.turns == {"clock": 2, "executor.zoho": 2}
 
 
@@ -89,8 +90,8 @@ async def test_two_processes_that_see_the_same_say_the_same(company, other):
 
 
 async def test_a_process_without_loops_has_nothing_that_must_look(company, other):
-    pulse = Pulse(company.clock)
-    assert await Settle(company.log, company.topics, company.store, pulse)() == await other.looked()
+    wakeups = Wakeups(Activity(company.clock))
+    assert await Settle(company.log, company.topics, company.store, wakeups)() == await other.looked()
 
 
 async def test_every_delivery_must_be_translated(company, other):
@@ -98,7 +99,7 @@ async def test_every_delivery_must_be_translated(company, other):
     place = await delivered(company)
     assert await other.settle() is None
     assert other.settle.unsettled == f"{DELIVERIES}/{place.partition}"
-    assert other.pulse.quiet(), "nothing is to be looked at before it has arrived"
+    assert other.activity.quiet(), "nothing is to be looked at before it has arrived"
     at(company, "translate", place.tp, 1)
     after = await other.looked()
     assert after != before
@@ -164,13 +165,13 @@ async def test_a_publication_between_the_two_reads_is_still_on_its_way(company, 
                 connection.execute(outbox.delete())
             return ends
 
-    settle = Settle(Meanwhile(), company.topics, company.store, other.pulse)
+    settle = Settle(Meanwhile(), company.topics, company.store, other.wakeups)
     assert await settle() is None
     assert settle.unsettled == "outbox"
-    assert other.pulse.quiet()
+    assert other.activity.quiet()
 
 
-def failing(company, pulse, *, log=None, store=None):
+def failing(company, wakeups, *, log=None, store=None):
     """A `Settle` whose log or store raises."""
 
     async def end_offsets(_tps):
@@ -180,7 +181,7 @@ def failing(company, pulse, *, log=None, store=None):
         raise store
 
     broken = SimpleNamespace(end_offsets=end_offsets) if log else company.log
-    return Settle(broken, company.topics, SimpleNamespace(read=read) if store else company.store, pulse)
+    return Settle(broken, company.topics, SimpleNamespace(read=read) if store else company.store, wakeups)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def failing(company, pulse, *, log=None, store=None):
     ids=["log", "store"],
 )
 async def test_what_cannot_be_read_just_now_is_not_settled(company, other, error):
-    settle = failing(company, other.pulse, **error)
+    settle = failing(company, other.wakeups, **error)
     assert await settle() is None
     assert settle.unsettled == type(*error.values()).__name__
 
@@ -203,4 +204,4 @@ async def test_what_cannot_be_read_just_now_is_not_settled(company, other, error
 )
 async def test_what_can_never_be_read_is_raised(company, other, error):
     with pytest.raises(type(*error.values())):
-        await failing(company, other.pulse, **error)()
+        await failing(company, other.wakeups, **error)()

@@ -108,7 +108,7 @@ async def test_a_delivery_larger_than_an_append_comes_through_and_its_position_w
     await company.translate()
     assert placed == [(10, 1), (10, 1), (7, 3)], "a position never passes a delivery of which a part is still to come"
     assert [event.id for event in await company.events()] == [f"EV{number}" for number in range(27)]
-    assert company.pulse.quiet()
+    assert company.activity.quiet()
 
 
 async def test_an_append_is_bounded_in_bytes_too(company, monkeypatch):

@@ -35,7 +35,7 @@ from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
 from streams.process.health import Health
 from streams.settings import Calls, decode
-from streams.stages.activity import Pulse
+from streams.stages.activity import Activity, Wakeups
 from streams.stages.api_access import EMBEDDED_OWNER, ApiAccess
 from streams.stages.context import StageContext
 from streams.stages.core import STAGE, Core
@@ -173,7 +173,8 @@ class Installation:
         await self.log.ensure_topics(self.topics)
         self.store.bind_log(self.log.incarnation)
         self.credentials = Credentials(self.store, Vault(self.keyring))
-        self.pulse = Pulse(self.clock)
+        self.activity = Activity(self.clock)
+        self.wakeups = Wakeups(self.activity)
         self.metrics = Metrics()
         self.context = self.new_context()
         self.queue = Queue(self.store)
@@ -190,7 +191,7 @@ class Installation:
             "topics": self.topics,
             "store": self.store,
             "clock": self.clock,
-            "pulse": self.pulse,
+            "wakeups": self.wakeups,
             "metrics": self.metrics,
             "connections": self.settings.connections,
         }

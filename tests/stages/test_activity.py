@@ -15,47 +15,47 @@ async def turns(count=5):
 
 
 def test_work_is_counted_and_named(company):
-    pulse = company.pulse
-    assert pulse.quiet()
-    with pulse.work("gateway"), pulse.work("gateway"):
-        assert not pulse.quiet()
-        assert pulse.why_not() == "gateway"
-    assert pulse.quiet()
-    with pytest.raises(KeyError), pulse.work("append"):
+    activity = company.activity
+    assert activity.quiet()
+    with activity.work("gateway"), activity.work("gateway"):
+        assert not activity.quiet()
+        assert activity.why_not() == "gateway"
+    assert activity.quiet()
+    with pytest.raises(KeyError), activity.work("append"):
         raise KeyError
-    assert pulse.quiet()
+    assert activity.quiet()
 
 
 def test_a_partition_that_is_read_is_busy_until_it_is_handled(company):
-    pulse = company.pulse
-    pulse.appended(TP, 5)
-    assert pulse.quiet(), "what this process does not read keeps nobody up"
-    pulse.reads(TP, 0, 5)
-    assert pulse.why_not() == "events/0"
-    pulse.handled(TP, 5)
-    assert pulse.quiet()
-    pulse.appended(TP, 7)
-    pulse.appended(TP, 6)
-    assert not pulse.quiet()
-    pulse.handled(TP, 6)
-    assert not pulse.quiet()
-    pulse.handled(TP, 7)
-    assert pulse.quiet()
+    activity = company.activity
+    activity.appended(TP, 5)
+    assert activity.quiet(), "what this process does not read keeps nobody up"
+    activity.reads(TP, 0, 5)
+    assert activity.why_not() == "events/0"
+    activity.handled(TP, 5)
+    assert activity.quiet()
+    activity.appended(TP, 7)
+    activity.appended(TP, 6)
+    assert not activity.quiet()
+    activity.handled(TP, 6)
+    assert not activity.quiet()
+    activity.handled(TP, 7)
+    assert activity.quiet()
 
 
 async def test_a_loop_runs_at_once_when_woken_and_at_the_instant_it_named(company):
-    pulse, clock, ran = company.pulse, company.clock, []
+    activity, wakeups, clock, ran = company.activity, company.wakeups, company.clock, []
 
     async def turn():
         ran.append(clock.now())
         return "2026-03-02T10:00:00.000Z"
 
-    loop = asyncio.create_task(pulse.loop("clock", turn))
+    loop = asyncio.create_task(wakeups.loop("clock", turn))
     await turns()
     assert len(ran) == 1
-    assert pulse.quiet()
-    pulse.wake("clock")
-    assert not pulse.quiet(), "from the moment it is woken, not from the moment it runs"
+    assert activity.quiet()
+    wakeups.wake("clock")
+    assert not activity.quiet(), "from the moment it is woken, not from the moment it runs"
     await turns()
     assert len(ran) == 2
     clock.move(3_599)
@@ -69,17 +69,17 @@ async def test_a_loop_runs_at_once_when_woken_and_at_the_instant_it_named(compan
 
 
 async def test_who_is_woken_during_its_turn_takes_another(company):
-    pulse, ran = company.pulse, []
+    activity, wakeups, ran = company.activity, company.wakeups, []
 
     async def turn():
         ran.append(1)
         if len(ran) == 1:
-            pulse.wake("relay")
+            wakeups.wake("relay")
 
-    loop = asyncio.create_task(pulse.loop("relay", turn))
+    loop = asyncio.create_task(wakeups.loop("relay", turn))
     await turns(8)
     assert len(ran) == 2
-    assert pulse.quiet()
+    assert activity.quiet()
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
 
@@ -89,18 +89,18 @@ async def test_a_loop_ends_with_the_error_of_its_turn(company):
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        await company.pulse.loop("relay", turn)
-    assert company.pulse.quiet()
+        await company.wakeups.loop("relay", turn)
+    assert company.activity.quiet()
 
 
 def test_waking_a_loop_of_another_process_keeps_nobody_up(company):
-    company.pulse.wake("executor.zoho")
-    assert company.pulse.quiet()
+    company.wakeups.wake("executor.zoho")
+    assert company.activity.quiet()
 
 
 async def test_an_append_keeps_the_process_up_until_it_is_handled_here(company):
     await company.context.reads(company.tp("events"), 0)
     await company.context.tell(company.seen("PM1"))
-    assert company.pulse.why_not() == "events/0"
+    assert company.activity.why_not() == "events/0"
     await company.decide()
-    assert company.pulse.quiet()
+    assert company.activity.quiet()
