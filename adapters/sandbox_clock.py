@@ -53,7 +53,7 @@ class _Reading(msgspec.Struct, frozen=True):
 _decode_reading: Final = msgspec.json.Decoder(_Reading).decode
 
 
-Settle = Callable[[], Awaitable[str | None]]
+Fingerprint = Callable[[], Awaitable[str | None]]
 
 
 class SandboxClock:
@@ -64,10 +64,10 @@ class SandboxClock:
     cheap. Whoever starts or ends work calls `poke()`. When the sandbox goes away or starts over, every sleeper gets
     `ClockError`, and time stands still.
 
-    A process of several gives `settle` too, and a `participant` name of its own. Awaited each time the process has
-    become quiet, it gives the fingerprint of what the processes share (at most 128 characters), as of a moment since
-    the call, once this process has looked at all of it; None while something is on its way in it, or while this process
-    is to look. Time moves when all say the same.
+    A process of several gives `fingerprint_of` too, and a `participant` name of its own. Awaited each time the process
+    has become quiet, it gives the fingerprint of what the processes share (at most 128 characters), as of a moment
+    since the call, once this process has looked at all of it; None while something is on its way in it, or while this
+    process is to look. Time moves when all say the same.
     """
 
     simulated = True
@@ -86,7 +86,7 @@ class SandboxClock:
         self._failure: ClockError | None = None
         self._failed = asyncio.Event()
 
-    async def start(self, quiet: Callable[[], bool], settle: Settle | None = None) -> None:
+    async def start(self, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None = None) -> None:
         """Read the time, then keep it until `close`. Raises `ClockError` when the sandbox does not answer."""
         if self._keeper is not None:
             raise ClockError("the clock was started before")
@@ -96,7 +96,7 @@ class SandboxClock:
         except ClockError:
             await self._session.close()
             raise
-        self._keeper = asyncio.create_task(self._keep(self._session, quiet, settle), name="sandbox-clock")
+        self._keeper = asyncio.create_task(self._keep(self._session, quiet, fingerprint_of), name="sandbox-clock")
 
     async def close(self) -> None:
         """Stop taking part. Sleepers stay asleep: whoever made them cancels them."""
@@ -157,10 +157,12 @@ class SandboxClock:
         """The instant at which the first sleeper wants to be woken; None when nobody sleeps."""
         return min((at for at, _ in self._sleepers.values()), default=None)
 
-    async def _keep(self, session: aiohttp.ClientSession, quiet: Callable[[], bool], settle: Settle | None) -> None:
+    async def _keep(
+        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None
+    ) -> None:
         try:
             while True:
-                fingerprint = await self._until_settled(quiet, settle)
+                fingerprint = await self._until_all_quiet(quiet, fingerprint_of)
                 reading = await self._hold_token(session, quiet, fingerprint)
                 if reading is not None:
                     self._learn(reading)
@@ -171,15 +173,15 @@ class SandboxClock:
             failure.__cause__ = error
             self._fail(failure)
 
-    async def _until_settled(self, quiet: Callable[[], bool], settle: Settle | None) -> str:
+    async def _until_all_quiet(self, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None) -> str:
         """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares
         nothing.
         """
         while True:
             await self._until_quiet(quiet)
-            if settle is None:
+            if fingerprint_of is None:
                 return ""
-            fingerprint = await settle()
+            fingerprint = await fingerprint_of()
             if fingerprint is None:
                 await self._poke_or(_UNSETTLED_S)
             # A poke: something began and ended meanwhile, maybe after the fingerprint was taken.

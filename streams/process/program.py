@@ -37,7 +37,7 @@ from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
 from streams.process.health import Health, Role
-from streams.process.quiescence import Settle
+from streams.process.quiescence import Quiescence
 from streams.process.stall_watch import Watch
 from streams.settings import Settings, SettingsError, group_of
 from streams.stages import gateway
@@ -143,7 +143,7 @@ class Program:
         settings = self.settings
         with self.activity.work("start"):
             if self._simulated is not None:
-                await self._simulated.start(self.activity.quiet, self._settle if self.shared else None)
+                await self._simulated.start(self.activity.quiet, self._all_quiet if self.shared else None)
                 self._exit.push_async_callback(self._simulated.close)
                 self._spawn("simulated-time", self._simulated.run_until_failed())
             self.store = open_store(settings.store, now=self.clock.now())
@@ -164,7 +164,7 @@ class Program:
                 settings.connections,
                 patience_s=PATIENCE_S if self.shared else 0.0,
             )
-            self.settle = Settle(self.log, topics, self.store, self.wakeups)
+            self.quiescence = Quiescence(self.log, topics, self.store, self.wakeups)
             await self._open_http()
             if self.role in ("worker", "all"):
                 await self._start_worker()
@@ -172,9 +172,9 @@ class Program:
                 await self._start_executors()
             self.health.started = True
 
-    async def _settle(self) -> str | None:
+    async def _all_quiet(self) -> str | None:
         """Asked only while this process is quiet, which it is not before it has started."""
-        return await self.settle()
+        return await self.quiescence()
 
     async def _open_http(self) -> None:
         self.health = Health(self.context, self.accesses, role=self.role, stages=self._tasks)

@@ -4,8 +4,8 @@ there is.
 With simulated time, a process that is quiet by itself may still be about to get work: a delivery that waits in the log
 for another to translate, an event to decide, a decision to publish, a command that was just released. So time must
 stand still until nothing is on its way in the log and the store, and until every loop of every process has had a turn
-since the last of it. `Settle` says when that is so for one process, and names what it has seen by a fingerprint; the
-sandbox moves time when all processes name the same.
+since the last of it. `Quiescence` says when that is so for one process, and names what it has seen by a fingerprint;
+the sandbox moves time when all processes name the same.
 """
 
 from typing import Final, NamedTuple
@@ -39,7 +39,7 @@ class _Handled(NamedTuple):
 _NOTHING: Final = _Handled(0, 0)
 
 
-class Settle:
+class Quiescence:
     """One process's view of what its installation shares. Give it to `SandboxClock.start`."""
 
     def __init__(self, log: Log, topics: Topics, store: Store, wakeups: Wakeups) -> None:
@@ -53,7 +53,7 @@ class Settle:
             *(TopicPartition(topics.decisions.name, number) for number in range(topics.partitions)),
         ]
         self._looked_at = ""
-        self.unsettled = ""
+        self.under_way = ""
         """What the last call found on its way: for people. Empty when there was nothing."""
 
     async def __call__(self) -> str | None:
@@ -71,13 +71,13 @@ class Settle:
         except (LogError, StoreError) as error:
             if not error.retriable:
                 raise
-            self.unsettled = type(error).__name__
+            self.under_way = type(error).__name__
             return None
         behind = [
             f"{tp.topic}/{tp.partition}" for tp in self._read if handled.get(tp, _NOTHING).next_offset != ends[tp]
         ]
-        self.unsettled = ", ".join([*behind, "outbox"] if unpublished else behind)
-        if self.unsettled:
+        self.under_way = ", ".join([*behind, "outbox"] if unpublished else behind)
+        if self.under_way:
             return None
         # The positions equal their ends, so the ends tell both. A new owner of a partition has yet to look at what is
         # due in it.

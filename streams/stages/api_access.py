@@ -70,7 +70,7 @@ class ApiAccess:
         self._send = send
         self._owner = owner
         self._lease_s = EMBEDDED_LEASE_S if owner == EMBEDDED_OWNER else max(LEASE_S, 2 * math.ceil(calls.deadline_s))
-        self._settled_s = math.ceil(calls.deadline_s) + calls.settle_s
+        self._look_up_after_s = math.ceil(calls.deadline_s) + calls.settle_s
         self._leases = Leases(context.store, simulated=simulated)
         self._queue = Queue(context.store)
         self._budgets = Budgets(context.store)
@@ -106,7 +106,7 @@ class ApiAccess:
         self._have(taken, now)
         self._reload()
         try:
-            begun = self._queue.abandoned(taken, now, add_seconds(now, self._settled_s))
+            begun = self._queue.abandoned(taken, now, add_seconds(now, self._look_up_after_s))
         except LeaseLost:
             self.lose()
             self.retry_at = now

@@ -351,7 +351,7 @@ async def test_a_stopped_clock_stands_and_nobody_waits_by_it() -> None:
 
 
 class Process:
-    """One process of several: how quiet it is, and what it says when it is to settle."""
+    """One process of several: how quiet it is, and what it says when it is to fingerprint."""
 
     def __init__(self, simulation: Simulated, name: str) -> None:
         self.clock = SandboxClock(simulation.url, participant=name)
@@ -359,13 +359,13 @@ class Process:
         self.asked = 0
         self.busy = False
 
-    async def settle(self) -> str | None:
+    async def fingerprint(self) -> str | None:
         self.asked += 1
         await asyncio.sleep(0)
         return self.says
 
     async def start(self) -> None:
-        await self.clock.start(lambda: not self.busy, self.settle)
+        await self.clock.start(lambda: not self.busy, self.fingerprint)
 
 
 @asynccontextmanager
@@ -388,7 +388,7 @@ async def until_asked(process: Process, more: int = 1) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_time_waits_until_the_program_is_settled() -> None:
+async def test_time_waits_until_the_program_is_quiet() -> None:
     async with simulated(start=False) as simulation, processes(simulation, "program") as (program,):
         program.says = None
         simulation.run_until(60)
@@ -438,44 +438,44 @@ async def test_a_token_that_is_held_is_given_up_when_another_process_saw_more() 
         assert (await simulation.idle())["idle"]
 
 
-async def test_what_begins_and_ends_while_it_settles_is_settled_again() -> None:
+async def test_what_begins_and_ends_while_it_looks_is_quiet_again() -> None:
     async with simulated(start=False) as simulation:
         process = Process(simulation, "program")
         asked: list[str] = []
 
-        async def settle() -> str:
+        async def fingerprint() -> str:
             asked.append(process.clock.now())
             if len(asked) == 1:
                 process.clock.poke()  # a webhook came and was appended, after what is shared was read
             await asyncio.sleep(0)
             return "1"
 
-        await process.clock.start(lambda: True, settle)
+        await process.clock.start(lambda: True, fingerprint)
         simulation.run_until(10)
         await simulation.idle()
         await process.clock.close()
     assert asked[:3] == [at(0), at(0), at(10)]
 
 
-async def test_work_that_begins_while_it_settles_holds_time() -> None:
+async def test_work_that_begins_while_it_looks_holds_time() -> None:
     async with simulated(start=False) as program:
 
-        async def settle() -> str:
+        async def fingerprint() -> str:
             program.busy = 1  # without a poke
             return "1"
 
-        await program.clock.start(program.quiet, settle)
+        await program.clock.start(program.quiet, fingerprint)
         program.run_until(10)
         await asyncio.sleep(0.1)
         assert program.world.now == START
 
 
-async def test_a_settle_that_raises_ends_every_sleep_and_says_why() -> None:
-    async def settle() -> str:
+async def test_a_look_that_raises_ends_every_sleep_and_says_why() -> None:
+    async def fingerprint() -> str:
         raise RuntimeError("the store was rebuilt")
 
     async with simulated(start=False) as program:
-        await program.clock.start(lambda: True, settle)
+        await program.clock.start(lambda: True, fingerprint)
         with pytest.raises(ClockError, match="RuntimeError") as failure:
             await asyncio.wait_for(program.clock.sleep(60), 5)
         assert "the store was rebuilt" in str(failure.value.__cause__)

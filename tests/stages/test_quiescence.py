@@ -8,20 +8,20 @@ import pytest
 from projections.store.errors import StoreFenced, StoreUnavailable
 from projections.store.tables import outbox, positions
 from streams.log.interface import LogCorrupt, LogUnavailable, TopicPartition
-from streams.process.quiescence import Settle
+from streams.process.quiescence import Quiescence
 from streams.stages.activity import Activity, Wakeups
 
 DELIVERIES = "deliveries.gocardless"
 
 
 class Other:
-    """A second process of the installation: two loops, and its own `Settle`. Use it as a context."""
+    """A second process of the installation: two loops, and its own `Quiescence`. Use it as a context."""
 
     def __init__(self, company):
         self.company = company
         self.activity = Activity(company.clock)
         self.wakeups = Wakeups(self.activity)
-        self.settle = Settle(company.log, company.topics, company.store, self.wakeups)
+        self.quiescence = Quiescence(company.log, company.topics, company.store, self.wakeups)
         self.turns = {"clock": 0, "executor.zoho": 0}
         self._loops = []
 
@@ -49,12 +49,12 @@ class Other:
     async def looked(self):
         """Fingerprint, after one turn of every loop that settling asks for."""
         before = dict(self.turns)
-        assert await self.settle() is None
-        assert not self.settle.unsettled
+        assert await self.quiescence() is None
+        assert not self.quiescence.under_way
         assert not self.activity.quiet(), "loops are to look"
         await self.until_quiet()
         assert self.turns == {name: count + 1 for name, count in before.items()}
-        found = await self.settle()
+        found = await self.quiescence()
         assert found is not None
         return found
 
@@ -77,9 +77,9 @@ async def delivered(company):
     return (await company.log.append([company.webhook(b"{}")]))[0]
 
 
-async def test_an_empty_installation_is_settled_once_its_loops_have_looked(other):
+async def test_an_empty_installation_is_quiet_once_its_loops_have_looked(other):
     found = await other.looked()
-    assert await other.settle() == found
+    assert await other.quiescence() == found
     assert other.activity.quiet()
     assert other.turns == {"clock": 2, "executor.zoho": 2}
 
@@ -91,14 +91,14 @@ async def test_two_processes_that_see_the_same_say_the_same(company, other):
 
 async def test_a_process_without_loops_has_nothing_that_must_look(company, other):
     wakeups = Wakeups(Activity(company.clock))
-    assert await Settle(company.log, company.topics, company.store, wakeups)() == await other.looked()
+    assert await Quiescence(company.log, company.topics, company.store, wakeups)() == await other.looked()
 
 
 async def test_every_delivery_must_be_translated(company, other):
     before = await other.looked()
     place = await delivered(company)
-    assert await other.settle() is None
-    assert other.settle.unsettled == f"{DELIVERIES}/{place.partition}"
+    assert await other.quiescence() is None
+    assert other.quiescence.under_way == f"{DELIVERIES}/{place.partition}"
     assert other.activity.quiet(), "nothing is to be looked at before it has arrived"
     at(company, "translate", place.tp, 1)
     after = await other.looked()
@@ -108,12 +108,12 @@ async def test_every_delivery_must_be_translated(company, other):
 async def test_every_event_must_be_decided(company, other):
     before = await other.looked()
     (place,) = await company.context.tell(company.seen("PM1"))
-    assert await other.settle() is None
-    assert other.settle.unsettled == f"events/{place.partition}"
+    assert await other.quiescence() is None
+    assert other.quiescence.under_way == f"events/{place.partition}"
     await company.decide()
     # Decided, and not published: the outbox says so.
-    assert await other.settle() is None
-    assert other.settle.unsettled == "outbox"
+    assert await other.quiescence() is None
+    assert other.quiescence.under_way == "outbox"
     with company.store.write() as connection:
         connection.execute(outbox.delete())
     assert await other.looked() != before
@@ -130,7 +130,7 @@ async def test_other_stages_and_topics_do_not_matter(company, other):
     found = await other.looked()
     at(company, "look", TopicPartition(company.topics.events.name, 0), 7)
     at(company, "core", TopicPartition("of-another-prefix.events", 0), 7)
-    assert await other.settle() == found
+    assert await other.quiescence() == found
 
 
 async def test_a_new_owner_of_a_partition_is_something_to_look_at(company, other):
@@ -144,7 +144,7 @@ async def test_a_new_owner_of_a_partition_is_something_to_look_at(company, other
 
 
 async def test_what_changes_while_loops_look_is_looked_at_again(company, other):
-    assert await other.settle() is None
+    assert await other.quiescence() is None
     place = await delivered(company)
     at(company, "translate", place.tp, 1)
     await other.until_quiet()
@@ -165,14 +165,14 @@ async def test_a_publication_between_the_two_reads_is_still_on_its_way(company, 
                 connection.execute(outbox.delete())
             return ends
 
-    settle = Settle(Meanwhile(), company.topics, company.store, other.wakeups)
-    assert await settle() is None
-    assert settle.unsettled == "outbox"
+    quiescence = Quiescence(Meanwhile(), company.topics, company.store, other.wakeups)
+    assert await quiescence() is None
+    assert quiescence.under_way == "outbox"
     assert other.activity.quiet()
 
 
 def failing(company, wakeups, *, log=None, store=None):
-    """A `Settle` whose log or store raises."""
+    """A `Quiescence` whose log or store raises."""
 
     async def end_offsets(_tps):
         raise log
@@ -181,7 +181,7 @@ def failing(company, wakeups, *, log=None, store=None):
         raise store
 
     broken = SimpleNamespace(end_offsets=end_offsets) if log else company.log
-    return Settle(broken, company.topics, SimpleNamespace(read=read) if store else company.store, wakeups)
+    return Quiescence(broken, company.topics, SimpleNamespace(read=read) if store else company.store, wakeups)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def failing(company, wakeups, *, log=None, store=None):
     ],
     ids=["log", "store"],
 )
-async def test_what_cannot_be_read_just_now_is_not_settled(company, other, error):
-    settle = failing(company, other.wakeups, **error)
-    assert await settle() is None
-    assert settle.unsettled == type(*error.values()).__name__
+async def test_what_cannot_be_read_just_now_is_not_quiet(company, other, error):
+    quiescence = failing(company, other.wakeups, **error)
+    assert await quiescence() is None
+    assert quiescence.under_way == type(*error.values()).__name__
 
 
 @pytest.mark.parametrize(
