@@ -32,7 +32,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return `seconds` later on this clock."""
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Something began or ended: a simulated clock looks again at once whether the program is quiet."""
 
 
@@ -56,7 +56,7 @@ class SystemClock:
         """Return `seconds` later, by the monotonic clock."""
         await asyncio.sleep(seconds)
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Time passes by itself."""
 
 
@@ -81,5 +81,5 @@ class StoppedClock:
         """Raise `ClockError`: no time passes."""
         raise ClockError(f"the clock stands still at {self._at}; {seconds:g} s never pass")
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """It does not look."""

@@ -14,12 +14,12 @@ from adapters.errors import ClockError, TransportError
 from adapters.http import Answer, Call, exchange, open_session
 from domain.times import TimeError, instant, normalise, parse
 
-#: Seconds between looks while the program is not quiet and nothing pokes. Lower: the looks cost more than the work.
+#: Seconds between looks while the program is not quiet and nothing wakes it. Lower: the looks cost more than the work.
 #: Higher: each step of simulated time takes longer, and a simulated year has tens of thousands of steps.
 _LOOK_S: Final = 0.002
 
-#: Seconds between looks while a token is out: a belt for work that began without a poke. Lower: load. Higher: time may
-#: run ahead of it.
+#: Seconds between looks while a token is out: a belt for work that began without a wakeup. Lower: load. Higher: time
+#: may run ahead of it.
 _RECHECK_S: Final = 0.05
 
 #: Turns of the loop in a row in which the program must be quiet: a sleeper that was just woken runs in the first of
@@ -30,7 +30,7 @@ _SETTLE_TURNS: Final = 5
 #: Seconds between looks at what several processes share while something in it is on its way. Lower: those who wait take
 #: the machine from those who work. Higher: each hand-over from process to process makes a step of simulated time
 #: longer.
-_UNSETTLED_S: Final = 0.01
+_UNDER_WAY_S: Final = 0.01
 
 #: Real seconds that the sandbox holds one quiet request. Lower: more requests while nothing happens. Higher than 30:
 #: the sandbox cuts it.
@@ -61,7 +61,7 @@ class SandboxClock:
 
     `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this
     instant: no record unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be
-    cheap. Whoever starts or ends work calls `poke()`. When the sandbox goes away or starts over, every sleeper gets
+    cheap. Whoever starts or ends work calls `wake()`. When the sandbox goes away or starts over, every sleeper gets
     `ClockError`, and time stands still.
 
     A process of several gives `fingerprint_of` too, and a `participant` name of its own. Awaited each time the process
@@ -80,7 +80,7 @@ class SandboxClock:
         self._now = ""
         self._sleepers: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._numbers = 0
-        self._poked = asyncio.Event()
+        self._woken = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._failure: ClockError | None = None
@@ -136,7 +136,7 @@ class SandboxClock:
         self._numbers += 1
         number, woken = self._numbers, asyncio.get_running_loop().create_future()
         self._sleepers[number] = (wake, woken)
-        self.poke()
+        self.wake()
         try:
             await woken
         finally:
@@ -149,9 +149,9 @@ class SandboxClock:
             step = timedelta(milliseconds=1)
         await self.sleep_until(instant(parse(self.now()) + step))
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Something began or ended: look again at once whether the program is quiet."""
-        self._poked.set()
+        self._woken.set()
 
     def next_wake(self) -> str | None:
         """The instant at which the first sleeper wants to be woken; None when nobody sleeps."""
@@ -183,27 +183,27 @@ class SandboxClock:
                 return ""
             fingerprint = await fingerprint_of()
             if fingerprint is None:
-                await self._poke_or(_UNSETTLED_S)
-            # A poke: something began and ended meanwhile, maybe after the fingerprint was taken.
-            elif quiet() and not self._poked.is_set():
+                await self._woken_or_after(_UNDER_WAY_S)
+            # A wakeup: something began and ended meanwhile, maybe after the fingerprint was taken.
+            elif quiet() and not self._woken.is_set():
                 return fingerprint
 
     async def _until_quiet(self, quiet: Callable[[], bool]) -> None:
         """Return when the program was quiet in several turns of the loop in a row."""
         turns = 0
         while turns < _SETTLE_TURNS:
-            self._poked.clear()
+            self._woken.clear()
             if quiet():
                 turns += 1
                 await asyncio.sleep(0)
             else:
                 turns = 0
-                await self._poke_or(_LOOK_S)
+                await self._woken_or_after(_LOOK_S)
 
-    async def _poke_or(self, timeout_s: float) -> None:
+    async def _woken_or_after(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._poked.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
 
@@ -217,10 +217,10 @@ class SandboxClock:
         asking = asyncio.create_task(self._ask_quiet(session, wake, fingerprint))
         try:
             while not asking.done():
-                poked = asyncio.create_task(self._poked.wait())
-                await asyncio.wait({asking, poked}, timeout=_RECHECK_S, return_when=asyncio.FIRST_COMPLETED)
-                poked.cancel()
-                self._poked.clear()
+                woken = asyncio.create_task(self._woken.wait())
+                await asyncio.wait({asking, woken}, timeout=_RECHECK_S, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                self._woken.clear()
                 earlier = self.next_wake()
                 if not asking.done() and (not quiet() or (earlier is not None and (wake is None or earlier < wake))):
                     return None

@@ -165,7 +165,7 @@ class Facts:
                 store.add(connection, table, rows)
         queue.write(store, connection, self.commands, self.resends, self.endings)
         if self.due:
-            queue.ring_executors(store, connection)
+            queue.wake_executors(store, connection)
 
 
 class OwnedPartition:
@@ -416,7 +416,7 @@ class Batch:
             connection.exec_driver_sql(
                 self._store.sql("release", _release), [(name,) for name in sorted(self._released)]
             )
-            queue.ring_executors(self._store, connection)
+            queue.wake_executors(self._store, connection)
 
     def drop(self) -> None:
         """Forget what was not committed; the cache stays as the database is."""

@@ -204,9 +204,9 @@ class Store:
         arrays = ", ".join(f"%b::{name}[]" for name in types)
         return f"{into} SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - of our own tables' names and types
 
-    def ring(self, connection: sa.Connection, name: str) -> None:
-        """Wake the loops of this name (of `bell.NAMES`) in every process, when this transaction is committed. Nothing
-        on SQLite, where there is one process.
+    def wake(self, connection: sa.Connection, name: str) -> None:
+        """Wake the loops of this name (of `wakeups.NAMES`) in every process, when this transaction is committed.
+        Nothing on SQLite, where there is one process.
         """
         if self.dialect == "postgresql":
             connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, name))

@@ -1,6 +1,6 @@
-"""A bell between processes: what was committed on PostgreSQL wakes the executors of other processes at once.
+"""Wakeups between processes: what was committed on PostgreSQL wakes the executors of other processes at once.
 
-`Store.ring` rings it within a transaction; a `Bell` hears it. It only wakes: whoever is woken looks into the store, and
+`Store.wake` sends one within a transaction; `StoreWakeups` hears it. Whoever is woken looks into the store, and
 whoever was not (the connection was lost just then) is woken as soon as it can hear again.
 """
 
@@ -35,42 +35,42 @@ _AGAIN_S: Final = (0.2, 5.0)
 _CLOSE_S: Final = 1.0
 
 
-class Bell:
-    """Hears the bell on a connection of its own, in a thread of its own. `fileno` is readable while something was rung.
+class StoreWakeups:
+    """Hears wakeups on a connection of its own, in a thread of its own. `fileno` is readable while somebody was woken.
 
     ```
-    bell = open_bell(settings.store)
-    loop.add_reader(bell.fileno(), lambda: [pulse.wake(name) for name in bell.take()])
+    wakeups = open_wakeups(settings.store)
+    loop.add_reader(wakeups.fileno(), lambda: [loops.wake(name) for name in wakeups.take()])
     ```
     """
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
-        self._heard, self._strike = os.pipe()
+        self._heard, self._mark = os.pipe()
         self._ended, self._end = os.pipe()
-        for end in (self._heard, self._strike):
+        for end in (self._heard, self._mark):
             os.set_blocking(end, False)
         self._lock = threading.Lock()
-        self._rung: set[str] = set()
+        self._woken: set[str] = set()
         self._closing = threading.Event()
         self.connects = 0
         """How often it has connected."""
-        self._thread = threading.Thread(target=self._run, name="store-bell", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="store-wakeups", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
-        """A file that is readable while something was rung and not taken; the same for as long as the bell is open."""
+        """A file that is readable while somebody was woken and not taken; the same for as long as it is open."""
         return self._heard
 
     def take(self) -> set[str]:
-        """What was rung since the last call, of `NAMES`; all of them after each connect, as one may have been missed.
+        """Who was woken since the last call, of `NAMES`; all of them after each connect, as one may have been missed.
         Never waits.
         """
         with self._lock:
-            if self._rung:
+            if self._woken:
                 os.read(self._heard, 1)
-            rung, self._rung = self._rung, set()
-        return rung
+            woken, self._woken = self._woken, set()
+        return woken
 
     def close(self) -> None:
         """Stop hearing. Safe to call twice."""
@@ -80,7 +80,7 @@ class Bell:
         os.write(self._end, b".")
         self._thread.join(_CLOSE_S)
         if not self._thread.is_alive():
-            for end in (self._heard, self._strike, self._ended, self._end):
+            for end in (self._heard, self._mark, self._ended, self._end):
                 os.close(end)
 
     # --- the thread ---
@@ -118,20 +118,20 @@ class Bell:
 
     def _hear(self, names: Iterable[str]) -> None:
         with self._lock:
-            if names and not self._rung:
-                os.write(self._strike, b".")
-            self._rung.update(names)
+            if names and not self._woken:
+                os.write(self._mark, b".")
+            self._woken.update(names)
 
 
-def open_bell(url: str) -> Bell | None:
-    """The bell of a store; None for SQLite, which one process uses. Raises `StoreError` when it is no address of a
+def open_wakeups(url: str) -> StoreWakeups | None:
+    """The wakeups of a store; None for SQLite, which one process uses. Raises `StoreError` when it is no address of a
     database.
     """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise StoreError("not a database URL", "the store's URL", "use sqlite:///path or postgresql://…") from None
-    return Bell(parsed) if parsed.get_backend_name() == "postgresql" else None
+    return StoreWakeups(parsed) if parsed.get_backend_name() == "postgresql" else None
 
 
-__all__ = ["CHANNEL", "NAMES", "Bell", "open_bell"]
+__all__ = ["CHANNEL", "NAMES", "StoreWakeups", "open_wakeups"]

@@ -67,7 +67,7 @@ class Outbox:
                 ready += queue.publish(self._store, connection, partition, published)
                 assert self._advance(connection, partition, published[-1]) >= published[-1], "the relay would go back"
             if ready:
-                queue.ring_executors(self._store, connection)
+                queue.wake_executors(self._store, connection)
 
     def _advance(self, connection: sa.Connection, partition: int, offset: int) -> int:
         """Move forward, and return what the database says then."""

@@ -226,10 +226,10 @@ class Queue:
             return writer.execute(sa.update(command_queue).where(unmoved).values(**values)).rowcount == 1
 
 
-def ring_executors(store: Store, connection: sa.Connection) -> None:
+def wake_executors(store: Store, connection: sa.Connection) -> None:
     """Wake the executors of every process when this transaction is committed."""
     for name in NAMES:
-        store.ring(connection, name)
+        store.wake(connection, name)
 
 
 def _due_connections() -> sa.ClauseElement:

@@ -50,7 +50,8 @@ class Delivery:
         self.revoked = revoked
         self.on_failure = on_failure
         self.guard = CommitGuard()
-        self.stir = asyncio.Event()  # set when there may be something to deliver: new records, a free partition, a halt
+        # Set when there may be something to deliver: new records, a free partition, a halt.
+        self.wakeup = asyncio.Event()
         self.ready = asyncio.Event()  # set when every partition has its place and records flow
         self.quiet = asyncio.Event()  # set while no handler runs
         self.quiet.set()
@@ -62,7 +63,7 @@ class Delivery:
     def halt(self) -> None:
         """Deliver nothing more."""
         self.halted = True
-        self.stir.set()
+        self.wakeup.set()
         self._tell_end()
 
     def next_end(self) -> asyncio.Future[None]:
@@ -88,7 +89,7 @@ class Delivery:
         self._running -= 1
         if not self._running:
             self.quiet.set()
-        self.stir.set()
+        self.wakeup.set()
         self._tell_end()
 
 
@@ -119,7 +120,7 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]  # Faust ships no types t
 class BatchConsumer:
     """To be put before a Faust consumer class: `class Consumer(BatchConsumer, base.Consumer)`.
 
-    The engine gives `_take`, and sets `delivery.stir` when new records may have come.
+    The engine gives `_take`, and sets `delivery.wakeup` when new records may have come.
     """
 
     app: Any
@@ -161,9 +162,9 @@ class BatchConsumer:
             while not (self.should_stop or fetcher.should_stop or delivery.halted):
                 if not self.flow_active:
                     await self.can_resume_flow.wait()
-                delivery.stir.clear()
+                delivery.wakeup.clear()
                 if not await self._deliver_all(delivery):
-                    await delivery.stir.wait()
+                    await delivery.wakeup.wait()
         except Exception as fault:
             delivery.on_failure(fault)
             raise
@@ -226,7 +227,7 @@ class BatchConsumer:
             delivery.on_failure(fault)
             raise
         delivery.handing_over = False
-        delivery.stir.set()
+        delivery.wakeup.set()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Let handlers end that have begun, and say how far they came, so that the next owner need not do it again."""

@@ -30,7 +30,7 @@ from adapters.sandbox_clock import SandboxClock
 from domain.vocabulary import APIS, Api
 from projections.store.errors import StoreError
 from projections.store.store import Store, open_store
-from projections.store.wakeups import Bell, open_bell
+from projections.store.wakeups import StoreWakeups, open_wakeups
 from streams.credentials import GOCARDLESS_TOKEN, Credentials, open_vault, sender
 from streams.log.engines import log_of
 from streams.log.interface import Log, TopicPartition
@@ -255,16 +255,16 @@ class Program:
 
     def _listen(self) -> None:
         """What a worker publishes wakes the executors of other processes."""
-        bell = open_bell(self.settings.store)
-        if bell is None:
+        wakeups = open_wakeups(self.settings.store)
+        if wakeups is None:
             return
-        self._exit.callback(bell.close)
+        self._exit.callback(wakeups.close)
         loop = asyncio.get_running_loop()
-        loop.add_reader(bell.fileno(), self._rung, bell)
-        self._exit.callback(loop.remove_reader, bell.fileno())
+        loop.add_reader(wakeups.fileno(), self._woken, wakeups)
+        self._exit.callback(loop.remove_reader, wakeups.fileno())
 
-    def _rung(self, bell: Bell) -> None:
-        for name in bell.take():
+    def _woken(self, wakeups: StoreWakeups) -> None:
+        for name in wakeups.take():
             self.wakeups.wake(name)
 
     def _spawn(self, name: str, running: Coroutine[Any, Any, None]) -> None:

@@ -57,7 +57,7 @@ class Activity:
             yield
         finally:
             self._busy[name] -= 1
-            self._poke()
+            self._wake()
 
     def reads(self, tp: TopicPartition, position: int, end: int) -> None:
         """Note that this process reads the partition from `position`; `end` is the offset of the next record."""
@@ -68,7 +68,7 @@ class Activity:
         """The partition is not read by this process any more."""
         self._positions.pop(tp, None)
         self._ends.pop(tp, None)
-        self._poke()
+        self._wake()
 
     def appended(self, tp: TopicPartition, end: int) -> None:
         """Records before `end` are in the partition."""
@@ -79,10 +79,10 @@ class Activity:
         """Records before `position` are handled."""
         if tp in self._positions:
             self._positions[tp] = position
-        self._poke()
+        self._wake()
 
-    def _poke(self) -> None:
-        self.clock.poke()
+    def _wake(self) -> None:
+        self.clock.wake()
 
 
 class Wakeups:

@@ -123,12 +123,12 @@ async def test_sleepers_wake_in_order_each_at_its_own_time() -> None:
 async def test_time_waits_while_the_program_works() -> None:
     async with simulated() as program:
         program.busy = 1
-        program.clock.poke()
+        program.clock.wake()
         program.run_until(100)
         await asyncio.sleep(0.1)
         assert program.world.now == START
         program.busy = 0
-        program.clock.poke()
+        program.clock.wake()
         assert (await program.idle())["now"].startswith("2026-03-02T09:01:40")
 
 
@@ -144,7 +144,7 @@ async def test_work_that_a_woken_sleeper_starts_holds_time() -> None:
             seen.append(program.clock.now())
             assert program.clock.now() == began
             program.busy -= 1
-            program.clock.poke()
+            program.clock.wake()
 
     async with simulated() as program:
         task = asyncio.create_task(poller())
@@ -160,7 +160,7 @@ async def test_work_that_begins_while_a_token_is_out_withdraws_it() -> None:
         program.run_until(0)
         assert (await program.idle())["idle"]
         program.busy = 1
-        program.clock.poke()
+        program.clock.wake()
         for _ in range(100):
             await asyncio.sleep(0.01)
             if not program.barrier.idle:
@@ -168,7 +168,7 @@ async def test_work_that_begins_while_a_token_is_out_withdraws_it() -> None:
         assert not program.barrier.idle
 
 
-async def test_work_that_begins_without_a_poke_is_noticed_too() -> None:
+async def test_work_that_begins_without_a_wakeup_is_noticed_too() -> None:
     async with simulated() as program:
         program.run_until(0)
         await program.idle()
@@ -427,11 +427,11 @@ async def test_a_token_that_is_held_is_given_up_when_another_process_saw_more() 
         assert (await simulation.idle())["idle"]
         asked = executor.asked
         worker.busy = True
-        worker.clock.poke()
+        worker.clock.wake()
         await asyncio.sleep(0.02)
         assert executor.asked == asked, "nobody asks again while nothing is known to have changed"
         worker.says, worker.busy = "2", False
-        worker.clock.poke()
+        worker.clock.wake()
         await until_asked(executor)
         assert not simulation.barrier.idle
         executor.says = "2"
@@ -446,7 +446,7 @@ async def test_what_begins_and_ends_while_it_looks_is_quiet_again() -> None:
         async def fingerprint() -> str:
             asked.append(process.clock.now())
             if len(asked) == 1:
-                process.clock.poke()  # a webhook came and was appended, after what is shared was read
+                process.clock.wake()  # a webhook came and was appended, after what is shared was read
             await asyncio.sleep(0)
             return "1"
 
@@ -461,7 +461,7 @@ async def test_work_that_begins_while_it_looks_holds_time() -> None:
     async with simulated(start=False) as program:
 
         async def fingerprint() -> str:
-            program.busy = 1  # without a poke
+            program.busy = 1  # without a wakeup
             return "1"
 
         await program.clock.start(program.quiet, fingerprint)

@@ -108,7 +108,7 @@ class HandClock:
     async def sleep(self, seconds):
         await self.sleep_until(times.add_seconds(self._now, int(seconds)))
 
-    def poke(self):
+    def wake(self):
         pass
 
 

@@ -178,7 +178,7 @@ class Consumer(BatchConsumer, driver.Consumer):  # type: ignore[misc]  # as abov
                 for tp, records in found.items():
                     await self._keep(TopicPartition(*tp), records)
                 if found:
-                    delivery.stir.set()
+                    delivery.wakeup.set()
                 elif self.flow_active:
                     await self._go_back(active & {TopicPartition(*tp) for tp in self._active_partitions})
         except asyncio.CancelledError:

@@ -22,16 +22,17 @@ from streams.log.interface import (
     TopicPartition,
 )
 from streams.log.sqlite import place, rows, schema
-from streams.log.sqlite.doorbell import Doorbell
 from streams.log.sqlite.faults import telling
 from streams.log.sqlite.group_commit import GroupCommit
 from streams.log.sqlite.moved import Moved, read_moved
 from streams.log.sqlite.storage import Storage
+from streams.log.sqlite.wakeups import LogWakeups
 from streams.log.topics import TopicSpec
 
-# With a doorbell the poll is for records whose writer died before it rang. Lower: idle CPU. Higher: those wait longer.
+# With wakeups the poll is for records whose writer died before it woke anybody. Lower: idle CPU. Higher: those wait
+# longer.
 POLL_S: Final = 0.1
-# Without a doorbell the poll is all there is: 5 ms keeps the wake-up below 10 ms, for 3 % of a core.
+# Without them the poll is all there is: 5 ms keeps the wake-up below 10 ms, for 3 % of a core.
 POLL_ALONE_S: Final = 0.005
 # Records deleted in one transaction. Lower: more fsyncs. Higher: appends and the loop wait longer.
 TRIM_STEP: Final = 2_000
@@ -52,7 +53,7 @@ class SqliteLog(Log):
         self.path = Path(path).absolute()
         self.limits = limits or Limits()
         self._storage = Storage(self.path, compress_above_bytes=compress_above_bytes)
-        self._doorbell = Doorbell(self.path)
+        self._wakeups = LogWakeups(self.path)
         self._commits: GroupCommit | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._watchers: set[Callable[[], None]] = set()
@@ -105,7 +106,7 @@ class SqliteLog(Log):
         self._storage.open()
         loop = asyncio.get_running_loop()
         self._commits = GroupCommit(self._storage, loop, self.limits, self._on_written)
-        self._poll_s = POLL_S if self._doorbell.listen(loop, self._look) else POLL_ALONE_S
+        self._poll_s = POLL_S if self._wakeups.listen(loop, self._look) else POLL_ALONE_S
         self._poll = loop.call_later(self._poll_s, self._on_poll)
 
     async def stop(self) -> None:
@@ -115,7 +116,7 @@ class SqliteLog(Log):
         await commits.drain()
         if self._poll is not None:
             self._poll.cancel()
-        self._doorbell.close()
+        self._wakeups.close()
         self._storage.close()
         self._commits = None
         self._wake()
@@ -124,7 +125,7 @@ class SqliteLog(Log):
 
     async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         self._storage.ensure_topics(specs)
-        self._doorbell.ring()
+        self._wakeups.wake()
 
     def partitions(self, topic: str) -> int:
         return self._storage.partitions(topic)
@@ -156,7 +157,7 @@ class SqliteLog(Log):
 
     def _on_written(self) -> None:
         self._wake()
-        self._doorbell.ring()
+        self._wakeups.wake()
 
     # Reading
 
@@ -209,7 +210,7 @@ class SqliteLog(Log):
         return self._storage.end(tp)
 
     def end_now(self, tp: TopicPartition) -> int:
-        """The end as last seen; `wait` and the doorbell keep it fresh."""
+        """The end as last seen; `wait` and the wakeups keep it fresh."""
         return self._storage.end(tp)
 
     async def offset_at_time(self, tp: TopicPartition, timestamp_ms: int) -> int:

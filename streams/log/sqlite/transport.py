@@ -35,7 +35,7 @@ class Consumer(BatchConsumer, base.Consumer):  # type: ignore[misc]  # Faust shi
         return _log_of(self.delivery)
 
     async def on_start(self) -> None:
-        self._unwatch = self._log.watch(self.delivery.stir.set)
+        self._unwatch = self._log.watch(self.delivery.wakeup.set)
 
     async def on_stop(self) -> None:
         if self._unwatch is not None:

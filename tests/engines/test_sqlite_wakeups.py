@@ -6,7 +6,7 @@ import stat
 
 from streams.log.interface import NewRecord
 from streams.log.sqlite import SqliteLog, engine
-from streams.log.sqlite.doorbell import Doorbell
+from streams.log.sqlite.wakeups import LogWakeups
 
 RECORD = NewRecord("t", b"k", b"v")
 
@@ -25,60 +25,60 @@ async def test_an_open_log_listens_and_a_stopped_one_leaves_nothing(log, path):
 
 
 async def test_a_ring_reaches_every_other_listener_and_not_the_ringer(path):
-    rung = []
+    woken = []
     loop = asyncio.get_running_loop()
-    bells = [Doorbell(path) for _ in range(3)]
-    for number, bell in enumerate(bells):
-        assert bell.listen(loop, lambda number=number: rung.append(number))
+    several = [LogWakeups(path) for _ in range(3)]
+    for number, wakeups in enumerate(several):
+        assert wakeups.listen(loop, lambda number=number: woken.append(number))
     for _ in range(3):
-        bells[0].ring()
+        several[0].wake()
     await asyncio.sleep(0.01)
-    assert set(rung) == {1, 2}
-    bells[2].close()
-    rung.clear()
-    bells[0].ring()
+    assert set(woken) == {1, 2}
+    several[2].close()
+    woken.clear()
+    several[0].wake()
     await asyncio.sleep(0.01)
-    assert rung == [1]
-    for bell in bells:
-        bell.close()
+    assert woken == [1]
+    for wakeups in several:
+        wakeups.close()
 
 
 async def test_a_listener_that_comes_right_after_a_look_is_not_missed(path):
     loop = asyncio.get_running_loop()
-    bell = Doorbell(path)
-    bell.listen(loop, lambda: None)
+    wakeups = LogWakeups(path)
+    wakeups.listen(loop, lambda: None)
     for _ in range(20):  # a folder's time stands still for some milliseconds, so that most of these come unseen by it
-        bell.ring()
-        rung = asyncio.Event()
-        late = Doorbell(path)
-        late.listen(loop, rung.set)
-        bell.ring()
+        wakeups.wake()
+        woken = asyncio.Event()
+        late = LogWakeups(path)
+        late.listen(loop, woken.set)
+        wakeups.wake()
         async with asyncio.timeout(5):
-            await rung.wait()
+            await woken.wait()
         late.close()
-    bell.close()
+    wakeups.close()
 
 
 async def test_a_pipe_whose_process_died_is_removed_and_a_full_one_is_left(path):
     loop = asyncio.get_running_loop()
-    bell, slow = Doorbell(path), Doorbell(path)
-    bell.listen(loop, lambda: None)
+    wakeups, slow = LogWakeups(path), LogWakeups(path)
+    wakeups.listen(loop, lambda: None)
     dead = path.with_name("log.db-wake") / "1-dead"
     os.mkfifo(dead)
-    bell.ring()
+    wakeups.wake()
     assert not dead.exists()
     os.mkfifo(dead)
     reader = os.open(dead, os.O_RDONLY | os.O_NONBLOCK)
-    bell.ring()
+    wakeups.wake()
     assert dead.exists()
     os.close(reader)
-    bell.ring()
+    wakeups.wake()
     assert not dead.exists()
     slow.listen(loop, lambda: None)
     for _ in range(100_000):  # more than a pipe holds; the loop has no turn to empty it
-        bell.ring()
+        wakeups.wake()
     assert len(pipes(path)) == 2
-    bell.close()
+    wakeups.close()
     slow.close()
 
 
@@ -96,8 +96,8 @@ async def test_without_named_pipes_a_short_poll_wakes(path, tp, log, monkeypatch
         assert await waiter
 
 
-async def test_a_ring_that_never_came_is_made_up_by_the_poll(path, tp, log, monkeypatch):
-    monkeypatch.setattr(Doorbell, "ring", lambda self: None)
+async def test_a_wakeup_that_never_came_is_made_up_by_the_poll(path, tp, log, monkeypatch):
+    monkeypatch.setattr(LogWakeups, "wake", lambda self: None)
     async with SqliteLog(path) as other:
         waiter = asyncio.create_task(other.wait({tp: 0}, 20))
         await asyncio.sleep(0.01)

@@ -1,7 +1,7 @@
 """Waking readers in other processes after a commit: one named pipe for each open log, in a folder beside the file.
 
 A pipe and not a socket (whose path has a length limit of 100 bytes on some systems) and not inotify (Linux only; and on
-the write-ahead log it fires before the commit can be seen). Ringing costs a microsecond a listener. It is a hint: who
+the write-ahead log it fires before the commit can be seen). A wakeup costs a microsecond a listener. It is a hint: who
 misses one sees the records at the next poll.
 """
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Final
 
 # A file system's clock may stand still for a jiffy: a folder that changed this recently may change again unseen.
-_SETTLED_NS: Final = 50_000_000
+_STILL_NS: Final = 50_000_000
 # More than any sensible number of processes on one log; beyond, the others are left to their polls.
 _MAX_LISTENERS: Final = 64
 _DRAIN_BYTES: Final = 4_096
 
 
-class Doorbell:
-    """Rings all other open logs of the same file, and calls back when one of them rings."""
+class LogWakeups:
+    """Wakes all other open logs of the same file, and calls back when one of them does."""
 
     def __init__(self, path: Path) -> None:
         self._folder = path.with_name(f"{path.name}-wake")
@@ -33,7 +33,7 @@ class Doorbell:
         self._listeners: dict[str, int] = {}
         self._folder_ns = -1
 
-    def listen(self, loop: asyncio.AbstractEventLoop, on_ring: Callable[[], None]) -> bool:
+    def listen(self, loop: asyncio.AbstractEventLoop, on_wakeup: Callable[[], None]) -> bool:
         """Begin to listen; False where named pipes are not to be had, so that the caller polls often instead."""
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         hidden, own = self._folder / f".{name}", self._folder / name
@@ -51,16 +51,16 @@ class Doorbell:
             return False
         self._own = own
         self._loop = loop
-        loop.add_reader(self._descriptors[0], self._answer, on_ring)
+        loop.add_reader(self._descriptors[0], self._answer, on_wakeup)
         return True
 
-    def _answer(self, on_ring: Callable[[], None]) -> None:
+    def _answer(self, on_wakeup: Callable[[], None]) -> None:
         with suppress(BlockingIOError):
             while len(os.read(self._descriptors[0], _DRAIN_BYTES)) == _DRAIN_BYTES:
                 pass
-        on_ring()
+        on_wakeup()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the listeners in other processes. Never fails: it is a hint."""
         with suppress(OSError):
             self._look()
@@ -68,7 +68,7 @@ class Doorbell:
             try:
                 os.write(descriptor, b"\0")
             except BlockingIOError:
-                continue  # full: it has been rung often enough
+                continue  # full: it was woken often enough
             except OSError:
                 self._forget(name)  # its process has died
 
@@ -83,8 +83,8 @@ class Doorbell:
             os.close(self._listeners.pop(gone))
         for name in sorted(names - self._listeners.keys())[: _MAX_LISTENERS - len(self._listeners)]:
             self._open(name)
-        settled = time.time_ns() - changed_ns > _SETTLED_NS
-        self._folder_ns = changed_ns if settled else -1
+        still = time.time_ns() - changed_ns > _STILL_NS
+        self._folder_ns = changed_ns if still else -1
 
     def _open(self, name: str) -> None:
         try:
@@ -100,7 +100,7 @@ class Doorbell:
             (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Stop listening and ringing."""
+        """Stop listening and waking."""
         if self._loop is not None:
             self._loop.remove_reader(self._descriptors[0])
             self._loop = None
