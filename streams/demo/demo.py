@@ -208,7 +208,7 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Engines:
+class Addresses:
     """Where an installation's log and store are, and what else its settings say of them."""
 
     log: str
@@ -216,12 +216,12 @@ class Engines:
     more: str = ""
 
 
-def in_folder(folder: Path) -> Engines:
-    """The engines of one machine: two files."""
-    return Engines(f"sqlite:///{folder / 'log.db'}", f"sqlite:///{folder / 'store.db'}")
+def in_folder(folder: Path) -> Addresses:
+    """The addresses of one machine: two files."""
+    return Addresses(f"sqlite:///{folder / 'log.db'}", f"sqlite:///{folder / 'store.db'}")
 
 
-def write_settings(folder: Path, world: World, organization: str, engines: Engines) -> Settings:
+def write_settings(folder: Path, world: World, organization: str, addresses: Addresses) -> Settings:
     """The settings file of the demo's installation, and the key of its vault."""
     keys = folder / "keys"
     keys.write_text(new_key("demo") + "\n")
@@ -235,12 +235,12 @@ def write_settings(folder: Path, world: World, organization: str, engines: Engin
         )
     }
     text = f"""\
-log = "{engines.log}"
-store = "{engines.store}"
+log = "{addresses.log}"
+store = "{addresses.store}"
 keys = "file:{keys}"
 clock = "{world.gocardless}"
 partitions = 4
-{engines.more}
+{addresses.more}
 
 [gateway]
 port = {free_port()}
@@ -279,12 +279,12 @@ def enter_credentials(settings: Settings, world: World, oauth: dict[str, str]) -
             credentials.put(CONNECTION, f"{api}.webhook.demo", WEBHOOK_SECRET.encode())
 
 
-async def prepare(plan: Month, world: World, folder: Path, engines: Engines | None = None) -> Settings:
+async def prepare(plan: Month, world: World, folder: Path, addresses: Addresses | None = None) -> Settings:
     """Fill both simulators, write the settings, enter the credentials, point the webhooks at the gateway."""
     books = await world.post(world.zoho, "/_sandbox/zoho/populate", month.zoho_population(plan))
     payers = month.gocardless_population(plan, books["contacts"])
     await world.post(world.gocardless, "/_sandbox/gocardless/populate", payers)
-    settings = write_settings(folder, world, books["organization_id"], engines or in_folder(folder))
+    settings = write_settings(folder, world, books["organization_id"], addresses or in_folder(folder))
     enter_credentials(settings, world, books["oauth"])
     gateway = f"http://127.0.0.1:{settings.gateway.port}/webhooks"
     endpoint = {"url": f"{gateway}/gocardless/{CONNECTION}", "secret": WEBHOOK_SECRET}

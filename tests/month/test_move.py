@@ -25,12 +25,12 @@ async def test_a_month_that_is_moved_ends_as_one_that_was_not(
     short_month, tmp_path, kafka_url, kafka_prefix, postgres_url
 ):
     plan = months.SHORT
-    engines = dataclasses.replace(
+    addresses = dataclasses.replace(
         demo.in_folder(tmp_path), more=fleet.on_cluster(kafka_url, postgres_url, prefix="").more
     )
-    engines = dataclasses.replace(engines, more=engines.more[engines.more.index("[kafka]") :])
+    addresses = dataclasses.replace(addresses, more=addresses.more[addresses.more.index("[kafka]") :])
     async with demo.sandbox(plan, tmp_path) as world:
-        settings = await demo.prepare(plan, world, tmp_path, engines)
+        settings = await demo.prepare(plan, world, tmp_path, addresses)
         program = demo.Program(tmp_path)
         try:
             await program.start()

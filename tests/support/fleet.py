@@ -18,7 +18,7 @@ from projections.store.databases import engine_of
 from projections.store.store import Store, open_store
 from projections.store.tables import meta, positions
 from streams.demo import demo
-from streams.demo.demo import Engines, Program, World
+from streams.demo.demo import Addresses, Program, World
 from streams.demo.month import Month
 from streams.demo.result import CONNECTION
 from streams.log.interface import NewRecord, TopicPartition
@@ -107,20 +107,20 @@ async def command(folder: Path, *words: str) -> str:
     return said.decode()
 
 
-def on_cluster(kafka_url: str, postgres_url: str, *, brokers: int = 1, more: str = "", prefix: str = "") -> Engines:
+def on_cluster(kafka_url: str, postgres_url: str, *, brokers: int = 1, more: str = "", prefix: str = "") -> Addresses:
     """Settings for a cluster, under a prefix of its own."""
     copies = min(brokers, 3)
     kafka = f"[kafka]\nreplication = {copies}\nmin_insync = {max(1, copies - 1)}\nsession_timeout_s = 6\n{more}"
-    return Engines(kafka_url, postgres_url, f'topic_prefix = "{prefix or f"t{secrets.token_hex(4)}."}"\n\n{kafka}')
+    return Addresses(kafka_url, postgres_url, f'topic_prefix = "{prefix or f"t{secrets.token_hex(4)}."}"\n\n{kafka}')
 
 
 @contextlib.asynccontextmanager
 async def open_fleet(
-    plan: Month, folder: Path, engines: Engines, roles: Mapping[str, str]
+    plan: Month, folder: Path, addresses: Addresses, roles: Mapping[str, str]
 ) -> AsyncIterator[tuple[World, Fleet]]:
     """Both sides filled, the topics made, the processes running, the gate open, the faults planted. `folder` exists."""
     async with demo.sandbox(plan, folder) as world:
-        settings = await demo.prepare(plan, world, folder, engines)
+        settings = await demo.prepare(plan, world, folder, addresses)
         await command(folder, "topics", "apply")
         fleet = Fleet(folder, roles)
         try:
@@ -231,14 +231,14 @@ async def until(world: World, instant: str) -> None:
 async def live_through(
     plan: Month,
     folder: Path,
-    engines: Engines,
+    addresses: Addresses,
     roles: Mapping[str, str] = ROLES,
     *,
     failpoints: Mapping[str, Sequence[str]] | None = None,
     moments: Sequence[Moment] = (),
 ) -> tuple[Any, Deaths]:
     """The month on a fleet whose processes die at failpoints and at moments. How it ended."""
-    async with open_fleet(plan, folder, engines, roles) as (world, fleet):
+    async with open_fleet(plan, folder, addresses, roles) as (world, fleet):
         await spread(plan, world, fleet)
         deaths = Deaths(fleet, failpoints)
         await deaths.arm()
@@ -282,18 +282,18 @@ async def brokers_die(cluster: Cluster, world: World, moments: Iterable[Moment])
 
 
 async def live_through_failover(
-    folder: Path, engines: Engines, server: Databases, *, kill: Iterable[str] = (), nameless: bool = False
+    folder: Path, addresses: Addresses, server: Databases, *, kill: Iterable[str] = (), nameless: bool = False
 ) -> tuple[Any, Deaths]:
     """The short month, in which the database goes back by a day: to before the first posting, from after the first
     debits of a later morning, the first payout, and the first payment that failed after all. `kill`: who is dead
     meanwhile. `nameless`: nothing in the database tells that it is another copy. How it ended.
     """
     plan = months.SHORT
-    async with open_fleet(plan, folder, engines, ROLES) as (world, fleet):
+    async with open_fleet(plan, folder, addresses, ROLES) as (world, fleet):
         deaths = Deaths(fleet, stops=True)
         await months.live(plan, world, fleet, deaths.revive, until="2026-03-10T10:00:00.000000Z", patience_s=PATIENCE_S)
         before = _made(await world.state())
-        older = await asyncio.to_thread(server.copy, engines.store)
+        older = await asyncio.to_thread(server.copy, addresses.store)
         await months.live(plan, world, fleet, deaths.revive, until="2026-03-11T13:00:00.000000Z", patience_s=PATIENCE_S)
         assert all(more > less for less, more in zip(before, _made(await world.state()), strict=True)), (
             "too little was at stake"
@@ -301,9 +301,9 @@ async def live_through_failover(
         assert not deaths.ended, "a copy of the database ended a process"
         for name in kill:
             await deaths.kill(name)
-        await asyncio.to_thread(server.restore, engines.store, older)
+        await asyncio.to_thread(server.restore, addresses.store, older)
         if nameless:
-            _pretend_same(engines.store)
+            _pretend_same(addresses.store)
         await months.live(plan, world, fleet, deaths.revive, patience_s=PATIENCE_S)
         await fleet.stop()
         return await months.ending(folder, world), deaths
@@ -328,11 +328,11 @@ def _made(state: dict[str, Any]) -> tuple[int, ...]:
     )
 
 
-async def take_over_s(plan: Month, folder: Path, engines: Engines, roles: Mapping[str, str]) -> float:
+async def take_over_s(plan: Month, folder: Path, addresses: Addresses, roles: Mapping[str, str]) -> float:
     """Real seconds from `kill -9` of `worker-1` until `worker-2` has handled a record of every partition of every topic
     that workers read.
     """
-    async with open_fleet(plan, folder, engines, roles) as (_, fleet):
+    async with open_fleet(plan, folder, addresses, roles) as (_, fleet):
         settings = load(folder / "settings.toml", {})
         topics = Topics(settings.topic_prefix, settings.partitions)
         read = (topics.deliveries_gocardless, topics.deliveries_zoho, topics.events)
