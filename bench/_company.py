@@ -55,7 +55,7 @@ def api_id(block: int, *parts: str) -> str:
     return f"{block:06x}{blake2b('/'.join((str(block), *parts)).encode(), digest_size=5).hexdigest()}"
 
 
-class Company:
+class CompanyInMemory:
     """A connection in memory. `block` keeps the ids of one month's story apart from another's of the same
     connection.
     """
@@ -254,13 +254,13 @@ class Company:
         self.answer_all()
 
 
-ANSWERS: dict[str, Callable[[Company, Command, Any], str]] = {
-    "gocardless.read_mandate_payments": Company.view_mandate,
-    "gocardless.create_payment": Company.debit,
-    "gocardless.read_payout": Company.read_payout,
-    "gocardless.read_payout_items": Company.read_payout_items,
-    "zoho.list_open_invoices": Company.list_open,
-    "zoho.create_customer_payment": Company.book,
+ANSWERS: dict[str, Callable[[CompanyInMemory, Command, Any], str]] = {
+    "gocardless.read_mandate_payments": CompanyInMemory.view_mandate,
+    "gocardless.create_payment": CompanyInMemory.debit,
+    "gocardless.read_payout": CompanyInMemory.read_payout,
+    "gocardless.read_payout_items": CompanyInMemory.read_payout_items,
+    "zoho.list_open_invoices": CompanyInMemory.list_open,
+    "zoho.create_customer_payment": CompanyInMemory.book,
     "zoho.create_transfer": lambda company, _, data: company.id("ZT", data.marker),
     "zoho.create_expense": lambda company, _, data: company.id("ZE", data.reference),
     "zoho.unapply_payment": lambda _company, _, data: str(data.payment),
@@ -268,9 +268,9 @@ ANSWERS: dict[str, Callable[[Company, Command, Any], str]] = {
 }
 
 
-def month(invoices: int, *, block: int = 0) -> Company:
+def month(invoices: int, *, block: int = 0) -> CompanyInMemory:
     """One company's month. Blocks follow each other by fourteen days."""
-    company = Company(block, f"{times.add_days('2026-03-02', 14 * block)}T09:00:00.000Z")
+    company = CompanyInMemory(block, f"{times.add_days('2026-03-02', 14 * block)}T09:00:00.000Z")
     company.open()
     company.month(invoices)
     return company

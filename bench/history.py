@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from _company import CONNECTION, Company, api_id, month
+from _company import CONNECTION, CompanyInMemory, api_id, month
 
 from adapters.clock import SystemClock
 from projections.state.batch import Facts, event_digest, take
@@ -29,7 +29,7 @@ from projections.store.store import Store, open_store
 from projections.store.tables import STATE
 from streams.gc_pause import without_collector
 from streams.log.engines import open_log
-from streams.log.interface import Batch, Log, Record, TopicPartition
+from streams.log.interface import Log, Record, RecordBatch, TopicPartition
 from streams.log.records import event_record
 from streams.log.topics import Topics
 from streams.stages.activity import Activity, Wakeups
@@ -104,7 +104,7 @@ class History:
                     connection.exec_driver_sql(store.insert(STATE[kind]), rows)
 
 
-def opened(company: Company) -> tuple[Any, ...]:
+def opened(company: CompanyInMemory) -> tuple[Any, ...]:
     """The connection's row as it stood when its gate was opened: a month that follows finds nothing under way."""
     own = msgspec.structs.replace(company.state.own, open_listed_at="", sweep_asked_at="")
     return CODECS["connections"].values(CONNECTION, own)
@@ -174,7 +174,7 @@ class Measured:
             ]
             self._next += len(records)
             began = time.process_time()
-            await self._core.handle(Batch(EVENTS, records))
+            await self._core.handle(RecordBatch(EVENTS, records))
             spent += time.process_time() - began
         return spent
 

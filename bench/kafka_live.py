@@ -23,7 +23,7 @@ from _peers import QUIX, NoPeer, python_of
 
 from adapters.clock import SystemClock
 from projections.store.store import open_store
-from streams.log.interface import Batch, Log
+from streams.log.interface import Log, RecordBatch
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
 from streams.stages.activity import Activity, Wakeups
@@ -42,7 +42,7 @@ async def ours(log: Log, topics: Topics, store_url: str, group: str) -> float:
         store.bind_log(log.incarnation)
         core = Core(StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics("worker"), {}))
 
-        async def handle(batch: Batch) -> None:
+        async def handle(batch: RecordBatch) -> None:
             nonlocal began_s
             began_s = began_s or time.perf_counter()
             await core.handle(batch)

@@ -23,7 +23,7 @@ from _child import Child
 from _kafka import ONE_BROKER, brokers, load, prefix
 
 from streams.log.engines import open_log
-from streams.log.interface import Batch, Log, NewRecord
+from streams.log.interface import Log, NewRecord, RecordBatch
 from streams.log.topics import TopicSpec
 from streams.log.worker import HandlerSpec, Worker
 
@@ -46,7 +46,7 @@ _STARTED = "started"
 async def member(url: str, topic: str, instance: str) -> None:
     """Handle records until the input ends; say `partition nanoseconds` of each batch."""
 
-    async def handle(batch: Batch) -> None:
+    async def handle(batch: RecordBatch) -> None:
         print(batch.tp.partition, time.monotonic_ns(), flush=True)
 
     kafka = msgspec.structs.replace(ONE_BROKER, instance=instance)

@@ -100,7 +100,9 @@ async def scaled(url: str, store_url: str, invoices: int, workers: int) -> float
         folder, topics = Path(made), Topics(named, PARTITIONS)
         install(folder, url, store_url, named)
         await command(folder, "topics", "apply")
-        running = [demo.Program(folder, "worker", f"worker-{number}", demo.free_port()) for number in range(workers)]
+        running = [
+            demo.ProgramProcess(folder, "worker", f"worker-{number}", demo.free_port()) for number in range(workers)
+        ]
         try:
             for program in running:
                 await program.start()

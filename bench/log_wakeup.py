@@ -14,7 +14,7 @@ import time
 import msgspec
 
 from streams.log.engines import open_log
-from streams.log.interface import Batch, NewRecord
+from streams.log.interface import NewRecord, RecordBatch
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
 from streams.settings import Kafka
@@ -44,7 +44,7 @@ async def measure(
     spec = msgspec.structs.replace(TOPIC, name=topic)
     seen_ns: list[int] = []
 
-    async def handle(batch: Batch) -> None:
+    async def handle(batch: RecordBatch) -> None:
         now_ns = time.monotonic_ns()
         seen_ns.extend(now_ns for _ in batch.records)
 

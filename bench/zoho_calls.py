@@ -47,7 +47,7 @@ async def live(plan: Month, folder: Path) -> tuple[int, Counter[str]]:
     """Invoices paid, and calls of each endpoint of Zoho Books."""
     async with demo.sandbox(plan, folder) as world:
         settings = await demo.prepare(plan, world, folder)
-        program = demo.Program(folder)
+        program = demo.ProgramProcess(folder)
         try:
             await demo.live(plan, world, program, settings, unwatched)
         finally:

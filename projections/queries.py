@@ -99,7 +99,7 @@ def in_words(counts: Mapping[str, int]) -> str:
     )
 
 
-class Month(msgspec.Struct, frozen=True):
+class MonthSummary(msgspec.Struct, frozen=True):
     """A month in one currency, minor units. Invoices by invoice date, the rest by entry date. `collected`: confirmed
     less taken back; `clearing`: the movement; `clearing_end`: the balance at the end of the month.
     """
@@ -338,7 +338,7 @@ class Queries:
         with self._store.read() as reader:
             return {str(currency): int(count) for currency, count in reader.execute(_paid_by_currency(connection))}
 
-    def months(self, connection: str) -> list[Month]:
+    def months(self, connection: str) -> list[MonthSummary]:
         """Every month that has an invoice or an entry, per currency, in order. Reads all of the connection's invoices
         and lines.
         """
@@ -370,11 +370,11 @@ def _paid_by_currency(connection: str) -> sa.Select[Any]:
     )
 
 
-def _with_balance(found: dict[tuple[str, str], dict[str, int]]) -> Iterator[Month]:
+def _with_balance(found: dict[tuple[str, str], dict[str, int]]) -> Iterator[MonthSummary]:
     balances: dict[str, int] = {}
     for (currency, month), sums in sorted(found.items()):
         balances[currency] = balances.get(currency, 0) + sums.get("clearing_minor", 0)
-        yield Month(month, currency, **sums, clearing_end_minor=balances[currency])
+        yield MonthSummary(month, currency, **sums, clearing_end_minor=balances[currency])
 
 
 def _month(date: sa.ColumnElement[str]) -> sa.ColumnElement[str]:

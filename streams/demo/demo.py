@@ -52,7 +52,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass
-class World:
+class Simulators:
     """The two simulators, over HTTP."""
 
     session: aiohttp.ClientSession
@@ -101,7 +101,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def sandbox(plan: Month, folder: Path) -> AsyncIterator[World]:
+async def sandbox(plan: Month, folder: Path) -> AsyncIterator[Simulators]:
     """Start the simulators as a process of their own."""
     with (folder / "sandbox.log").open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
@@ -117,7 +117,7 @@ async def sandbox(plan: Month, folder: Path) -> AsyncIterator[World]:
             raise DemoError(f"the sandbox did not start: see {folder / 'sandbox.log'}")
         timeout = aiohttp.ClientTimeout(total=120)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            yield World(session, urls["gocardless"], urls["zoho"], process)
+            yield Simulators(session, urls["gocardless"], urls["zoho"], process)
     finally:
         await _end(process)
 
@@ -132,7 +132,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-class Program:
+class ProgramProcess:
     """The program, or one role of it, as a process of its own, which can be killed and started again. `port`: where it
     answers; None for what the settings say.
     """
@@ -178,7 +178,7 @@ class Program:
         """Who must be quiet before time moves."""
         return (self.name,)
 
-    def ended(self) -> "list[Program]":
+    def ended(self) -> "list[ProgramProcess]":
         """Itself, if it was started and has ended."""
         return [self] if self.process is not None and self.process.returncode is not None else []
 
@@ -221,7 +221,7 @@ def in_folder(folder: Path) -> Addresses:
     return Addresses(f"sqlite:///{folder / 'log.db'}", f"sqlite:///{folder / 'store.db'}")
 
 
-def write_settings(folder: Path, world: World, organization: str, addresses: Addresses) -> Settings:
+def write_settings(folder: Path, world: Simulators, organization: str, addresses: Addresses) -> Settings:
     """The settings file of the demo's installation, and the key of its vault."""
     keys = folder / "keys"
     keys.write_text(new_key("demo") + "\n")
@@ -267,7 +267,7 @@ max_day = {{ GBP = "1000000.00", EUR = "1000000.00" }}
     return load(folder / SETTINGS, {})
 
 
-def enter_credentials(settings: Settings, world: World, oauth: dict[str, str]) -> None:
+def enter_credentials(settings: Settings, world: Simulators, oauth: dict[str, str]) -> None:
     """What `connect` does, for the simulators' credentials."""
     with open_store(settings.store) as store:
         credentials = Credentials(store, open_vault(settings.keys))
@@ -279,7 +279,7 @@ def enter_credentials(settings: Settings, world: World, oauth: dict[str, str]) -
             credentials.put(CONNECTION, f"{api}.webhook.demo", WEBHOOK_SECRET.encode())
 
 
-async def prepare(plan: Month, world: World, folder: Path, addresses: Addresses | None = None) -> Settings:
+async def prepare(plan: Month, world: Simulators, folder: Path, addresses: Addresses | None = None) -> Settings:
     """Fill both simulators, write the settings, enter the credentials, point the webhooks at the gateway."""
     books = await world.post(world.zoho, "/_sandbox/zoho/populate", month.zoho_population(plan))
     payers = month.gocardless_population(plan, books["contacts"])
@@ -294,7 +294,7 @@ async def prepare(plan: Month, world: World, folder: Path, addresses: Addresses 
     return settings
 
 
-async def open_gate(settings: Settings, world: World) -> Checked:
+async def open_gate(settings: Settings, world: Simulators) -> Checked:
     """Run the first-run check and approve it, as an operator does beside the running program."""
     at = times.normalise(await world.now())
     with open_store(settings.store) as store:
@@ -313,7 +313,9 @@ async def open_gate(settings: Settings, world: World) -> Checked:
     return checked
 
 
-async def live(plan: Month, world: World, program: Program, settings: Settings, progress: Progress) -> Checked:
+async def live(
+    plan: Month, world: Simulators, program: ProgramProcess, settings: Settings, progress: Progress
+) -> Checked:
     """From the first import to the drained month."""
     await program.start()
     await program.ready()
@@ -326,7 +328,7 @@ async def live(plan: Month, world: World, program: Program, settings: Settings, 
     return checked
 
 
-async def plant(plan: Month, world: World) -> None:
+async def plant(plan: Month, world: Simulators) -> None:
     """What goes wrong."""
     await world.post(world.gocardless, "/_sandbox/faults", {"rules": month.faults(plan)})
     await world.post(world.gocardless, "/_sandbox/webhooks", {"rules": month.webhook_faults(plan)})
@@ -367,7 +369,7 @@ async def run(plan: Month, folder: Path, progress: Progress, say: Progress) -> D
     started = asyncio.get_running_loop().time()
     async with sandbox(plan, folder) as world:
         settings = await prepare(plan, world, folder)
-        program = Program(folder)
+        program = ProgramProcess(folder)
         try:
             checked = await live(plan, world, program, settings, progress)
         finally:

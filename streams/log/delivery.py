@@ -2,8 +2,8 @@
 stored resume.
 
 Faust spends over 100 µs on each message, so consecutive records of a partition travel as one message whose value is a
-`Batch`. Its own drain makes two tasks for each message and polls; this one delivers when there is something, at once.
-Everything here leans on Faust 0.15.3's insides (pinned); `streams.log.worker` and the rest of the program do not.
+`RecordBatch`. Its own drain makes two tasks for each message and polls; this one delivers when there is something, at
+once. Everything here leans on Faust 0.15.3's insides (pinned); `streams.log.worker` and the rest of the program do not.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.types.tuples import ConsumerMessage
 
 from streams.log.guard import CommitGuard
-from streams.log.interface import MEBIBYTE, Batch, Log, LogError, Record, TopicPartition
+from streams.log.interface import MEBIBYTE, Log, LogError, Record, RecordBatch, TopicPartition
 
 # One batch. Lower: Faust's and the store's cost for each batch weighs more. Higher: memory, and a longer wait for the
 # others.
@@ -31,7 +31,7 @@ _LOG_APPEND_TIME: Final = 1
 _log = logging.getLogger(__name__)
 
 
-class Delivery:
+class Consumption:
     """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins;
     `revoked` is told of each partition that is this worker's no longer.
     """
@@ -99,7 +99,7 @@ def require_our_app(app: Any, scheme: str) -> None:
         raise ImproperlyConfigured(
             f"a {scheme}:// broker has no exactly_once: effects happen once by the store's transaction"
         )
-    if not isinstance(getattr(app, "delivery", None), Delivery):
+    if not isinstance(getattr(app, "delivery", None), Consumption):
         raise ImproperlyConfigured(
             f"a {scheme}:// broker runs under streams.log.worker only: plain Faust agents lose failed records"
         )
@@ -139,8 +139,8 @@ class BatchConsumer:
     commit: Any
 
     @property
-    def delivery(self) -> Delivery:
-        delivery: Delivery = self.app.delivery
+    def delivery(self) -> Consumption:
+        delivery: Consumption = self.app.delivery
         return delivery
 
     def silent_s(self) -> float | None:
@@ -169,7 +169,7 @@ class BatchConsumer:
             delivery.on_failure(fault)
             raise
 
-    async def _deliver_all(self, delivery: Delivery) -> bool:
+    async def _deliver_all(self, delivery: Consumption) -> bool:
         """Deliver one batch of each partition that is free and has records; False if there was none."""
         delivered = False
         for tp in sorted(self._active_partitions):
@@ -187,8 +187,8 @@ class BatchConsumer:
                 await asyncio.sleep(0)
         return delivered
 
-    async def _hand_over(self, delivery: Delivery, tp: Any, records: list[Record]) -> None:
-        batch = Batch(TopicPartition(*tp), records)
+    async def _hand_over(self, delivery: Consumption, tp: Any, records: list[Record]) -> None:
+        batch = RecordBatch(TopicPartition(*tp), records)
         delivery.guard.deliver(batch)
         last = records[-1]
         message = ConsumerMessage(

@@ -4,7 +4,7 @@ Faust acknowledges a message whose handler raised or was cancelled, and may comm
 are not asked: the consumers of all engines commit what this guard says, and nothing else.
 """
 
-from streams.log.interface import Batch, LogCorrupt, TopicPartition
+from streams.log.interface import LogCorrupt, RecordBatch, TopicPartition
 
 
 class CommitGuard:
@@ -13,7 +13,7 @@ class CommitGuard:
     def __init__(self) -> None:
         self._handled: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._in_flight: dict[TopicPartition, Batch] = {}
+        self._in_flight: dict[TopicPartition, RecordBatch] = {}
 
     def resume(self, tp: TopicPartition, offset: int) -> None:
         """Begin, or begin again, at an offset; what was being handled there counts for nothing."""
@@ -30,7 +30,7 @@ class CommitGuard:
         """Whether a batch of this partition may be delivered: one at a time, so that the next gathers all that came."""
         return tp in self._handled and tp not in self._in_flight
 
-    def deliver(self, batch: Batch) -> None:
+    def deliver(self, batch: RecordBatch) -> None:
         """A batch is on its way to its handler.
 
         Raises:
@@ -47,15 +47,15 @@ class CommitGuard:
             )
         self._in_flight[batch.tp] = batch
 
-    def in_flight(self, tp: TopicPartition) -> Batch | None:
+    def in_flight(self, tp: TopicPartition) -> RecordBatch | None:
         """The batch of a partition that is being handled, if one is."""
         return self._in_flight.get(tp)
 
-    def is_in_flight(self, batch: Batch) -> bool:
+    def is_in_flight(self, batch: RecordBatch) -> bool:
         """Whether it was delivered and is neither handled nor overtaken by a new start of its partition."""
         return self._in_flight.get(batch.tp) is batch
 
-    def handled(self, batch: Batch) -> None:
+    def handled(self, batch: RecordBatch) -> None:
         """Its handler has returned: the position may move past it."""
         if self.is_in_flight(batch):
             del self._in_flight[batch.tp]

@@ -182,7 +182,7 @@ class NewRecord(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None = None
 
 
-class Batch(msgspec.Struct, frozen=True, gc=False):
+class RecordBatch(msgspec.Struct, frozen=True, gc=False):
     """Consecutive records of one partition, at least one, handed to a handler as a whole and acknowledged as a
     whole.
     """

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, Self
 import faust
 from faust.tables import TableManager
 
-from streams.log.delivery import BatchSchema, Delivery
-from streams.log.interface import Batch, Log, LogError, ReadOutOfRange, TopicPartition
+from streams.log.delivery import BatchSchema, Consumption
+from streams.log.interface import Log, LogError, ReadOutOfRange, RecordBatch, TopicPartition
 
 # How often positions go to the log. Lower: more commits. Higher: more comes again where no store says where to resume.
 COMMIT_INTERVAL_S: Final = 0.25
@@ -28,7 +28,7 @@ START_LIMIT_S: Final = 60.0
 # A supervisor that was reviving an agent when the loop ended is back at its wait by then.
 _REVIVAL_S: Final = 0.05
 
-Handle = Callable[[Batch], Awaitable[None]]
+Handle = Callable[[RecordBatch], Awaitable[None]]
 ResumeAt = Callable[[TopicPartition], Awaitable[int | None]]
 Revoked = Callable[[TopicPartition], None]
 
@@ -69,7 +69,7 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust ships no types that 
 class _App(faust.App):  # type: ignore[misc]  # as above
     """A Faust app that knows what it shares with the engine's consumer."""
 
-    delivery: Delivery
+    delivery: Consumption
 
     def _create_directories(self) -> None:
         """Nothing of ours lies in Faust's folders, which would be made where the program happens to run."""
@@ -105,7 +105,7 @@ class Worker:
         self._failed = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopping = False
-        self._delivery: Delivery | None = None
+        self._delivery: Consumption | None = None
         self._app: Any = None
         self._watch: asyncio.Task[None] | None = None
         self._hold: AbstractContextManager[None] | None = None
@@ -130,7 +130,7 @@ class Worker:
         self._failure, self._stopping = None, False
         self._failed.clear()
         self._stopped.clear()
-        self._delivery = Delivery(self.log, self.group, self._resume, self._fail, self._revoked)
+        self._delivery = Consumption(self.log, self.group, self._resume, self._fail, self._revoked)
         self._app = self._build(self._delivery)
         try:
             await self._app.start()
@@ -140,7 +140,7 @@ class Worker:
             await self.stop()
             raise
 
-    async def _until_ready(self, delivery: Delivery) -> None:
+    async def _until_ready(self, delivery: Consumption) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (delivery.ready, self._failed)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=START_LIMIT_S)
@@ -223,7 +223,7 @@ class Worker:
         silent_s: float | None = None if self._app is None else self._app.consumer.silent_s()
         return silent_s
 
-    def handling(self, tp: TopicPartition) -> Batch | None:
+    def handling(self, tp: TopicPartition) -> RecordBatch | None:
         """The batch of a partition that is being handled, if one is."""
         return None if self._delivery is None else self._delivery.guard.in_flight(tp)
 
@@ -276,7 +276,7 @@ class Worker:
 
     # Inside
 
-    def _build(self, delivery: Delivery) -> Any:
+    def _build(self, delivery: Consumption) -> Any:
         app = _App(
             self.group,
             broker=self.log.broker_url,
@@ -295,14 +295,14 @@ class Worker:
         app.finalize()
         return app
 
-    def _agent(self, spec: HandlerSpec, delivery: Delivery) -> Callable[[Any], Awaitable[None]]:
+    def _agent(self, spec: HandlerSpec, delivery: Consumption) -> Callable[[Any], Awaitable[None]]:
         async def agent(stream: Any) -> None:
             async for batch in stream:
                 await self._run(spec, delivery, batch)
 
         return agent
 
-    async def _run(self, spec: HandlerSpec, delivery: Delivery, batch: Batch) -> None:
+    async def _run(self, spec: HandlerSpec, delivery: Consumption, batch: RecordBatch) -> None:
         if delivery.halted:
             await asyncio.Event().wait()  # until the stop cancels it: no record may be skipped
         if delivery.handing_over or not delivery.guard.is_in_flight(batch):
@@ -321,7 +321,7 @@ class Worker:
         finally:
             delivery.end()
 
-    def _fail_at(self, spec: HandlerSpec, batch: Batch, what: str, fault: Exception | None) -> None:
+    def _fail_at(self, spec: HandlerSpec, batch: RecordBatch, what: str, fault: Exception | None) -> None:
         failure = WorkerFailed(f"handler {spec.name} {what}", spec.name, batch.tp, batch.first_offset)
         failure.__cause__ = fault
         self._halt(failure)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from streams.log.interface import Batch, Log, LogError, TopicPartition
+from streams.log.interface import Log, LogError, RecordBatch, TopicPartition
 from streams.stages.metrics import Metrics
 
 if TYPE_CHECKING:  # every command that explains an error knows `Stalled`, and must not load Faust for it
@@ -64,11 +64,11 @@ class _Seen:
     """
 
     position: int | None
-    batch: Batch | None = None
+    batch: RecordBatch | None = None
     idle_s: float = 0.0
     busy_s: float = 0.0
 
-    def look(self, position: int | None, batch: Batch | None, elapsed_s: float, *, waiting: bool) -> None:
+    def look(self, position: int | None, batch: RecordBatch | None, elapsed_s: float, *, waiting: bool) -> None:
         if position != self.position or not waiting:
             self.idle_s = self.busy_s = 0.0
         elif batch is None:

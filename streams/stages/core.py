@@ -12,13 +12,12 @@ from domain import codec, routing
 from domain.decisions import Decision
 from domain.envelope import Event
 from domain.errors import UndecodableEventError
-from projections.state.batch import Batch as StoreBatch
-from projections.state.batch import OwnedPartition, take
+from projections.state.batch import Batch, OwnedPartition, take
 from projections.state.store_behind_log import went_back
 from projections.store.errors import StoreError
 from streams import failpoints
 from streams.gc_pause import without_collector
-from streams.log.interface import Batch, Record, TopicPartition
+from streams.log.interface import Record, RecordBatch, TopicPartition
 from streams.log.records import event_offset
 from streams.stages.context import StageContext
 
@@ -70,7 +69,7 @@ class Core:
         self._recorded.pop(tp, None)
         self._context.activity.forgets(tp)
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: RecordBatch) -> None:
         """Decide consecutive events of one partition."""
         owned = self._owned[batch.tp]
         decided = False
@@ -99,7 +98,7 @@ class Core:
                     "core.undecodable", topic=record.topic, partition=record.partition, offset=record.offset
                 )
 
-    def _fold(self, writing: StoreBatch, offset: int, event: Event, recorded: "Recorded") -> bool:
+    def _fold(self, writing: Batch, offset: int, event: Event, recorded: "Recorded") -> bool:
         """Take the recorded decision where the log has got further than the store (design rule 3); decide otherwise.
         Whether there is something to publish.
         """
@@ -109,7 +108,7 @@ class Core:
         made = self._decide(writing, offset, event)
         return made is not None and not made.empty
 
-    def _decide(self, writing: StoreBatch, offset: int, event: Event) -> Decision | None:
+    def _decide(self, writing: Batch, offset: int, event: Event) -> Decision | None:
         """Decide one event; None when its rule raised, which sets the connection aside."""
         state = writing.state(event.connection)
         try:
@@ -124,7 +123,7 @@ class Core:
         writing.record(offset, event, None if decision.empty else decision, encoded=encoded)
         return decision
 
-    def _restep(self, writing: StoreBatch, offset: int, event: Event, decision: Decision | None) -> None:
+    def _restep(self, writing: Batch, offset: int, event: Event, decision: Decision | None) -> None:
         try:
             routing.restep(writing.state(event.connection), event, decision)
         except StoreError:
@@ -134,7 +133,7 @@ class Core:
         else:
             writing.record(offset, event, decision, recorded=True)
 
-    def _set_aside(self, writing: StoreBatch, offset: int, event: Event, fault: Exception) -> None:
+    def _set_aside(self, writing: Batch, offset: int, event: Event, fault: Exception) -> None:
         self._context.journal.error("core.set_aside", connection=event.connection, cause=event.id, exc_info=fault)
         self._context.metrics.set_aside.inc()
         writing.freeze(

@@ -20,7 +20,7 @@ from domain.envelope import Event
 from domain.errors import UndecodableEventError
 from projections.work.progress import Progress
 from streams import failpoints
-from streams.log.interface import MEBIBYTE, Batch, NewRecord, Record, TopicPartition
+from streams.log.interface import MEBIBYTE, NewRecord, Record, RecordBatch, TopicPartition
 from streams.log.records import event_record, read_delivery
 from streams.stages.context import StageContext
 
@@ -69,7 +69,7 @@ class Translate:
         if self._progress is not None:
             self._progress.advance(STAGE, tp.topic, tp.partition, done)
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: RecordBatch) -> None:
         """Translate consecutive deliveries of one partition."""
         events_out: list[NewRecord] = []
         size = 0

@@ -11,7 +11,7 @@ import pytest
 from adapters.vault import new_key
 from projections.store.store import open_store
 from sandbox.server import SandboxConfig, running_sandbox
-from tests.support.office import START, Office
+from tests.support.office import START, CheckedConnection
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def office(tmp_path: Path, empty_store: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path, empty_store: Path) -> AsyncIterator[CheckedConnection]:
     """Both simulators, empty, and a new store."""
     shutil.copy(empty_store, tmp_path / "store.db")
     (tmp_path / "keys.txt").write_text(new_key("k1"))
     config = SandboxConfig(seed=5, start=datetime.fromisoformat(START))
     async with running_sandbox(config) as sandbox, aiohttp.ClientSession() as http:
-        made = Office(tmp_path, sandbox, http)
+        made = CheckedConnection(tmp_path, sandbox, http)
         yield made
         made.store.close()

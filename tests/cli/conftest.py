@@ -15,7 +15,7 @@ from domain.envelope import Event
 from projections.store.store import open_store
 from streams.cli import main
 from streams.credentials import Credentials, open_vault
-from streams.log.interface import Batch, TopicPartition
+from streams.log.interface import RecordBatch, TopicPartition
 from streams.log.records import delivery_record, event_record
 from streams.log.topics import Topics
 from streams.operate.installation import opened_log
@@ -121,7 +121,7 @@ class Installation:
             tp = TopicPartition(topic, partition)
             offset = await stage.resume_at(tp)
             while records := await context.log.read(tp, offset, 500):
-                await stage.handle(Batch(tp, records))
+                await stage.handle(RecordBatch(tp, records))
                 offset = records[-1].offset + 1
 
     def put_secret(self, name: str, value: bytes) -> None:

@@ -32,7 +32,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from streams.demo import demo  # noqa: E402
 from streams.demo.month import Month  # noqa: E402
 from tests.support.earlier import WHEELS, Earlier  # noqa: E402 - the path was set just now
-from tests.support.served_company import Company, invoice  # noqa: E402
+from tests.support.served_company import ServedCompany, invoice  # noqa: E402
 
 PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)
 
@@ -48,7 +48,7 @@ COMMITS = {
 WITHOUT_CEILINGS = {"0.1.0"}
 
 
-async def unclear_customers(company: Company) -> dict[str, str]:
+async def unclear_customers(company: ServedCompany) -> dict[str, str]:
     """Customers who are not told apart by themselves: two payers of one address, one to be proposed, a stored link
     against a claim.
     """
@@ -84,14 +84,14 @@ async def unclear_customers(company: Company) -> dict[str, str]:
     return {**names, "payer": payers["twice@example.com"]}
 
 
-async def old_debts(company: Company) -> None:
+async def old_debts(company: ServedCompany) -> None:
     """What fell due before collection began: on a day that is to be collected from, and on one before that."""
     old = await linked_customer(company, "Old Ltd", "old@example.com")
     due = {"INV-70": "2026-02-20", "INV-71": "2026-02-27"}
     await company.books(invoices=[invoice(old, number, day, date="2026-02-06") for number, day in due.items()])
 
 
-async def linked_customer(company: Company, name: str, email: str) -> str:
+async def linked_customer(company: ServedCompany, name: str, email: str) -> str:
     """A customer with a mandate, whom GoCardless's metadata names; its id in Zoho."""
     made = await company.books(contacts=[{"contact_name": name, "email": email, "currency_code": "GBP"}])
     contact: str = made["contacts"][0]
@@ -99,7 +99,7 @@ async def linked_customer(company: Company, name: str, email: str) -> str:
     return contact
 
 
-async def large_month(company: Company) -> None:
+async def large_month(company: ServedCompany) -> None:
     """One payer owes more than may be taken in a month. It is due late: the payments that are taken back later are the
     first ones, and the creditor's balance has to bear them.
     """
@@ -107,7 +107,7 @@ async def large_month(company: Company) -> None:
     await company.books(invoices=[invoice(monthly, f"INV-7{place}", "2026-03-16", "450.00") for place in range(2, 6)])
 
 
-async def taken_payer(company: Company) -> None:
+async def taken_payer(company: ServedCompany) -> None:
     """A contact is stored with the payer of another one."""
     payers = {one["email"]: one["id"] for one in await company.resources("customers")}
     taken = {
@@ -120,7 +120,7 @@ async def taken_payer(company: Company) -> None:
     await company.books(invoices=[invoice(made["contacts"][0], "INV-69", "2026-03-20")])
 
 
-async def large_day(company: Company) -> None:
+async def large_day(company: ServedCompany) -> None:
     """More falls due on a day than may be debited; a person lets the day pass."""
     await company.until("05 10:00")
     company.rules(max_day='{ GBP = "100.00", EUR = "1000000.00" }', max_day_count="{ GBP = 2 }")
@@ -136,7 +136,7 @@ async def large_day(company: Company) -> None:
     await company.approve()
 
 
-async def told_too_often(company: Company) -> None:
+async def told_too_often(company: ServedCompany) -> None:
     """GoCardless tells more facts of one payment than are kept of it."""
     old = await company.payment(lambda one: one["metadata"]["zoho_invoice_number"] == "INV-71")
     facts = [
@@ -153,7 +153,7 @@ async def told_too_often(company: Company) -> None:
     await company.act("post_events", events=facts)
 
 
-async def odd_deliveries(company: Company) -> None:
+async def odd_deliveries(company: ServedCompany) -> None:
     """What comes in and cannot be read, or names what is not ours."""
     await company.act("post_events", events=[{"id": "EVODD1", "resource_type": "payments"}])
     unknown = {
@@ -179,7 +179,7 @@ async def odd_deliveries(company: Company) -> None:
     assert await company.call("billing_requests", {"mandate_request": {"scheme": "bacs", "currency": "GBP"}})
 
 
-async def lived(company: Company, halfway: Callable[[], Awaitable[None]], *, ceilings: bool) -> None:
+async def lived(company: ServedCompany, halfway: Callable[[], Awaitable[None]], *, ceilings: bool) -> None:
     """The month. `halfway`: debits wait for a view, invoices for a mandate, and a person for several answers.
     `ceilings`: the version has them, and what brings them about is done as well.
     """
@@ -312,7 +312,7 @@ async def lived(company: Company, halfway: Callable[[], Awaitable[None]], *, cei
     await company.world.run_until("2026-04-04T12:00:00.000000Z", company.program.watch)
 
 
-async def money_goes_back(company: Company, payment: str) -> None:
+async def money_goes_back(company: ServedCompany, payment: str) -> None:
     """Payouts arrive in another currency from now on, and a payer is refunded as soon as the creditor's balance bears
     it.
     """
@@ -340,7 +340,7 @@ async def make(version: str, folder: Path, archive: Path) -> None:
     async with demo.sandbox(PLAN, home) as world:
         await earlier.act("prepare", world, home, PLAN)
         program = earlier.program(home)
-        company = Company(world, program, home)
+        company = ServedCompany(world, program, home)
         if ceilings:
             await old_debts(company)
 

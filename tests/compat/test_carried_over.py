@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams.demo.demo import Program
+from streams.demo.demo import ProgramProcess
 from tests.support import months
 from tests.support.command_line import command
 from tests.support.earlier import lived_in
@@ -81,7 +81,7 @@ async def carried_over(earlier, folder, moment):
         await before.kill()
         debits = (await world.state())["gocardless"]["resources"]["payments"]
         assert before.whose_code() == {earlier.code}
-        program = Program(folder)
+        program = ProgramProcess(folder)
         try:
             await program.start()
             await program.ready()

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from streams.demo.demo import DemoError, Program
+from streams.demo.demo import DemoError, ProgramProcess
 from tests.support import due_day
 from tests.support.command_line import command
 from tests.support.earlier import lived_in
@@ -38,7 +38,7 @@ async def test_what_stood_under_the_earlier_version_is_debited_once_by_this_one(
         await before.start()
         assert await ends(before) == _FAILED, "it does not stand for good"
         assert await due_day.debits(world) == {}
-        program = Program(tmp_path)
+        program = ProgramProcess(tmp_path)
         try:
             await program.start()
             await program.ready()

@@ -10,7 +10,7 @@ import sys
 import time
 
 from streams.log.engines import open_log
-from streams.log.interface import Batch, NewRecord, TopicPartition
+from streams.log.interface import NewRecord, RecordBatch, TopicPartition
 
 
 def say(*words: object) -> None:
@@ -49,7 +49,7 @@ async def work(url: str, topic: str, group: str, die_at: str) -> None:
     """Handle records, say each; at the value `die_at`, kill this very process in the middle of the handler."""
     from streams.log.worker import HandlerSpec, Worker
 
-    async def handle(batch: Batch) -> None:
+    async def handle(batch: RecordBatch) -> None:
         for record in batch.records:
             value = (record.value or b"").decode()
             say("began", record.offset, value)

@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streams.log.guard import CommitGuard
-from streams.log.interface import Batch, LogCorrupt, Record, TopicPartition
+from streams.log.interface import LogCorrupt, Record, RecordBatch, TopicPartition
 
 TP = TopicPartition("t", 0)
 
 
-def batch(first: int, count: int = 1) -> Batch:
-    return Batch(TP, [Record("t", 0, offset, 0, None, None) for offset in range(first, first + count)])
+def batch(first: int, count: int = 1) -> RecordBatch:
+    return RecordBatch(TP, [Record("t", 0, offset, 0, None, None) for offset in range(first, first + count)])
 
 
 def test_a_batch_must_begin_exactly_where_the_last_one_ended():
     guard = CommitGuard()
     guard.resume(TP, 5)
-    for wrong in (batch(4), batch(6), Batch(TP, [batch(5).records[0], batch(7).records[0]])):
+    for wrong in (batch(4), batch(6), RecordBatch(TP, [batch(5).records[0], batch(7).records[0]])):
         with pytest.raises(LogCorrupt, match="not from 5"):
             guard.deliver(wrong)
     right = batch(5, 2)
@@ -50,8 +50,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.guard = CommitGuard()
         self.guard.resume(TP, 0)
         self.position = 0
-        self.delivered: list[Batch] = []
-        self.current: Batch | None = None
+        self.delivered: list[RecordBatch] = []
+        self.current: RecordBatch | None = None
 
     @precondition(lambda self: self.current is None)
     @rule(count=st.integers(1, 5))

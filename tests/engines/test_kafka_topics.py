@@ -126,8 +126,8 @@ async def test_what_differs_is_set_and_what_others_set_stays(place):
 
     planned = await place.plan()
     expected = {
-        provision.Difference(name, "retention.ms", "1000", "-1"),
-        provision.Difference(name, "unclean.leader.election.enable", "true", "false"),
+        provision.TopicDifference(name, "retention.ms", "1000", "-1"),
+        provision.TopicDifference(name, "unclean.leader.election.enable", "true", "false"),
     }
     # The other call replaced all settings of the topic: those whose default is another differ as well.
     assert expected <= set(planned.differences)

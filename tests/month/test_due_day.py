@@ -3,7 +3,7 @@
 import pytest
 
 from streams.demo import demo
-from streams.demo.demo import Program
+from streams.demo.demo import ProgramProcess
 from tests.support import due_day
 
 #: A decision must stay far below what the log takes (8 MB) however many are due.
@@ -22,7 +22,7 @@ async def test_each_of_many_invoices_due_on_one_day_is_debited_once(tmp_path, nu
     async with demo.sandbox(due_day.PLAN, tmp_path) as world:
         settings = await demo.prepare(due_day.PLAN, world, tmp_path)
         await due_day.owe(world, number)
-        program = Program(tmp_path)
+        program = ProgramProcess(tmp_path)
         try:
             await program.start()
             await program.ready()

@@ -31,7 +31,7 @@ async def test_a_month_that_is_moved_ends_as_one_that_was_not(
     addresses = dataclasses.replace(addresses, more=addresses.more[addresses.more.index("[kafka]") :])
     async with demo.sandbox(plan, tmp_path) as world:
         settings = await demo.prepare(plan, world, tmp_path, addresses)
-        program = demo.Program(tmp_path)
+        program = demo.ProgramProcess(tmp_path)
         try:
             await program.start()
             await program.ready()

@@ -8,7 +8,7 @@ import pytest
 
 from streams.demo import demo, month
 from streams.demo import result as demo_result
-from streams.demo.demo import Program
+from streams.demo.demo import ProgramProcess
 
 PLAN = month.Month(
     customers=6, invoices=14, days=9, drain_days=16, invited_every=99, fail_before=0, fail_after=0, faults=False
@@ -19,7 +19,7 @@ async def installation(folder, world, books, name):
     folder.mkdir()
     settings = demo.write_settings(folder, world, books["organization_id"], demo.in_folder(folder))
     demo.enter_credentials(settings, world, books["oauth"])
-    return settings, Program(folder, name=name)
+    return settings, ProgramProcess(folder, name=name)
 
 
 @pytest.mark.timeout(180)

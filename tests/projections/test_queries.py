@@ -16,7 +16,7 @@ from domain.state import (
     PayoutItemRow,
     TimerRow,
 )
-from projections.queries import Month, Queries
+from projections.queries import MonthSummary, Queries
 from projections.state.batch import take
 from projections.store.store import Store
 from tests.support import batch_records as make
@@ -231,8 +231,8 @@ def test_rows_and_timers(queries: Queries) -> None:
 
 def test_the_month_table(queries: Queries) -> None:
     assert queries.months("acme") == [
-        Month("2026-03", "EUR", invoices=1, invoiced_minor=700, open_minor=700),
-        Month(
+        MonthSummary("2026-03", "EUR", invoices=1, invoiced_minor=700, open_minor=700),
+        MonthSummary(
             "2026-02",
             "GBP",
             invoices=1,
@@ -242,7 +242,7 @@ def test_the_month_table(queries: Queries) -> None:
             clearing_minor=1000,
             clearing_end_minor=1000,
         ),
-        Month(
+        MonthSummary(
             "2026-03",
             "GBP",
             invoices=1,

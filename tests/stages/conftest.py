@@ -74,7 +74,7 @@ def office(company):
         scripted = installation.Script(
             *(installation.answer(*one) if isinstance(one, tuple) else one for one in answers)
         )
-        return installation.Office(over or company, api, scripted, calls)
+        return installation.ExecutorOfOne(over or company, api, scripted, calls)
 
     return make
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from domain import codec, events, routing
 from projections.store.errors import StoreFenced
 from projections.work.halts import Standstills
-from streams.log.interface import Batch, NewRecord
+from streams.log.interface import NewRecord, RecordBatch
 from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 from streams.stages.core import Core
 from streams.stages.relay import Relay
@@ -97,8 +97,8 @@ async def test_a_batch_that_does_not_begin_where_the_store_is_is_refused(company
     assert await core.resume_at(tp) == 0
     later = await company.log.read(tp, 1)
     with pytest.raises(StoreFenced):
-        await core.handle(Batch(tp, later))
-    await core.handle(Batch(tp, await company.log.read(tp, 0)))
+        await core.handle(RecordBatch(tp, later))
+    await core.handle(RecordBatch(tp, await company.log.read(tp, 0)))
     assert await Core(company.context).resume_at(tp) == 2
 
 
@@ -107,7 +107,7 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_start_decides_the
     await (core := Core(company.context)).resume_at(company.tp("events"))
     with company.store.write() as writer:  # the disk refuses one row
         writer.exec_driver_sql("CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no'); END")
-    batch = Batch(company.tp("events"), await company.log.read(company.tp("events"), 0))
+    batch = RecordBatch(company.tp("events"), await company.log.read(company.tp("events"), 0))
     with pytest.raises(Exception, match="database"):
         await core.handle(batch)
     assert company.state("payments") == {}

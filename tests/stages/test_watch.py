@@ -13,7 +13,7 @@ from aiokafka import TopicPartition as KafkaPartition
 
 from streams.cli.explain import explain
 from streams.log.engines import open_log
-from streams.log.interface import Batch, LogUnavailable, NewRecord, Record, TopicPartition
+from streams.log.interface import LogUnavailable, NewRecord, Record, RecordBatch, TopicPartition
 from streams.log.sqlite.transport import Consumer
 from streams.log.topics import TopicSpec
 from streams.log.worker import HandlerSpec, Worker
@@ -25,10 +25,10 @@ STALLED_AFTER_S = 120.0
 
 
 def batch(tp=A, offset=3):
-    return Batch(tp, [Record(tp.topic, tp.partition, offset, 0, b"k", b"v")])
+    return RecordBatch(tp, [Record(tp.topic, tp.partition, offset, 0, b"k", b"v")])
 
 
-class World:
+class WatchedWorker:
     """A log, a worker and a monotonic clock that the test moves by hand, under watch."""
 
     def __init__(self):
@@ -83,7 +83,7 @@ class World:
 
 @pytest.fixture
 def world():
-    return World()
+    return WatchedWorker()
 
 
 async def test_records_that_wait_and_are_not_fetched_are_a_stall(world):

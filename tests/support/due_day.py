@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from streams.demo import demo
-from streams.demo.demo import Program, World
+from streams.demo.demo import ProgramProcess, Simulators
 from streams.demo.month import Month
 from streams.demo.result import CONNECTION
 from streams.log.interface import TopicPartition
@@ -53,7 +53,7 @@ LAST = {
 _AT_ONCE = 2_000
 
 
-async def owe(world: World, number: int) -> None:
+async def owe(world: Simulators, number: int) -> None:
     """The customer owes so many invoices, all sent already and due on one day. Nobody is told by webhook: they are
     found by the walk.
     """
@@ -76,7 +76,7 @@ async def owe(world: World, number: int) -> None:
         await world.post(world.zoho, "/_sandbox/zoho/populate", {"invoices": rows[start : start + _AT_ONCE]})
 
 
-async def debits(world: World) -> Counter[str]:
+async def debits(world: Simulators) -> Counter[str]:
     """How many debits the simulator holds for each invoice, by its number."""
     payments = (await world.state())["gocardless"]["resources"]["payments"]
     return Counter(one["metadata"]["zoho_invoice_number"] for one in payments)
@@ -132,7 +132,7 @@ async def last_read(folder: Path) -> str:
     return next(type_ for type_ in reversed(types[:first_debit]) if type_ in LAST.values())
 
 
-async def live(world: World, program: Program, late: dict[str, Any], until: str = AFTER_DUE) -> None:
+async def live(world: Simulators, program: ProgramProcess, late: dict[str, Any], until: str = AFTER_DUE) -> None:
     """The due day of an installation whose gate is open, with one of the two reads late."""
     await world.run_until(BEFORE_DUE, program.watch)
     await world.post(world.gocardless, "/_sandbox/faults", {"rules": [late]})

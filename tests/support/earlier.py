@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from streams.demo import demo
-from streams.demo.demo import Program, World
+from streams.demo.demo import ProgramProcess, Simulators
 from streams.demo.month import Month
 
 WHEELS = Path(__file__).parents[1] / "compat"
@@ -81,7 +81,7 @@ class Earlier:
         assert answer["ok"], (words, answer)
         return answer["data"]
 
-    async def act(self, name: str, world: World, folder: Path, plan: Month) -> None:
+    async def act(self, name: str, world: Simulators, folder: Path, plan: Month) -> None:
         """Do one of `earlier_acts` with its code."""
         given = {
             "gocardless": world.gocardless,
@@ -92,7 +92,7 @@ class Earlier:
         await asyncio.to_thread(self.says, str(_ACTS), name, json.dumps(given))
 
 
-class EarlierProgram(Program):
+class EarlierProgram(ProgramProcess):
     """The program of an earlier version as a process, for whoever lets time pass."""
 
     def __init__(self, earlier: Earlier, folder: Path) -> None:
@@ -121,7 +121,7 @@ class EarlierProgram(Program):
 @asynccontextmanager
 async def lived_in(
     earlier: Earlier, plan: Month, folder: Path, fill: Callable[..., Awaitable[None]] | None = None, *filled: Any
-) -> AsyncIterator[tuple[World, EarlierProgram]]:
+) -> AsyncIterator[tuple[Simulators, EarlierProgram]]:
     """An installation that the earlier version made: both sides filled (and more by `fill`), its program running, its
     gate open, the faults planted.
     """

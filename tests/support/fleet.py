@@ -18,7 +18,7 @@ from projections.store.databases import engine_of
 from projections.store.store import Store, open_store
 from projections.store.tables import meta, positions
 from streams.demo import demo
-from streams.demo.demo import Addresses, Program, World
+from streams.demo.demo import Addresses, ProgramProcess, Simulators
 from streams.demo.month import Month
 from streams.demo.result import CONNECTION
 from streams.log.interface import NewRecord, TopicPartition
@@ -52,7 +52,7 @@ _STAGE_FAILED = 70
 
 
 class Fleet:
-    """Processes by name. Looks like one `Program` to whoever lets time pass."""
+    """Processes by name. Looks like one `ProgramProcess` to whoever lets time pass."""
 
     def __init__(self, folder: Path, roles: Mapping[str, str]) -> None:
         first = next((name for name, role in roles.items() if role == "gateway"), "")  # listens where the settings say
@@ -60,16 +60,16 @@ class Fleet:
         self.folder = folder
         self.roles = dict(roles)
         self.ports = ports
-        self.programs = {name: Program(folder, role, name, ports[name]) for name, role in roles.items()}
+        self.programs = {name: ProgramProcess(folder, role, name, ports[name]) for name, role in roles.items()}
 
     @property
     def participants(self) -> tuple[str, ...]:
         return tuple(self.programs)
 
-    def __getitem__(self, name: str) -> Program:
+    def __getitem__(self, name: str) -> ProgramProcess:
         return self.programs[name]
 
-    def ended(self) -> list[Program]:
+    def ended(self) -> list[ProgramProcess]:
         return [one for program in self.programs.values() for one in program.ended()]
 
     async def start(self) -> None:
@@ -117,7 +117,7 @@ def on_cluster(kafka_url: str, postgres_url: str, *, brokers: int = 1, more: str
 @contextlib.asynccontextmanager
 async def open_fleet(
     plan: Month, folder: Path, addresses: Addresses, roles: Mapping[str, str]
-) -> AsyncIterator[tuple[World, Fleet]]:
+) -> AsyncIterator[tuple[Simulators, Fleet]]:
     """Both sides filled, the topics made, the processes running, the gate open, the faults planted. `folder` exists."""
     async with demo.sandbox(plan, folder) as world:
         settings = await demo.prepare(plan, world, folder, addresses)
@@ -190,7 +190,7 @@ class Deaths:
         self._by_hand.add(name)
         await self._fleet[name].kill()
 
-    async def revive(self, program: Program) -> None:
+    async def revive(self, program: ProgramProcess) -> None:
         """Start it again."""
         name = program.name
         assert program.process is not None
@@ -210,7 +210,7 @@ class Deaths:
             await program.start(self._armed.get(name, ""))
             self._revived.notify_all()
 
-    async def at_moments(self, world: World, moments: Iterable[Moment]) -> None:
+    async def at_moments(self, world: Simulators, moments: Iterable[Moment]) -> None:
         """Kill at these moments, each once its process lives."""
         for moment in moments:
             await until(world, moment.at)
@@ -222,7 +222,7 @@ class Deaths:
                 await self.kill(program.name)
 
 
-async def until(world: World, instant: str) -> None:
+async def until(world: Simulators, instant: str) -> None:
     """Return when simulated time has reached an instant; somebody else lets it pass."""
     while await world.now() < instant:  # noqa: ASYNC110 - the time is in another process
         await asyncio.sleep(0.02)
@@ -250,7 +250,7 @@ async def live_through(
         return await months.ending(folder, world), deaths
 
 
-async def spread(plan: Month, world: World, fleet: Fleet) -> None:
+async def spread(plan: Month, world: Simulators, fleet: Fleet) -> None:
     """Where there are two gateways: point GoCardless's webhooks at the second one, in place of a load balancer."""
     gateways = [name for name, role in fleet.roles.items() if role == "gateway"]
     if len(gateways) > 1:
@@ -271,7 +271,7 @@ def by_process(points: Iterable[str], roles: Mapping[str, str] = ROLES) -> dict[
     return found
 
 
-async def brokers_die(cluster: Cluster, world: World, moments: Iterable[Moment]) -> None:
+async def brokers_die(cluster: Cluster, world: Simulators, moments: Iterable[Moment]) -> None:
     """Kill the brokers named by their numbers at these moments, one at a time, and start each again."""
     for moment in moments:
         await until(world, moment.at)

@@ -29,7 +29,7 @@ from projections.store.store import open_store
 from projections.work.queue import Queue
 from streams.credentials import Credentials
 from streams.log.engines import log_of
-from streams.log.interface import Batch, TopicPartition
+from streams.log.interface import RecordBatch, TopicPartition
 from streams.log.records import delivery_record
 from streams.log.topics import Topics
 from streams.log.worker import HandlerSpec, Worker
@@ -276,7 +276,7 @@ class Installation:
             tp = TopicPartition(topic, partition)
             at = await stage.resume_at(tp)
             while page := await self.log.read(tp, at, batch):
-                await stage.handle(Batch(tp, page))
+                await stage.handle(RecordBatch(tp, page))
                 at = page[-1].offset + 1
 
     def event(self, data, type_: str = "", connection: str = "acme", id_: str = "") -> Event:
@@ -448,7 +448,7 @@ class GatewayProgram(Installation):
         return Worker(self.log, GROUP, handlers)
 
 
-class Office:
+class ExecutorOfOne:
     """An executor of one API for one connection, its scripted API, and what the test looks at."""
 
     def __init__(self, company, api, send, calls: Calls):

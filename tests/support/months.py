@@ -14,7 +14,7 @@ from projections.queries import Queries
 from projections.store.store import open_store
 from streams.demo import demo
 from streams.demo import result as demo_result
-from streams.demo.demo import Program, World
+from streams.demo.demo import ProgramProcess, Simulators
 from streams.demo.month import Month
 from streams.demo.result import CONNECTION
 from streams.log.interface import TopicPartition
@@ -35,7 +35,7 @@ class Ended(dict[str, Any]):
     planted: dict[str, int]
 
 
-async def ending(folder: Path, world: World) -> Ended:
+async def ending(folder: Path, world: Simulators) -> Ended:
     """Both simulators, the ledger, and the last public record of each key."""
     state = await world.state()
     counted = demo_result.count(state)
@@ -108,15 +108,15 @@ def _zoho(books: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-Reviver = Callable[[Program], Awaitable[None]]
+Reviver = Callable[[ProgramProcess], Awaitable[None]]
 
 
 @asynccontextmanager
-async def open_month(plan: Month, folder: Path) -> AsyncIterator[tuple[World, Program]]:
+async def open_month(plan: Month, folder: Path) -> AsyncIterator[tuple[Simulators, ProgramProcess]]:
     """Both sides filled, the program running, the gate open, the faults planted. `folder` exists."""
     async with demo.sandbox(plan, folder) as world:
         settings = await demo.prepare(plan, world, folder)
-        program = Program(folder)
+        program = ProgramProcess(folder)
         try:
             await program.start()
             await program.ready()
@@ -129,7 +129,7 @@ async def open_month(plan: Month, folder: Path) -> AsyncIterator[tuple[World, Pr
 
 
 async def live(
-    plan: Month, world: World, program: Any, revive: Reviver, *, until: str = "", patience_s: float = 60
+    plan: Month, world: Simulators, program: Any, revive: Reviver, *, until: str = "", patience_s: float = 60
 ) -> None:
     """Let the month pass, or the part `until` an instant; whenever the program (or one of a fleet's) has died, `revive`
     starts it again. `patience_s`: real seconds for which time may stand still.
@@ -152,7 +152,7 @@ async def live(
             still = 0
 
 
-async def never(program: Program) -> None:
+async def never(program: ProgramProcess) -> None:
     """No revival: that it died is a failure."""
     program.watch()
 
@@ -176,7 +176,7 @@ async def failing_month(plan: Month, folder: Path, failpoints: list[str]) -> tup
     waiting = list(failpoints)
     reached: list[str] = []
 
-    async def revive(program: Program) -> None:
+    async def revive(program: ProgramProcess) -> None:
         assert program.process is not None
         assert program.process.returncode == -9, (
             f"the program ended by itself with {program.process.returncode}: {program.folder}"
@@ -200,7 +200,7 @@ async def harried_month(plan: Month, folder: Path, kills: int, seed: int, longes
     """The month with `kill -9` at seeded moments."""
     draw = random.Random(seed)
 
-    async def revive(program: Program) -> None:
+    async def revive(program: ProgramProcess) -> None:
         assert program.process is not None
         assert program.process.returncode == -9, (
             f"the program ended by itself with {program.process.returncode}: {program.folder}"

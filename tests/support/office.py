@@ -91,7 +91,7 @@ PAYERS: dict[str, Any] = {
 }
 
 
-class Office:
+class CheckedConnection:
     """A connection that may be checked, and what a test does to it."""
 
     def __init__(self, folder: Path, sandbox: Any, http: aiohttp.ClientSession) -> None:
@@ -224,7 +224,7 @@ class Office:
 class Running:
     """The program at work on an office; time moves only when a test says so."""
 
-    def __init__(self, office: Office, program: Program) -> None:
+    def __init__(self, office: CheckedConnection, program: Program) -> None:
         self.office = office
         self.program = program
         self._running = asyncio.create_task(program.run())
@@ -269,7 +269,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(office: Office) -> AsyncIterator[Running]:
+async def running(office: CheckedConnection) -> AsyncIterator[Running]:
     async with Program(office.settings) as program:
         running = Running(office, program)
         try:

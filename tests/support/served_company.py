@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streams.demo.demo import World
+from streams.demo.demo import Simulators
 from tests.support.earlier import EarlierProgram
 
 _HEADERS = {"Authorization": "Bearer sandbox-token", "GoCardless-Version": "2015-07-06"}
@@ -20,8 +20,8 @@ _CUSTOMER = {
 }
 
 
-class Company:
-    def __init__(self, world: World, program: EarlierProgram, folder: Path) -> None:
+class ServedCompany:
+    def __init__(self, world: Simulators, program: EarlierProgram, folder: Path) -> None:
         self.world = world
         self.program = program
         self.folder = folder

@@ -59,7 +59,7 @@ class Wanted(msgspec.Struct, frozen=True):
     settings: dict[str, str]
 
 
-class Difference(msgspec.Struct, frozen=True):
+class TopicDifference(msgspec.Struct, frozen=True):
     """A setting of a topic that is not as it should be."""
 
     topic: str
@@ -82,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True):
     brokers: int
     topics: tuple[Wanted, ...]
     missing: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[TopicDifference, ...]
     contradictions: tuple[Contradiction, ...]
     opened: bool
 
@@ -96,7 +96,7 @@ class Done(msgspec.Struct, frozen=True):
     """What `apply` did: topics made, settings set, and whether it opened the log."""
 
     made: tuple[str, ...]
-    changed: tuple[Difference, ...]
+    changed: tuple[TopicDifference, ...]
     opened: bool
 
 
@@ -212,7 +212,7 @@ async def _plan(access: Access, admin: Admin, desired: list[Wanted]) -> Plan:
     present = await _present(admin, desired)
     missing = [one for one in desired if one.name not in present]
     contradictions: list[Contradiction] = []
-    differences: list[Difference] = []
+    differences: list[TopicDifference] = []
     for one in desired:
         if one.name not in present:
             continue
@@ -229,7 +229,7 @@ async def _plan(access: Access, admin: Admin, desired: list[Wanted]) -> Plan:
     return Plan(admin.brokers, tuple(desired), names, tuple(differences), tuple(contradictions), opened)
 
 
-async def _refusals(admin: Admin, missing: list[Wanted], differences: list[Difference]) -> list[Contradiction]:
+async def _refusals(admin: Admin, missing: list[Wanted], differences: list[TopicDifference]) -> list[Contradiction]:
     """What the cluster says it would refuse: it knows its own policies, caps and ACLs best."""
     found: list[Contradiction] = []
     for topic, refusal in (await admin.create(_orders(missing), validate_only=True)).items():
@@ -251,12 +251,12 @@ async def _refusals(admin: Admin, missing: list[Wanted], differences: list[Diffe
     return found
 
 
-def _differences(one: Wanted, present: Present) -> list[Difference]:
+def _differences(one: Wanted, present: Present) -> list[TopicDifference]:
     """What a broker gives by itself counts as well: only where the value in force is another, something has to be set.
     A setting that the cluster does not have cannot differ.
     """
     known = [(key, present.settings[key], value) for key, value in one.settings.items() if key in present.settings]
-    return [Difference(one.name, key, found, value) for key, found, value in known if found != value]
+    return [TopicDifference(one.name, key, found, value) for key, found, value in known if found != value]
 
 
 def _harm(one: Wanted, present: Present) -> Iterator[Contradiction]:
@@ -347,7 +347,7 @@ def _orders(missing: list[Wanted]) -> dict[str, tuple[int, int, Mapping[str, str
     }
 
 
-def _by_topic(differences: Iterable[Difference]) -> dict[str, dict[str, str]]:
+def _by_topic(differences: Iterable[TopicDifference]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for one in differences:
         found.setdefault(one.topic, {})[one.setting] = one.wanted

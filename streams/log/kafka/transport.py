@@ -19,7 +19,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from streams.log.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Delivery, require_our_app
+from streams.log.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Consumption, require_our_app
 from streams.log.interface import Record, TopicPartition
 from streams.log.kafka.engine import KafkaLog
 from streams.log.producer import Producer
@@ -299,6 +299,6 @@ class Transport(driver.Transport):  # type: ignore[misc]  # as above
         super().__init__(url, app, loop)
 
 
-def _log_of(delivery: Delivery) -> KafkaLog:
+def _log_of(delivery: Consumption) -> KafkaLog:
     assert isinstance(delivery.log, KafkaLog)
     return delivery.log

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from faust.transport import base
 from faust.types.tuples import TP
 
-from streams.log.delivery import BatchConsumer, Delivery, require_our_app
+from streams.log.delivery import BatchConsumer, Consumption, require_our_app
 from streams.log.interface import Record, TopicPartition
 from streams.log.producer import Producer
 from streams.log.sqlite.engine import SqliteLog
 
 
-def _log_of(delivery: Delivery) -> SqliteLog:
+def _log_of(delivery: Consumption) -> SqliteLog:
     assert isinstance(delivery.log, SqliteLog)
     return delivery.log
 
