@@ -199,9 +199,9 @@ def test_a_dry_run_without_a_change_finds_none(installation, lived):
 
 
 def test_a_dry_run_shows_what_would_be_decided_otherwise(installation, lived, monkeypatch):
-    real = invoices.slot
+    real = invoices.send_time
     monkeypatch.setattr(
-        invoices, "slot", lambda policy, zone, due, at: real(replace(policy, send_hour=9), zone, due, at)
+        invoices, "send_time", lambda policy, zone, due, at: real(replace(policy, send_hour=9), zone, due, at)
     )
     found = installation.json("rebuild", "--dry-run", code=1)["dry_run"]
     assert found["differing"] > 0
