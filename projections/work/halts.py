@@ -29,7 +29,7 @@ class CatchUp(msgspec.Struct, frozen=True):
     required_at: str
 
 
-class Standstills:
+class Halts:
     """Both, in the store. They outlive a rebuild. A connection is set aside and released by the core's batch alone."""
 
     def __init__(self, store: Store) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 
 from projections.queries import Status, in_words
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from streams.cli.codes import OK, PERSON
 from streams.cli.command import Command, Reply, Session, table
 from streams.log.interface import TopicPartition
@@ -82,8 +82,8 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
     found = operator.queries.status(name)
     own = found.connection
     opened = operator.queries.discrepancies(name)
-    standstills = Standstills(operator.store)
-    aside = [one for one in standstills.set_aside() if one.connection == name]
+    halts = Halts(operator.store)
+    aside = [one for one in halts.set_aside() if one.connection == name]
     refused = refusals(operator.store, [name])
     needs = [one.words for one in refused]
     needs += [f"set aside since {one.frozen_at}: {one.reason}; upgrade, or report it" for one in aside]
@@ -109,11 +109,7 @@ def _standing(session: Session, operator: Operator, name: str) -> Standing:
         opened,
         refused,
         needs,
-        [
-            f"{one.api} is read to its head first ({one.reason})"
-            for one in standstills.catch_ups()
-            if one.connection == name
-        ],
+        [f"{one.api} is read to its head first ({one.reason})" for one in halts.catch_ups() if one.connection == name],
     )
 
 

@@ -22,7 +22,7 @@ from domain.errors import UndecodableEventError
 from projections.state.rebuild import Difference, Rebuild, compare
 from projections.store.store import Store, open_store
 from projections.store.tables import PROJECTIONS, positions, quarantine
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from streams.gc_pause import without_collector
 from streams.log.interface import Log, LogCorrupt, LogError, Record
@@ -301,7 +301,7 @@ def verify(
 def _verify(log: Log, topics: Topics, left: Store, now: str, folder: Path, limit: int, progress: Progress) -> Verified:
     with open_store(f"sqlite:///{folder / 'again.db'}", now=now) as right:
         with right.write() as connection:
-            for row in Standstills(left).set_aside():
+            for row in Halts(left).set_aside():
                 connection.exec_driver_sql(right.upsert(quarantine), msgspec.structs.astuple(row))
         until = positions_of(left, topics)
         unpublished = Outbox(left).backlog()

@@ -21,7 +21,7 @@ from domain.vocabulary import Api
 from projections import backlog as depths
 from projections.queries import Queries
 from projections.store.errors import StoreError
-from projections.work.halts import CatchUp, SetAside, Standstills
+from projections.work.halts import CatchUp, Halts, SetAside
 from streams.log.interface import LogError, TopicPartition
 from streams.log.worker import Worker
 from streams.process.probe import Probe
@@ -68,7 +68,7 @@ class Health:
         self._accesses = accesses
         self._role = role
         self._stages = stages
-        self._standstills = Probe(self._read_standstills, ANSWER_S)
+        self._halts = Probe(self._read_standstills, ANSWER_S)
         self._depths = Probe(lambda: depths.read(context.store, context.connections, context.clock.now()), ANSWER_S)
         self._depths_read_at = -DEPTHS_S
         self._began_at = monotonic()
@@ -115,7 +115,7 @@ class Health:
         if self._role == "gateway":
             return []
         try:
-            set_aside, catch_ups, refused, sharing = await self._standstills.ask()
+            set_aside, catch_ups, refused, sharing = await self._halts.ask()
         except (StoreError, TimeoutError) as error:
             self._context.metrics.store_failed(error)
             return [f"the store cannot be read ({type(error).__name__})"]
@@ -130,10 +130,10 @@ class Health:
 
     def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
         store, connections = self._context.store, self._context.connections
-        standstills = Standstills(store)
+        halts = Halts(store)
         return (
-            standstills.set_aside(),
-            standstills.catch_ups(),
+            halts.set_aside(),
+            halts.catch_ups(),
             refusals(store, connections),
             Queries(store).sharing(connections),
         )

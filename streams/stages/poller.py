@@ -24,7 +24,7 @@ from domain.vocabulary import Api
 from projections.queries import Queries
 from projections.state.batch import processed
 from projections.store.errors import LeaseLost
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.polls import Poll, Polls
 from streams import failpoints
 from streams.log.records import delivery_record
@@ -70,7 +70,7 @@ class Poller:
         self._calls = calls
         self._every = {kind: int(getattr(polling, kind.replace(".", "_") + "_s")) for kind in KINDS[api]}
         self._polls = Polls(context.store)
-        self._standstills = Standstills(context.store)
+        self._halts = Halts(context.store)
         self._queries = Queries(context.store)
         self._walks: dict[tuple[str, str], _Walk] = {}
 
@@ -82,7 +82,7 @@ class Poller:
     async def turn(self) -> str | None:
         """Walk what is due; the instant of the next walk."""
         now = self._context.clock.now()
-        behind = {one.connection: one.required_at for one in self._standstills.catch_ups() if one.api == self._api}
+        behind = {one.connection: one.required_at for one in self._halts.catch_ups() if one.api == self._api}
         due: list[str] = []
         for access in self._accesses.values():
             try:
@@ -108,11 +108,11 @@ class Poller:
 
     def _release(self, connection: str) -> None:
         """Executors that had to wait for a full walk of every list may run (design rule 5)."""
-        for one in self._standstills.catch_ups():
+        for one in self._halts.catch_ups():
             if (one.connection, one.api) == (connection, self._api):
                 heads = [self._polls.get(connection, kind).head_at for kind in KINDS[self._api]]
                 if all(head >= one.required_at for head in heads):
-                    self._standstills.caught_up(connection, self._api)
+                    self._halts.caught_up(connection, self._api)
                     self._context.wakeups.wake(f"executor.{self._api}")
 
     async def _walk(self, access: ApiAccess, poll: Poll, as_of: str) -> Poll:

@@ -14,7 +14,7 @@ from aiohttp import web
 from projections.queries import Queries, in_words
 from projections.store.errors import StoreError
 from projections.store.store import Store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 
 #: Discrepancies of one connection on the page. Lower: a person sees less of what waits. Higher: a bad day makes a page
 #: of megabytes.
@@ -43,7 +43,7 @@ class Web:
 
     def __init__(self, store: Store, connections: Iterable[str]) -> None:
         self._queries = Queries(store)
-        self._standstills = Standstills(store)
+        self._halts = Halts(store)
         self._connections = sorted(connections)
 
     def routes(self) -> list[web.RouteDef]:
@@ -62,11 +62,9 @@ class Web:
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     def _made(self) -> str:
-        aside = {
-            one.connection: f"set aside since {one.frozen_at}: {one.reason}" for one in self._standstills.set_aside()
-        }
+        aside = {one.connection: f"set aside since {one.frozen_at}: {one.reason}" for one in self._halts.set_aside()}
         behind: dict[str, list[str]] = {}
-        for one in self._standstills.catch_ups():
+        for one in self._halts.catch_ups():
             behind.setdefault(one.connection, []).append(f"{one.api} is read to its head first ({one.reason})")
         sections = [self._section(name, aside.get(name, ""), behind.get(name, [])) for name in self._connections]
         return _document("".join(sections) or "<p>No connection in the settings.</p>")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from projections.state.rebuild import compare
 from projections.store.store import open_store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.queue import Queue
 from streams.operate.backup import NoBackup, backup
 from tests.support.company import events_of
@@ -43,7 +43,7 @@ def test_backup_and_restore(lived, tmp_path):
     assert lived.event_types() == before
     assert lived.json("status")["log"]["incarnation"] != incarnation
     with open_store(lived.settings.store) as store:
-        assert {(one.connection, one.api, one.reason) for one in Standstills(store).catch_ups()} == {
+        assert {(one.connection, one.api, one.reason) for one in Halts(store).catch_ups()} == {
             ("c1", api, "restored") for api in ("gocardless", "zoho")
         }
         assert {state for _, _, state in Queue(store).counts()} <= {"done", "unknown"}

@@ -17,7 +17,7 @@ from projections.state.rebuild import compare
 from projections.store.errors import StoreIsBackup, StoreMoved
 from projections.store.store import open_store
 from projections.store.tables import budgets, command_queue, leases, poll_rows, polls, positions
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.queue import Queue
 from streams import failpoints
 from streams.credentials import Credentials, open_vault
@@ -168,7 +168,7 @@ def same_store(old, postgres_url, prefix):
     assert kept - {"quarantine"} <= {name for name, rows in wanted.items() if rows}
     with open_store(old.settings.store, moving=True) as left, open_store(postgres_url) as right:
         assert compare(left, right) == []
-        assert {(one.api, one.reason) for one in Standstills(right).catch_ups()} == {
+        assert {(one.api, one.reason) for one in Halts(right).catch_ups()} == {
             ("gocardless", "moved"),
             ("zoho", "moved"),
         }

@@ -11,7 +11,7 @@ from domain import invoices, routing
 from domain.state import TimerRow
 from projections.state.rebuild import compare
 from projections.store.store import open_store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from projections.work.secrets import Secrets
@@ -59,7 +59,7 @@ def test_a_rebuild_gives_the_same_rows_and_sends_nothing(installation, lived):
     with open_store(installation.settings.store) as store:
         assert Outbox(store).backlog() == {}
         assert {state for _, _, state in Queue(store).counts()} <= {"done", "unknown"}
-        assert {(one.api, one.reason) for one in Standstills(store).catch_ups()} == {
+        assert {(one.api, one.reason) for one in Halts(store).catch_ups()} == {
             ("gocardless", "rebuilt"),
             ("zoho", "rebuilt"),
         }

@@ -6,7 +6,7 @@ import orjson
 from sqlalchemy import text
 
 from domain import events, routing
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from streams.settings import Calls
 from tests.support import installation
 
@@ -58,7 +58,7 @@ async def test_a_connection_set_aside_and_an_api_to_catch_up_with_are_named(gate
     with program.store.write() as writer:
         program.store.require_catch_up(writer, "restored", program.clock.now())
     assert "cedar/zoho catches up (restored)" in await ready(program)
-    Standstills(program.store).caught_up("cedar", "zoho")
+    Halts(program.store).caught_up("cedar", "zoho")
     assert "cedar/zoho catches up (restored)" not in await ready(program)
 
 

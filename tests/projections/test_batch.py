@@ -11,7 +11,7 @@ from projections.state import batch as batches
 from projections.state.batch import OwnedPartition, event_digest, take
 from projections.store.errors import StoreFenced
 from projections.store.store import Store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from tests.support import batch_records as make
@@ -182,7 +182,7 @@ def test_a_rule_that_raises_takes_back_its_own_changes_only(store: Store) -> Non
         batch.state("other").payments["PM3"] = Payment("PM3")
         batch.record(2, make.event(3, connection="other"))
         batch.commit(3)
-    assert [(one.connection, one.since_offset) for one in Standstills(store).set_aside()] == [("acme", 1)]
+    assert [(one.connection, one.since_offset) for one in Halts(store).set_aside()] == [("acme", 1)]
     again = take(store, "core", "events", 0)
     assert again.frozen == own.frozen == {"acme": 1}
     with again.batch(3) as batch:
@@ -193,7 +193,7 @@ def test_a_rule_that_raises_takes_back_its_own_changes_only(store: Store) -> Non
         batch.release("acme")
         assert not batch.frozen("acme")
         batch.commit(3)
-    assert Standstills(store).set_aside() == []
+    assert Halts(store).set_aside() == []
     assert again.frozen == {}
 
 

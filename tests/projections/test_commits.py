@@ -69,7 +69,7 @@ COMMITS: dict[str, Pair | str] = {
     "projections/transfer.py finish": "as `copy`",
     "projections/transfer.py arrived": "`StoreFenced` when it is not this move's whole copy",
     "projections/work/budgets.py Budgets.put": "one text by key; a spent budget that is lost costs a refused call",
-    "projections/work/halts.py Standstills.caught_up": "takes one row out; nothing else rests on it",
+    "projections/work/halts.py Halts.caught_up": "takes one row out; nothing else rests on it",
     "projections/work/leases.py Leases.acquire": Pair(
         "projections/work/leases.py Leases.acquire", "projections/work/leases.py _stands"
     ),

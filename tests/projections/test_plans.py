@@ -25,7 +25,7 @@ from projections.store.tables import (
     poll_rows,
 )
 from projections.work.budgets import Budgets
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.polls import Poll, Polls
@@ -156,7 +156,7 @@ def _drive(store: Store) -> None:
     queries = Queries(store)
     assert queries.due_timers(make.NOW, ["acme"])[-1] == ("acme", TimerRow("t1", make.NOW, "payments:PM1"))
     queries.next_timer(make.NOW)
-    Standstills(store).caught_up("acme", "zoho")
+    Halts(store).caught_up("acme", "zoho")
 
 
 def _answer(store: Store, own: Any, commands: list[str]) -> None:

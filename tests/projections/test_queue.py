@@ -8,7 +8,7 @@ from domain.commands import Command
 from projections.state.batch import take
 from projections.store.errors import LeaseLost, StoreFenced
 from projections.store.store import Store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue, Queued
@@ -220,7 +220,7 @@ def test_nothing_is_sent_before_the_api_was_caught_up_with(store: Store, ask) ->
         store.require_catch_up(connection, "restored", SOON)
     queue = Queue(store)
     assert queue.claim(LATER, "acme", "zoho", 10) == []
-    Standstills(store).caught_up("acme", "zoho")
+    Halts(store).caught_up("acme", "zoho")
     assert [(one.command.id, one.state) for one in queue.claim(LATER, "acme", "zoho", 10)] == [("read", "unknown")]
     assert queue.claim(LATER, "acme", "gocardless", 10) == []
 

@@ -14,7 +14,7 @@ from projections.state.batch import take
 from projections.state.rebuild import Rebuild, compare
 from projections.store.errors import StoreFenced, StoreIsBackup
 from projections.store.store import Store, open_store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from projections.work.secrets import Secrets
@@ -119,7 +119,7 @@ def test_a_rebuild_in_place_fences_owners_and_makes_commands_unknown(live) -> No
     counts = Queue(store).counts()
     assert {key: count for key, count in counts.items() if key[2] in ("done", "parked")} == ended
     assert {state for _, _, state in counts} == {"done", "parked", "unknown"}
-    assert {(one.connection, one.api, one.reason) for one in Standstills(store).catch_ups()} == {
+    assert {(one.connection, one.api, one.reason) for one in Halts(store).catch_ups()} == {
         (connection, api, "rebuilt") for connection in ("acme", "other") for api in ("gocardless", "zoho")
     }
     assert Queue(store).claim(make.NOW, "acme", "zoho", 10) == []

@@ -12,7 +12,7 @@ from projections.state.batch import OwnedPartition, take
 from projections.state.store_behind_log import went_back
 from projections.store.errors import StoreFenced
 from projections.store.store import Store, open_store
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from tests.support import batch_records as make
@@ -32,7 +32,7 @@ def _decide(own: OwnedPartition, count: int, connection: str = "acme") -> None:
 
 def _required(store: Store) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for one in Standstills(store).catch_ups():
+    for one in Halts(store).catch_ups():
         assert one.reason == "restored"
         found.setdefault(one.connection, set()).add(one.required_at)
     return found
@@ -93,8 +93,8 @@ def test_it_is_dealt_with_once(url: str) -> None:
         _decide(first, 2)
         assert went_back(first, 9, ["acme"], LATER, [second])
         generation = store.generation
-        Standstills(store).caught_up("acme", "zoho")
-        Standstills(store).caught_up("acme", "gocardless")
+        Halts(store).caught_up("acme", "zoho")
+        Halts(store).caught_up("acme", "gocardless")
         assert not went_back(second, 4, ["acme"], LATER)
         assert _required(store) == {}
         _decide(first, 3)

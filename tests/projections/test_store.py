@@ -18,7 +18,7 @@ from projections.store.errors import (
 )
 from projections.store.store import Store, open_store
 from projections.store.tables import meta
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from tests.support import batch_records as make
@@ -169,11 +169,11 @@ def test_a_backup_must_be_adopted_and_then_catches_up_first(sqlite_url: str, tmp
         queue = Queue(restored)
         assert queue.counts() == {("acme", "zoho", "unknown"): 2, ("acme", "zoho", "waiting_publication"): 1}
         assert queue.claim(make.NOW, "acme", "zoho", 10) == []
-        assert [(one.api, one.reason) for one in Standstills(restored).catch_ups()] == [
+        assert [(one.api, one.reason) for one in Halts(restored).catch_ups()] == [
             ("gocardless", "restored"),
             ("zoho", "restored"),
         ]
-        Standstills(restored).caught_up("acme", "zoho")
+        Halts(restored).caught_up("acme", "zoho")
         assert {one.command.id for one in queue.claim(make.NOW, "acme", "zoho", 10)} == {"cm-0", "cm-1"}
         outbox = Outbox(restored)
         outbox.mark_published(outbox.unpublished(0, 10))

@@ -3,7 +3,7 @@
 from adapters.errors import TransportError
 from adapters.gocardless import translate as gocardless
 from domain import codec, events, routing
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.polls import Polls
 from streams.log.interface import NewRecord
 from streams.settings import Polling
@@ -69,7 +69,7 @@ async def day_that_is_none(bench):
         await company.context.tell(company.event(events.DayBegan(day), "clock.day_began"))
     await company.decide()
     assert company.state("connections")["acme"].today == company.clock.now()[:10]
-    assert Standstills(company.store).set_aside() == []
+    assert Halts(company.store).set_aside() == []
     return "ignored"
 
 
@@ -95,13 +95,13 @@ async def rule_that_raises(bench):
     bench.monkeypatch.setattr(routing, "step", raising)
     await company.context.tell(company.seen("PM1", id_="EV-bad"), company.seen("PM2", "birch"), company.seen("PM3"))
     await company.decide()
-    assert [one.connection for one in Standstills(company.store).set_aside()] == ["acme"]
+    assert [one.connection for one in Halts(company.store).set_aside()] == ["acme"]
     assert company.state("payments") == {}
     assert list(company.state("payments", "birch")) == ["PM2"]
     bench.monkeypatch.undo()
     async with bench.again() as repaired:  # the next start
         await repaired.decide()
-        assert Standstills(repaired.store).set_aside() == []
+        assert Halts(repaired.store).set_aside() == []
         assert sorted(repaired.state("payments")) == ["PM1", "PM3"]
     return "set aside"
 

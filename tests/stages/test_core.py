@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from domain import codec, events, routing
 from projections.store.errors import StoreFenced
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from streams.log.interface import NewRecord, RecordBatch
 from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 from streams.stages.core import Core
@@ -132,7 +132,7 @@ async def test_a_rule_that_raises_sets_its_connection_aside_and_the_partition_go
     assert [event for event, _ in await decided(company)] == ["EV-before", "EV-beside"]
     assert list(company.state("payments")) == ["PM1"]
     assert company.state("timers") == {}
-    (aside,) = Standstills(company.store).set_aside()
+    (aside,) = Halts(company.store).set_aside()
     assert (aside.connection, aside.event, aside.since_offset) == ("acme", "EV-bad", 1)
     assert "a rule that does not hold" not in aside.reason
     assert company.count("set_aside") == 1
@@ -150,7 +150,7 @@ async def test_a_rule_that_decides_more_than_a_record_may_hold_sets_its_connecti
     await company.context.tell(company.seen("PM1", id_="EV1"), company.seen("PM2", "birch", "EV2"))
     with capture_logs():
         await company.decide()
-    (aside,) = Standstills(company.store).set_aside()
+    (aside,) = Halts(company.store).set_aside()
     assert (aside.connection, aside.event) == ("acme", "EV1")
     assert aside.reason == "OversizeDecisionError at gocardless.payments.created"
     assert [one[0] for one in await decided(company)] == ["EV2"]
@@ -189,11 +189,11 @@ async def test_a_repaired_rule_catches_up_at_the_next_start_in_order_and_once(co
     async with again() as still_broken:
         with capture_logs():
             await still_broken.decide()
-        assert [one.connection for one in Standstills(still_broken.store).set_aside()] == ["acme"]
+        assert [one.connection for one in Halts(still_broken.store).set_aside()] == ["acme"]
     monkeypatch.undo()
     async with again() as repaired:
         await repaired.decide()
-        assert Standstills(repaired.store).set_aside() == []
+        assert Halts(repaired.store).set_aside() == []
         assert sorted(repaired.state("payments")) == ["PM2", "PM4", "PM6"]
         mine = [event for event, _ in await decided(repaired) if event.startswith("EV-")]
         assert mine == ["EV-bad", "EV-after", "EV-later"]
@@ -211,7 +211,7 @@ async def test_a_half_repaired_rule_stops_at_the_next_event_that_it_cannot_decid
         break_rule(monkeypatch, "EV-worse")
         async with again() as halfway:
             await halfway.decide()
-            (aside,) = Standstills(halfway.store).set_aside()
+            (aside,) = Halts(halfway.store).set_aside()
             assert (aside.event, aside.since_offset) == ("EV-worse", 2)
             assert sorted(halfway.state("payments")) == ["PM1", "PM2"]
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from projections import backlog as depths
 from projections.store.errors import StoreUnavailable
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from streams.log.interface import LogUnavailable
 from streams.process import health
 from streams.process.health import Health
@@ -47,7 +47,7 @@ async def answers(one, path):
 def stuck(monkeypatch):
     """The store answers nothing until the test has ended."""
     ends = threading.Event()
-    monkeypatch.setattr(Standstills, "set_aside", lambda _: ends.wait(20))
+    monkeypatch.setattr(Halts, "set_aside", lambda _: ends.wait(20))
     monkeypatch.setattr(depths, "read", lambda *_: ends.wait(20))
     yield
     ends.set()
@@ -72,9 +72,9 @@ async def test_every_role_is_ready_when_all_is_well(made, role):
     ],
 )
 async def test_what_stands_still_is_told_by_the_role_whose_it_is(made, monkeypatch, role, told):
-    monkeypatch.setattr(Standstills, "set_aside", lambda _: [SimpleNamespace(connection="acme")])
+    monkeypatch.setattr(Halts, "set_aside", lambda _: [SimpleNamespace(connection="acme")])
     monkeypatch.setattr(
-        Standstills, "catch_ups", lambda _: [SimpleNamespace(connection="acme", api="zoho", reason="restored")]
+        Halts, "catch_ups", lambda _: [SimpleNamespace(connection="acme", api="zoho", reason="restored")]
     )
     assert set(await made(role).troubles()) == told
 
@@ -83,7 +83,7 @@ async def test_a_store_that_is_away_makes_no_gateway_unready(made, company, monk
     def away(_):
         raise StoreUnavailable("the database answered OperationalError", "store", "try again")
 
-    monkeypatch.setattr(Standstills, "set_aside", away)
+    monkeypatch.setattr(Halts, "set_aside", away)
     assert await made("worker").troubles() == ["the store cannot be read (StoreUnavailable)"]
     assert await made("gateway").troubles() == []
     assert company.count("store_errors", reason="StoreUnavailable") == 1

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.errors import CredentialError, TransportError
 from domain import commands
-from projections.work.halts import Standstills
+from projections.work.halts import Halts
 from projections.work.polls import Polls
 from streams.log.interface import LogUnavailable
 from streams.settings import Calls, Polling
@@ -328,7 +328,7 @@ async def test_executors_that_wait_for_a_full_walk_are_released_by_it(company, w
         company.store.require_catch_up(writer, "restored", company.clock.now())
     woken = []
     company.wakeups.wake = woken.append
-    standing = Standstills(company.store)
+    standing = Halts(company.store)
     # The walk before the standstill does not count, so every list is walked at once; nor does a walk that is cut short.
     walks.send.answers = [answer(200, one) for one in (*EMPTY[:2], {"no": "page"})]
     await walks.turn()
