@@ -1,4 +1,4 @@
-"""Depths: how much waits in the store, and for how long. For a scrape every few seconds, so nothing here reads a table
+"""Backlog: how much waits in the store, and for how long. For a scrape every few seconds, so nothing here reads a table
 as a whole.
 
 | figure | read by | at most |
@@ -30,7 +30,7 @@ State = Literal["waiting_publication", "ready", "unknown", "sent"]
 STATES: Final[tuple[State, ...]] = ("waiting_publication", "ready", "unknown", "sent")
 
 
-class Depths(msgspec.Struct, frozen=True):
+class Backlog(msgspec.Struct, frozen=True):
     """What waits. `queue`: commands by (API, state); `queue_overdue_s`: by API, how long ago its oldest due command was
     due, 0 for none; `polls_overdue_s`: the same by list; `set_aside`: connections; `catch_ups`: pairs of connection and
     API.
@@ -44,7 +44,7 @@ class Depths(msgspec.Struct, frozen=True):
     catch_ups: int
 
 
-def read(store: Store, connections: Collection[str], now: str) -> Depths:
+def read(store: Store, connections: Collection[str], now: str) -> Backlog:
     """Read them, as of `now`. Commands and polls of other connections than `connections` wait for nobody and are left
     out.
 
@@ -64,7 +64,7 @@ def read(store: Store, connections: Collection[str], now: str) -> Depths:
             for connection, api, count in reader.execute(query):
                 if connection in connections:
                     queue[api, state] = min(queue[api, state] + count, LIMIT)
-        return Depths(
+        return Backlog(
             _count(reader, outbox.c.partition),
             queue,
             overdue,

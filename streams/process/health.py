@@ -18,7 +18,7 @@ import orjson
 from aiohttp import web
 
 from domain.vocabulary import Api
-from projections import backlog as depths
+from projections import backlog
 from projections.queries import Queries
 from projections.store.errors import StoreError
 from projections.work.halts import CatchUp, Halts, SetAside
@@ -36,7 +36,7 @@ from streams.stages.refusals import Refusal, refusals
 ANSWER_S: Final = 1.5
 #: Real seconds for which the figures of the store serve every scrape. Lower: many scrapers cost the store. Higher:
 #: figures are older.
-DEPTHS_S: Final = 5.0
+BACKLOG_S: Final = 5.0
 #: Partitions that are asked whether the log answers; one answer is enough. Lower: a partition between two leaders looks
 #: like an outage of the log. Higher: more questions.
 _ASKED: Final = 3
@@ -68,9 +68,9 @@ class Health:
         self._accesses = accesses
         self._role = role
         self._stages = stages
-        self._halts = Probe(self._read_standstills, ANSWER_S)
-        self._depths = Probe(lambda: depths.read(context.store, context.connections, context.clock.now()), ANSWER_S)
-        self._depths_read_at = -DEPTHS_S
+        self._halts = Probe(self._read_halts, ANSWER_S)
+        self._backlog = Probe(lambda: backlog.read(context.store, context.connections, context.clock.now()), ANSWER_S)
+        self._backlog_read_at = -BACKLOG_S
         self._began_at = monotonic()
 
     def routes(self) -> list[web.RouteDef]:
@@ -128,7 +128,7 @@ class Health:
             found += [f"{name}: {why}" for name, why in sharing.items()]
         return found
 
-    def _read_standstills(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
+    def _read_halts(self) -> tuple[list[SetAside], list[CatchUp], list[Refusal], dict[str, str]]:
         store, connections = self._context.store, self._context.connections
         halts = Halts(store)
         return (
@@ -192,11 +192,11 @@ class Health:
             metrics.leases.labels(api).set(sum(access.holds() for access in accesses.values()))
         if self._role == "gateway":
             return
-        if monotonic() - self._depths_read_at >= DEPTHS_S:
+        if monotonic() - self._backlog_read_at >= BACKLOG_S:
             try:
-                metrics.show(await self._depths.ask())
+                metrics.show(await self._backlog.ask())
             except (StoreError, TimeoutError) as error:
                 metrics.store_failed(error)
             else:
-                self._depths_read_at = monotonic()
-        metrics.depths_age.set(monotonic() - max(self._depths_read_at, self._began_at))
+                self._backlog_read_at = monotonic()
+        metrics.backlog_age.set(monotonic() - max(self._backlog_read_at, self._began_at))

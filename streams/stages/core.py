@@ -41,13 +41,13 @@ class Core:
         owned = take(self._context.store, STAGE, tp.topic, tp.partition)
         self._owned[tp] = owned
         recorded = self._recorded[tp] = await recorded_from(self._context, tp.partition, owned.position)
-        self._see_setback(owned, recorded)
+        self._see_store_behind_log(owned, recorded)
         for connection in sorted(owned.frozen):
             self._catch_up(owned, tp, connection)
         await self._context.reads(tp, owned.position)
         return owned.position
 
-    def _see_setback(self, owned: OwnedPartition, recorded: "Recorded") -> None:
+    def _see_store_behind_log(self, owned: OwnedPartition, recorded: "Recorded") -> None:
         """A store that knows less than the log has decided is an older copy: nothing is sent before both APIs were
         looked through.
         """

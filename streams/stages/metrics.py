@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from projections.backlog import Depths
+from projections.backlog import Backlog
 
 #: Real seconds for which a failed append is held against this process. Lower: who balances the load sends it webhooks
 #: that it must refuse. Higher: it gets none for longer, though the log takes them again.
@@ -71,7 +71,7 @@ class Metrics:
             "polls_overdue_seconds", "Time by which a list's most overdue walk is overdue", "kind"
         )
         self.standing = gauge("standing_still", "Connections set aside, and APIs to catch up with", "kind")
-        self.depths_age = gauge("store_figures_age_seconds", "Time since the figures from the store were read")
+        self.backlog_age = gauge("store_figures_age_seconds", "Time since the figures from the store were read")
 
         self._failed_append: tuple[str, float] | None = None
         self._replaced = 0
@@ -101,18 +101,18 @@ class Metrics:
         """The store failed, and the process goes on."""
         self.store_errors.labels(type(error).__name__).inc()
 
-    def show(self, depths: Depths) -> None:
+    def show(self, backlog: Backlog) -> None:
         """Take over what the store holds."""
-        self.outbox.set(depths.outbox)
-        for (api, state), count in depths.queue.items():
+        self.outbox.set(backlog.outbox)
+        for (api, state), count in backlog.queue.items():
             self.queue.labels(api, state).set(count)
-        for api, seconds in depths.queue_overdue_s.items():
+        for api, seconds in backlog.queue_overdue_s.items():
             self.queue_overdue.labels(api).set(seconds)
         self.polls_overdue.clear()
-        for kind, seconds in depths.polls_overdue_s.items():
+        for kind, seconds in backlog.polls_overdue_s.items():
             self.polls_overdue.labels(kind).set(seconds)
-        self.standing.labels("set_aside").set(depths.set_aside)
-        self.standing.labels("catch_up").set(depths.catch_ups)
+        self.standing.labels("set_aside").set(backlog.set_aside)
+        self.standing.labels("catch_up").set(backlog.catch_ups)
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""

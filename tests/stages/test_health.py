@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from projections import backlog as depths
+from projections import backlog
 from projections.store.errors import StoreUnavailable
 from projections.work.halts import Halts
 from streams.log.interface import LogUnavailable
@@ -48,7 +48,7 @@ def stuck(monkeypatch):
     """The store answers nothing until the test has ended."""
     ends = threading.Event()
     monkeypatch.setattr(Halts, "set_aside", lambda _: ends.wait(20))
-    monkeypatch.setattr(depths, "read", lambda *_: ends.wait(20))
+    monkeypatch.setattr(backlog, "read", lambda *_: ends.wait(20))
     yield
     ends.set()
 
@@ -160,7 +160,7 @@ async def test_the_depths_of_the_store_are_read_on_a_scrape_and_served_for_a_whi
     assert 'zoho_gocardless_queue_overdue_seconds{api="zoho"} 90.0' in shown
     await company.ask(company.read_invoice("inv-10"))
     assert 'zoho_gocardless_queue_commands{api="zoho",state="ready"} 1.0' in (await answers(one, "/metrics"))[1]
-    monkeypatch.setattr(health, "DEPTHS_S", 0.0)
+    monkeypatch.setattr(health, "BACKLOG_S", 0.0)
     assert 'zoho_gocardless_queue_commands{api="zoho",state="ready"} 2.0' in (await answers(one, "/metrics"))[1]
 
 

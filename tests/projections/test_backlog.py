@@ -1,9 +1,9 @@
-"""Depths: what waits in the store, counted without reading a table as a whole."""
+"""Backlog: what waits in the store, counted without reading a table as a whole."""
 
 import pytest
 import sqlalchemy as sa
 
-from projections import backlog as depths
+from projections import backlog
 from projections.store.store import Store
 from projections.store.tables import command_queue, outbox
 from projections.work.polls import Poll, Polls
@@ -40,7 +40,7 @@ def put(store: Store):
 
 
 def test_an_empty_store_has_nothing_waiting(store: Store) -> None:
-    found = depths.read(store, {"acme"}, NOW)
+    found = backlog.read(store, {"acme"}, NOW)
     assert set(found.queue.values()) == {0}
     assert found.queue_overdue_s == {"gocardless": 0.0, "zoho": 0.0}
     assert (found.outbox, found.polls_overdue_s, found.set_aside, found.catch_ups) == (0, {}, 0, 0)
@@ -59,7 +59,7 @@ def test_commands_are_counted_by_api_and_state_and_the_oldest_due_one_is_timed(s
         ("gone", "gocardless", "ready", EARLIER),
         ("gone", "gocardless", "sent", None),
     )
-    found = depths.read(store, {"acme", "birch"}, NOW)
+    found = backlog.read(store, {"acme", "birch"}, NOW)
     assert found.queue == {
         ("gocardless", "waiting_publication"): 1,
         ("gocardless", "ready"): 1,
@@ -76,8 +76,8 @@ def test_commands_are_counted_by_api_and_state_and_the_oldest_due_one_is_timed(s
 def test_a_count_stops_at_the_limit_and_begins_with_what_is_due_first(
     store: Store, put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depths, "LIMIT", 3)
-    monkeypatch.setattr(depths, "_WAITING", depths._waiting())
+    monkeypatch.setattr(backlog, "LIMIT", 3)
+    monkeypatch.setattr(backlog, "_WAITING", backlog._waiting())
     put(*(("acme", "zoho", "ready", LATER) for _ in range(5)), ("acme", "zoho", "unknown", EARLIER))
     with store.write() as writer:
         rows = [
@@ -85,7 +85,7 @@ def test_a_count_stops_at_the_limit_and_begins_with_what_is_due_first(
             for n in range(5)
         ]
         writer.execute(sa.insert(outbox), rows)
-    found = depths.read(store, {"acme"}, NOW)
+    found = backlog.read(store, {"acme"}, NOW)
     assert (found.queue["zoho", "unknown"], found.queue["zoho", "ready"], found.outbox) == (1, 2, 3)
     assert found.queue_overdue_s["zoho"] == 90.0
 
@@ -97,7 +97,7 @@ def test_polls_are_overdue_by_list(store: Store) -> None:
     polls.save(Poll("acme", "gocardless.events", due_at=LATER))
     polls.save(Poll("acme", "zoho.contacts"))
     polls.save(Poll("gone", "zoho.currencies", due_at=EARLIER))
-    found = depths.read(store, {"acme", "birch"}, NOW)
+    found = backlog.read(store, {"acme", "birch"}, NOW)
     assert found.polls_overdue_s == {"zoho.invoices": 90.0, "gocardless.events": 0.0, "zoho.contacts": 0.0}
 
 
@@ -105,15 +105,15 @@ def test_what_stands_still_is_counted(store: Store, put) -> None:
     put(("acme", "zoho", "ready", NOW))
     with store.write() as writer:
         store.require_catch_up(writer, "restored", NOW)
-    assert depths.read(store, {"acme"}, NOW).catch_ups == 2
+    assert backlog.read(store, {"acme"}, NOW).catch_ups == 2
 
 
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (depths._WAITING.params(api="zoho"), "ix_command_queue_due"),
-        (depths._IN_STATE["sent"], "ix_command_queue_sent"),
-        (depths._IN_STATE["waiting_publication"], "ix_command_queue_waiting"),
+        (backlog._WAITING.params(api="zoho"), "ix_command_queue_due"),
+        (backlog._IN_STATE["sent"], "ix_command_queue_sent"),
+        (backlog._IN_STATE["waiting_publication"], "ix_command_queue_waiting"),
     ],
     ids=["due", "sent", "waiting"],
 )
