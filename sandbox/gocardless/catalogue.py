@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.gocardless.errors import invalid, usage
 from sandbox.gocardless.office import Call, Office
+from sandbox.gocardless.rates import CURRENCIES
 from sandbox.gocardless.schemes import SCHEMES
 from sandbox.gocardless.store import Doc
 
@@ -39,7 +40,7 @@ def furnish(office: Office) -> None:
 
 def new_creditor(office: Office, document: dict[str, Any]) -> Doc:
     """Make a creditor with a bank account per currency of `payout_currencies` (default GBP and EUR). ValueError:
-    unknown fields.
+    unknown fields or currencies.
     """
     identity = office.new_id("CR")
     creditor = office.shelves["creditors"].add(
@@ -73,14 +74,17 @@ def new_creditor(office: Office, document: dict[str, Any]) -> Doc:
 
 
 def change_creditor(office: Office, creditor: Doc, document: dict[str, Any]) -> None:
-    """Change a creditor as a scenario says; `payout_currencies` replaces its bank accounts. ValueError: unknown
-    fields.
+    """Change a creditor as a scenario says; `payout_currencies` replaces its bank accounts. ValueError: unknown fields
+    or currencies.
     """
     fields = dict(document)
     currencies = fields.pop("payout_currencies", None)
     unknown = set(fields) - _FIELDS
     if unknown:
         raise ValueError(f"a creditor has no {', '.join(sorted(unknown))}")
+    foreign = {*(currencies or ()), fields.get("fx_payout_currency") or "GBP"} - CURRENCIES
+    if foreign:
+        raise ValueError(f"GoCardless does not pay out in {', '.join(sorted(foreign))}")
     creditor.update(fields)
     if "name" in fields and "bank_reference_prefix" not in fields:
         letters = "".join(letter for letter in fields["name"].upper() if letter.isalnum())

@@ -15,6 +15,7 @@ from sandbox.gocardless.ledger import FEE_TYPES, VAT, Item, half_up, round_tenth
 from sandbox.gocardless.lifecycle import tell_payment
 from sandbox.gocardless.office import Call, Office
 from sandbox.gocardless.payments import no_exchange
+from sandbox.gocardless.rates import default_rate, read_rates
 from sandbox.gocardless.refunds import return_refund, tell_refund
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
 from sandbox.gocardless.store import Collection, Doc, Query, metadata_filter
@@ -226,7 +227,8 @@ def _exchange(office: Office, payout: Doc) -> None:
 
 
 def _rate(office: Office, source: str, target: str) -> Fraction:
-    return Fraction(office.settings.exchange_rates[f"{target}/{source}"])
+    named = read_rates(office.settings.exchange_rates)
+    return named.get((source, target)) or default_rate(source, target)
 
 
 def _account(office: Office, creditor: Doc, currency: str) -> Doc | None:

@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from sandbox.gocardless.rates import read_rates
+
 OUTCOMES = Literal["confirmed", "failed", "late_failure", "charged_back"]
 PAYER = Literal["completes", "never", "exits"]
-
-
-_EXCHANGE_RATES = {"GBP/EUR": "0.8562", "GBP/USD": "0.7813", "GBP/AUD": "0.5102"}
 
 
 class Endpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -109,8 +108,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     bacs_payment_references: bool = False
     success_plus: bool = False
     amount_max: dict[str, int] = {}
-    # Target/source -> rate as text ("GBP/EUR": GBP for one EUR).
-    exchange_rates: dict[str, str] = msgspec.field(default_factory=lambda: dict(_EXCHANGE_RATES))
+    # Target/source -> rate as text ("GBP/EUR": GBP for one EUR); a pair that is not named has its rate of `rates`.
+    exchange_rates: dict[str, str] = {}
     # UNCONFIRMED from here on.
     idempotency_scope: Literal["resource_type", "organisation"] = "resource_type"
     idempotency_days: int = 30
@@ -125,6 +124,10 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     unpaid_failure_items: Literal["none", "net_zero"] = "none"
     tax_sign: Literal["item", "positive"] = "item"
     payout_rounding: Literal["half_up", "half_even"] = "half_up"
+
+    def __post_init__(self) -> None:
+        # A rate that cannot be used would be noticed when a payout is built, and stop time.
+        read_rates(self.exchange_rates)
 
 
 def changed(settings: Settings, document: dict[str, Any]) -> Settings:
