@@ -96,8 +96,6 @@ def _customer(office: Office, creditor: Doc, item: dict[str, Any]) -> dict[str, 
         if wanted == "active":
             submit_mandate(office, mandate)
             activate_mandate(office, mandate)
-            # Its days in the diary find it active and do nothing; payments need not wait for them.
-            office.active_on.pop(mandate["id"], None)
     return {
         "customer": customer["id"],
         "customer_bank_account": account["id"],

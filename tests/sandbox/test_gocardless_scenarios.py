@@ -66,6 +66,40 @@ async def test_scenario_simulators_of_mandates(shop: Any, name: str, status: str
     assert (await shop.get(f"/payments/{payment}"))["status"] == ("cancelled" if ended else "pending_submission")
 
 
+@pytest.mark.parametrize(
+    ("name", "currency"), [("mandate_activated", "GBP"), ("mandate_activated", "CAD"), ("mandate_transferred", "GBP")]
+)
+async def test_an_activated_mandate_is_charged_as_an_active_one(shop: Any, name: str, currency: str) -> None:
+    as_new, as_active = "2026-01-09", "2026-01-08"
+    await shop.open(currency, count=1, creditor={"payout_currencies": [currency]})
+    (long_active,) = shop.mandates
+    assert (await shop.get(f"/mandates/{long_active}"))["next_possible_charge_date"] == as_active
+    account = (await shop.get(f"/mandates/{long_active}"))["links"]["customer_bank_account"]
+    mandate = (await shop.make("mandates", {"links": {"customer_bank_account": account}}))["id"]
+    assert (await shop.get(f"/mandates/{mandate}"))["next_possible_charge_date"] == as_new
+    body = {"amount": 1000, "currency": currency, "charge_date": as_active, "links": {"mandate": mandate}}
+    assert (await shop.call("POST", "/payments", {"payments": body}))[0] == 422
+    await shop.simulate(name, mandate)
+    assert (await shop.get(f"/mandates/{mandate}"))["next_possible_charge_date"] == as_active
+    activated, other = [
+        (await shop.make("payments", {**body, "links": {"mandate": one}}))["id"] for one in (mandate, long_active)
+    ]
+    await shop.until("2026-02-02T12:00:00Z")
+    _, state = await shop.server.get("/_sandbox/state")
+    events = state["gocardless"]["resources"]["events"]
+    told = {
+        payment: [
+            (event["action"], event["created_at"]) for event in events if event["links"].get("payment") == payment
+        ]
+        for payment in (activated, other)
+    }
+    assert told[activated] == told[other]
+    assert [action for action, _ in told[activated]] == ["created", "submitted", "confirmed", "paid_out"]
+    # The day on which the banks would have activated it has passed, and nothing happened twice.
+    expected = ["created", "submitted", "active", *(["transferred"] if name == "mandate_transferred" else [])]
+    assert await shop.happened(mandate) == expected
+
+
 async def test_a_bank_ends_a_mandate_and_its_payments_name_the_parent(shop: Any) -> None:
     await shop.open()
     payment = await shop.pay(1000)
