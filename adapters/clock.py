@@ -17,8 +17,8 @@ _LONGEST_SLEEP_S: Final = 30.0
 
 
 class Clock(Protocol):
-    """The time, as instants of `domain.times`, and two ways to wait for it. `simulated`: it moves only while every
-    program is quiet.
+    """The time, as instants of `domain.times`, and two ways to wait for it. `simulated`: it is the simulators', which
+    moves only while every program is quiet, or flows at a speed of its own.
     """
 
     simulated: bool

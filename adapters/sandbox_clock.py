@@ -1,5 +1,5 @@
 """The simulators' clock: time stands still until every program says it is quiet, and then jumps to the next thing that
-is due.
+is due; or it flows by itself, and is asked for.
 """
 
 import asyncio
@@ -39,6 +39,17 @@ _HOLD_S: Final = 20.0
 #: Real seconds allowed beyond that before an answer counts as lost.
 _GRACE_S: Final = 10.0
 
+#: Real seconds of work after which the sandbox is asked whether time flows by itself by now. Lower: more questions in a
+#: long piece of work. Higher: a program that never rests sees later that time has begun to flow.
+_WORKING_S: Final = 1.0
+
+#: While time flows by itself: simulated seconds between two questions what time it is, and the bounds of what they are
+#: in real seconds. Lower: the questions cost more than the work. Higher: the program is later than the sandbox by that
+#: much, and takes the difference from the APIs' `Date` headers for a wrong clock (300 s: `streams/stages/clock.py`).
+_FLOWING_STEP_S: Final = 30.0
+_FLOWING_LEAST_S: Final = 0.02
+_FLOWING_MOST_S: Final = 0.5
+
 #: Real seconds in which a lost sandbox may come back. Lower: a short hiccup ends a long run. Higher: its end is told
 #: that much later.
 GONE_AFTER_S: Final = 5.0
@@ -46,8 +57,12 @@ _TRY_AGAIN_S: Final = 0.1
 
 
 class _Reading(msgspec.Struct, frozen=True):
+    """What the sandbox says of its clock. `speed`: simulated seconds per real second, where time is `flowing`."""
+
     now: str
     activity: int
+    flowing: bool = False
+    speed: float | None = None
 
 
 _decode_reading: Final = msgspec.json.Decoder(_Reading).decode
@@ -57,7 +72,8 @@ Fingerprint = Callable[[], Awaitable[str | None]]
 
 
 class SandboxClock:
-    """The simulators' clock, seen through their barrier: time moves only while this program is quiet.
+    """The simulators' clock, seen through their barrier: time moves only while this program is quiet; or, where the
+    sandbox lets it flow by itself, seen by asking, at most some simulated seconds late.
 
     `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this
     instant: no record unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be
@@ -67,7 +83,7 @@ class SandboxClock:
     A process of several gives `fingerprint_of` too, and a `participant` name of its own. Awaited each time the process
     has become quiet, it gives the fingerprint of what the processes share (at most 128 characters), as of a moment
     since the call, once this process has looked at all of it; None while something is on its way in it, or while this
-    process is to look. Time moves when all say the same.
+    process is to look. Time moves when all say the same. While time flows neither is asked.
     """
 
     simulated = True
@@ -162,8 +178,7 @@ class SandboxClock:
     ) -> None:
         try:
             while True:
-                fingerprint = await self._until_all_quiet(quiet, fingerprint_of)
-                reading = await self._hold_token(session, quiet, fingerprint)
+                reading = await self._next_reading(session, quiet, fingerprint_of)
                 if reading is not None:
                     self._learn(reading)
         except ClockError as error:
@@ -173,12 +188,33 @@ class SandboxClock:
             failure.__cause__ = error
             self._fail(failure)
 
-    async def _until_all_quiet(self, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None) -> str:
+    async def _next_reading(
+        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None
+    ) -> _Reading | None:
+        """Wait for time to move; None when the program began to work before that."""
+        left_s = self._flowing_for_s()
+        if left_s is not None:
+            await asyncio.sleep(left_s)
+        elif (fingerprint := await self._until_all_quiet(quiet, fingerprint_of)) is not None:
+            return await self._hold_token(session, quiet, fingerprint)
+        return await self._ask(session, Call("GET", "/_sandbox/clock"))
+
+    def _flowing_for_s(self) -> float | None:
+        """Real seconds until the next question, while time flows; None while it stands still."""
+        reading = self._reading
+        if reading is None or not reading.flowing or not reading.speed:
+            return None
+        step_s, wake = _FLOWING_STEP_S, self.next_wake()
+        if wake is not None:
+            step_s = min(step_s, (parse(wake) - parse(self._now)).total_seconds())
+        return min(max(step_s / reading.speed, _FLOWING_LEAST_S), _FLOWING_MOST_S)
+
+    async def _until_all_quiet(self, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None) -> str | None:
         """Return when the program is quiet, with the fingerprint of what it shares with others, "" if it shares
-        nothing.
+        nothing; None when it has worked for long.
         """
-        while True:
-            await self._until_quiet(quiet)
+        ask_at = asyncio.get_running_loop().time() + _WORKING_S
+        while await self._is_quiet_by(ask_at, quiet):
             if fingerprint_of is None:
                 return ""
             fingerprint = await fingerprint_of()
@@ -187,11 +223,16 @@ class SandboxClock:
             # A wakeup: something began and ended meanwhile, maybe after the fingerprint was taken.
             elif quiet() and not self._woken.is_set():
                 return fingerprint
+        return None
 
-    async def _until_quiet(self, quiet: Callable[[], bool]) -> None:
-        """Return when the program was quiet in several turns of the loop in a row."""
+    async def _is_quiet_by(self, ask_at: float, quiet: Callable[[], bool]) -> bool:
+        """Return True once the program was quiet in several turns of the loop in a row, False at `ask_at` of the
+        loop's time.
+        """
         turns = 0
         while turns < _SETTLE_TURNS:
+            if asyncio.get_running_loop().time() >= ask_at:
+                return False
             self._woken.clear()
             if quiet():
                 turns += 1
@@ -199,6 +240,7 @@ class SandboxClock:
             else:
                 turns = 0
                 await self._woken_or_after(_LOOK_S)
+        return True
 
     async def _woken_or_after(self, timeout_s: float) -> None:
         try:

@@ -10,6 +10,7 @@ import sys
 
 import orjson
 
+from sandbox.flow import checked, speed_of_day
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.world import DEFAULT_START, iso_utc, parse_utc
 
@@ -23,14 +24,29 @@ def main() -> None:
     parser.add_argument(
         "--start", type=parse_utc, default=DEFAULT_START, help=f"simulated start, default {iso_utc(DEFAULT_START)}"
     )
+    flow = parser.add_mutually_exclusive_group()
+    flow.add_argument("--speed", type=_speed, help="simulated seconds per real second; without, time stands still")
+    flow.add_argument("--day-s", type=_day_s, dest="speed", help="real seconds that a simulated day takes, instead")
     given = parser.parse_args()
     asyncio.run(
         _serve(
             SandboxConfig(
-                seed=given.seed, start=given.start, gocardless_port=given.gocardless_port, zoho_port=given.zoho_port
+                seed=given.seed,
+                start=given.start,
+                gocardless_port=given.gocardless_port,
+                zoho_port=given.zoho_port,
+                speed=given.speed,
             )
         )
     )
+
+
+def _speed(text: str) -> float:
+    return checked(float(text))
+
+
+def _day_s(text: str) -> float:
+    return speed_of_day(float(text))
 
 
 async def _serve(config: SandboxConfig) -> None:

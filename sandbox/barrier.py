@@ -1,5 +1,5 @@
-"""The room where time is moved: only when every program under test has said "I am quiet", and nothing of ours is
-under way.
+"""Moves time: only when every program under test has said "I am quiet", and nothing of ours is under way; or, where
+time was told to flow, by itself, with no regard to anybody.
 
 A program says so with a one-shot token that holds for the (now, activity) it saw and for the life of its long-poll
 request. The token dies when the client goes away (a killed program), when an API request or a webhook attempt
@@ -13,11 +13,17 @@ looked at it, and time moves only when all expected participants say the same on
 before it releases them: the clock as it is, so that their programs look again. Whoever changed what is shared was not
 quiet then, so its next token tells the others. A program alone gives none ("").
 
+While time flows nobody needs to be quiet: a program asks what time it is. What is due happens when its time comes, by
+a timer and before each request. A target is not taken then, and one that was set before is forgotten.
+
     GET  /_sandbox/clock
     POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s",
                                   "fingerprint": text = ""}
     POST /_sandbox/clock/run     {"until": iso, "participants": [...]}
     GET  /_sandbox/clock/wait?timeout_s=
+    POST /_sandbox/clock/speed   {"speed": simulated seconds per real second} or {"day_s": real seconds per day}
+    POST /_sandbox/clock/pause
+    POST /_sandbox/clock/resume
 """
 
 import asyncio
@@ -28,6 +34,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from sandbox.flow import speed_in
 from sandbox.http import bad_request, json_response, read_object
 from sandbox.world import World, iso_utc, parse_utc
 
@@ -42,6 +49,12 @@ _FINGERPRINT_MAX = 128
 # anew agree after a few. Lower: many programs that work long on one thing look like that. Higher: two that never agree
 # (two installations, one that reads stale data) spin that much longer before anybody is told.
 _RELEASES_MAX = 10_000
+# Longest real seconds for which "quiet" is held while time flows: a pause and a new speed are seen that much later.
+# Lower: idle programs ask more often for nothing.
+_FLOWING_ANSWER_S = 1.0
+# Real seconds after which the timer of flowing time looks again when nothing is due before. Lower: idle looks. Higher:
+# nothing; a new speed sets the timer anew.
+_TIMER_MAX_S = 3600.0
 
 
 class _Token(msgspec.Struct, eq=False):
@@ -65,12 +78,18 @@ class Barrier:
         self._released_at: tuple[datetime, int] | None = None
         self._idlers: set[asyncio.Future[None]] = set()
         self._again: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._broken: str | None = None
         self.steps = 0
         world.listeners.append(self.look)
 
     def run_until(self, until: datetime, participants: tuple[str, ...]) -> None:
-        """Set the target and who must be quiet for time to move towards it. ValueError: it lies in the past."""
+        """Set the target and who must be quiet for time to move towards it. ValueError: it lies in the past.
+
+        HTTPConflict: time flows, and comes there by itself.
+        """
+        if self._world.flow.flowing:
+            raise web.HTTPConflict(text="time flows by itself: pause it first, with POST /_sandbox/clock/pause")
         if until < self._world.now:
             raise ValueError("the target lies in the past")
         if len(participants) > _PARTICIPANTS_MAX:
@@ -79,8 +98,34 @@ class Barrier:
         self._participants = participants
         self._look_soon()
 
+    def flow(self, speed: float | None = None) -> None:
+        """Let time flow by itself from now on, at `speed`, or at the last one. ValueError: there is none, or no such.
+
+        Whoever was to be quiet is released: from here on it asks what time it is.
+        """
+        self.look()
+        self._world.flow.start(self._world.now, speed)
+        self._target, self._participants = None, ()
+        for name, token in list(self._tokens.items()):
+            del self._tokens[name]
+            _resolve(token.gone)
+        self.look()
+
+    def pause(self) -> None:
+        """Let time stand still where it has come."""
+        self.look()
+        self.close()
+        self.look()
+
+    def close(self) -> None:
+        """Let no time flow any more."""
+        self._world.flow.pause()
+        if self._timer is not None:
+            self._timer.cancel()
+
     def clock(self) -> dict[str, Any]:
         """Give the document every clock endpoint answers with."""
+        self._world.keep_up()
         if self._broken is not None:
             raise web.HTTPInternalServerError(text=f"the simulator failed while time moved:\n{self._broken}")
         return {
@@ -88,6 +133,8 @@ class Barrier:
             "activity": self._world.activity,
             "target": None if self._target is None else iso_utc(self._target),
             "idle": self.idle,
+            "flowing": self._world.flow.flowing,
+            "speed": self._world.flow.speed,
         }
 
     @property
@@ -105,9 +152,14 @@ class Barrier:
     ) -> dict[str, Any]:
         """Hold a token for `participant` until something changes or `wait_s` real seconds passed; give the clock then.
 
-        The token dies with the caller. ValueError: `next_wake` is not in the future.
+        The token dies with the caller. While time flows no token is needed: the answer comes when `next_wake` is, or
+        soon. ValueError: `next_wake` is not in the future.
         """
         world = self._world
+        if world.flow.flowing:
+            left_s = wait_s if next_wake is None else world.flow.real_s_until(next_wake)
+            await asyncio.sleep(min(left_s, wait_s, _FLOWING_ANSWER_S))
+            return self.clock()
         if token_at != (world.now, world.activity):
             return self.clock()
         if next_wake is not None and next_wake <= world.now:
@@ -145,17 +197,20 @@ class Barrier:
         return {**self.clock(), "idle": was_idle}
 
     def look(self) -> None:
-        """Drop stale tokens, send what is due, release who saw something else, and take one step of time if all is
-        quiet.
+        """Go on to where flowing time has come, drop stale tokens, send what is due, release who saw something else,
+        and take one step of time if it stands still and all is quiet.
         """
         if self._broken is not None:
             return
-        self._drop_stale()
         try:
+            self._world.catch_up()
+            self._drop_stale()
             self._world.run_due()
             self._world.webhooks.pump()
             self._release_outdated()
-            if self._all_quiet():
+            if self._world.flow.flowing:
+                self._set_timer()
+            elif self._all_quiet():
                 self._step()
         except Exception:  # noqa: BLE001 - a fault of a simulator must stop the run loudly, whoever happened to be calling
             self._broken = traceback.format_exc()
@@ -174,6 +229,18 @@ class Barrier:
         world.webhooks.pump()
         # Without participants nobody's next token would bring us back here.
         self._look_soon()
+
+    def _set_timer(self) -> None:
+        """Look again when the next thing is due by itself. A delivery under way looks again at its end."""
+        world = self._world
+        if self.idle:
+            self._release_idlers()
+        due_at = None if world.webhooks.in_flight else world.webhooks.next_due_at()
+        times = [time for time in (world.next_action_at(), due_at) if time is not None]
+        left_s = world.flow.real_s_until(min(times)) if times else _TIMER_MAX_S
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(min(left_s, _TIMER_MAX_S), self.look)
 
     def _all_quiet(self) -> bool:
         world = self._world
@@ -264,6 +331,25 @@ def clock_routes(barrier: Barrier) -> list[web.RouteDef]:
             raise bad_request(error) from error
         return json_response(barrier.clock())
 
+    async def flow(request: web.Request) -> web.Response:
+        document = await read_object(request)
+        try:
+            barrier.flow(speed_in(document))
+        except (TypeError, ValueError) as error:
+            raise bad_request(error) from error
+        return json_response(barrier.clock())
+
+    async def pause(_request: web.Request) -> web.Response:
+        barrier.pause()
+        return json_response(barrier.clock())
+
+    async def resume(_request: web.Request) -> web.Response:
+        try:
+            barrier.flow()
+        except ValueError as error:
+            raise bad_request(error) from error
+        return json_response(barrier.clock())
+
     async def wait(request: web.Request) -> web.Response:
         try:
             timeout_s = min(float(request.query.get("timeout_s", "30")), _IDLE_WAIT_MAX_S)
@@ -276,6 +362,9 @@ def clock_routes(barrier: Barrier) -> list[web.RouteDef]:
         web.post("/_sandbox/clock/quiet", quiet),
         web.post("/_sandbox/clock/run", run),
         web.get("/_sandbox/clock/wait", wait),
+        web.post("/_sandbox/clock/speed", flow),
+        web.post("/_sandbox/clock/pause", pause),
+        web.post("/_sandbox/clock/resume", resume),
     ]
 
 

@@ -28,6 +28,7 @@ async def serving(
     """Serve the given applications, each with the control endpoints, and give their addresses by name."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(world.webhooks.close)
+        stack.callback(barrier.close)
         urls = {}
         for name, app in apps.items():
             app.add_routes(control_routes(world, barrier))

@@ -1,8 +1,8 @@
 """The room of the doorman: what every request of either API passes through, and the small helpers all handlers share.
 
-The middleware counts requests in flight, calls per endpoint and activity, puts simulated time into the `Date` header,
-and lets the fault rules strike before or after the simulator has done its work. Requests under `/_sandbox/` (the
-control side) pass uncounted and unharmed.
+The middleware takes flowing time to where it has come, counts requests in flight, calls per endpoint and activity,
+puts simulated time into the `Date` header, and lets the fault rules strike before or after the simulator has done its
+work. Requests under `/_sandbox/` (the control side) pass uncounted and unharmed.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ def kernel_middleware(world: World, api: str) -> Middleware:
 
     @web.middleware
     async def kernel(request: web.Request, handler: Handler) -> web.StreamResponse:
+        world.keep_up()
         if request.path.startswith(CONTROL_PREFIX):
             response = await _answer(request, handler)
             if request.method == "POST":

@@ -14,13 +14,16 @@ from sandbox.zoho import zoho_app
 
 
 class SandboxConfig(msgspec.Struct, kw_only=True, frozen=True):
-    """How to start a sandbox. Port 0: any free port."""
+    """How to start a sandbox. Port 0: any free port. `speed`: simulated seconds per real second at which time flows by
+    itself from the start; None: it stands still and is moved by the barrier.
+    """
 
     seed: int = 0
     start: datetime = DEFAULT_START
     host: str = "127.0.0.1"
     gocardless_port: int = 0
     zoho_port: int = 0
+    speed: float | None = None
 
 
 class Sandbox(msgspec.Struct, kw_only=True, frozen=True):
@@ -34,10 +37,12 @@ class Sandbox(msgspec.Struct, kw_only=True, frozen=True):
 
 @asynccontextmanager
 async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
-    """Run both simulators in this process until the block ends."""
+    """Run both simulators in this process until the block ends. ValueError: `speed` is out of bounds."""
     world = World(seed=config.seed, start=config.start)
     barrier = Barrier(world)
     apps = {"gocardless": gocardless_app(world), "zoho": zoho_app(world)}
     ports = {"gocardless": config.gocardless_port, "zoho": config.zoho_port}
     async with serving(world, barrier, apps, host=config.host, ports=ports) as urls:
+        if config.speed is not None:
+            barrier.flow(config.speed)
         yield Sandbox(gocardless_url=urls["gocardless"], zoho_url=urls["zoho"], world=world, barrier=barrier)

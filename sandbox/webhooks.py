@@ -2,8 +2,9 @@
 simulated due times.
 
 One delivery is under way at a time, in the order (due time, order of posting), so a seed gives one order of
-deliveries. An answer that is not 2xx, a refused connection or no answer within ten real seconds is tried again after
-growing simulated intervals. Redirects are not followed. Rules can drop, duplicate, delay or reorder what is sent.
+deliveries; where time flows by itself, those that fall due meanwhile go out as soon as it has ended. An answer that is
+not 2xx, a refused connection or no answer within ten real seconds is tried again after growing simulated intervals.
+Redirects are not followed. Rules can drop, duplicate, delay or reorder what is sent.
 """
 
 import asyncio
@@ -88,15 +89,23 @@ class WebhookSender:
     """All deliveries of a world: due, under way, to be retried.
 
     `retries_s[api]` is the ladder of intervals between attempts (an API without one gets a single attempt).
+    `attempted` is called after each attempt, `keep_up` before its end is noted, since time may have flowed meanwhile.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime], attempted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        attempted: Callable[[], None],
+        keep_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self.retries_s: dict[str, tuple[int, ...]] = {"gocardless": GOCARDLESS_RETRIES_S}
         self.rules: list[WebhookRule] = []
         self.attempts: list[Attempt] = []
         self.counts: Counter[str] = Counter()
         self._clock = clock
         self._attempted = attempted
+        self._keep_up = keep_up
         self._due: list[tuple[datetime, int, Delivery]] = []
         self._sequence = 0
         self._session: aiohttp.ClientSession | None = None
@@ -211,6 +220,7 @@ class WebhookSender:
         except (aiohttp.ClientError, TimeoutError):
             # Nobody there, or nobody in time: that is an outcome of the attempt, told by `status` None.
             status = None
+        self._keep_up()
         return Attempt(
             at=self._clock(),
             api=delivery.api,

@@ -1,9 +1,9 @@
 """The room of the world: one clock, one seed, one heap of things that will happen, shared by both simulators.
 
-Nothing here moves by itself. Simulated time moves only when the barrier calls `World.move_to`, and everything that
-happens at a time (a bank answers, a payout is paid) is a plain function put on the heap with `World.at`. Chance comes
-from named streams and ids from causes, so one seed and one sequence of calls give one world, byte for byte, whatever
-the machine does in between.
+Simulated time moves when the barrier calls `World.move_to`, or by itself where it was told to flow (`flow`).
+Everything that happens at a time (a bank answers, a payout is paid) is a plain function put on the heap with
+`World.at`. Chance comes from named streams and ids from causes, so one seed and one sequence of calls give one world,
+byte for byte, whatever the machine does in between, as long as time does not flow.
 """
 
 import heapq
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from sandbox.faults import Faults
+from sandbox.flow import Flow
 from sandbox.webhooks import WebhookSender
 
 # A fixed Monday, so that a world without a stated start is still the same world every time.
@@ -62,8 +63,9 @@ class World:
         self.apis: dict[str, Api] = {}
         self.calls: dict[str, Counter[str]] = {}
         self.faults = Faults()
+        self.flow = Flow()
         self.listeners: list[Callable[[], None]] = []
-        self.webhooks = WebhookSender(clock=lambda: self.now, attempted=self.happened)
+        self.webhooks = WebhookSender(clock=lambda: self.now, attempted=self.happened, keep_up=self.keep_up)
         self._heap: list[tuple[datetime, int, int, Callable[[], None]]] = []
         self._sequence = 0
         self._streams: dict[str, random.Random] = {}
@@ -95,6 +97,20 @@ class World:
             raise ValueError("time would jump over something that has to happen first")
         self.now = when
         self.run_due()
+
+    def catch_up(self) -> None:
+        """Where time flows by itself, move it to where it has come, through everything that is due on the way."""
+        if not self.flow.flowing:
+            return
+        reached = self.flow.reached()
+        while (next_at := self.next_action_at()) is not None and next_at <= reached:
+            self.move_to(next_at)
+        self.move_to(max(reached, self.now))
+
+    def keep_up(self) -> None:
+        """Where time flows by itself, have the listeners (the barrier) take it to where it has come."""
+        if self.flow.flowing:
+            self.changed()
 
     def rng(self, name: str) -> random.Random:
         """Give the stream of chance called `name`: one more draw in one stream moves nothing in another."""

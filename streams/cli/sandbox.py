@@ -10,6 +10,7 @@ from domain.times import TimeError, parse
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.world import DEFAULT_START, iso_utc
 from streams.cli.command import Command, Reply, Session, text
+from streams.cli.sandbox_flow import flow_options, speed_given
 
 
 def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime:
@@ -27,11 +28,28 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--zoho-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same world.")
 @click.option("--start", callback=_instant, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
-def sandbox(session: Session, host: str, gocardless_port: int, zoho_port: int, seed: int, start: datetime) -> Reply:
+@flow_options
+def sandbox(
+    session: Session,
+    host: str,
+    gocardless_port: int,
+    zoho_port: int,
+    seed: int,
+    start: datetime,
+    speed: float | None,
+    day_s: float | None,
+) -> Reply:
     """Run the simulators of GoCardless and Zoho Books until interrupted. Their addresses are printed when they are
     ready.
     """
-    config = SandboxConfig(seed=seed, start=start, host=host, gocardless_port=gocardless_port, zoho_port=zoho_port)
+    config = SandboxConfig(
+        seed=seed,
+        start=start,
+        host=host,
+        gocardless_port=gocardless_port,
+        zoho_port=zoho_port,
+        speed=speed_given(speed, day_s),
+    )
     session.run(_serve(session, config))
     return Reply({"state": "stopped"}, text("Stopped."))
 
