@@ -39,8 +39,9 @@ _HOLD_S: Final = 20.0
 #: Real seconds allowed beyond that before an answer counts as lost.
 _GRACE_S: Final = 10.0
 
-#: Real seconds of work after which the sandbox is asked whether time flows by itself by now. Lower: more questions in a
-#: long piece of work. Higher: a program that never rests sees later that time has begun to flow.
+#: Real seconds of work after which the sandbox is asked again what time it is. Lower: more questions in a long piece of
+#: work. Higher: a program that never rests sees later that time has begun to flow; above 5, the sandbox takes a program
+#: that works for one that has ended.
 _WORKING_S: Final = 1.0
 
 #: While time flows by itself: simulated seconds between two questions what time it is, and the bounds of what they are
@@ -75,6 +76,7 @@ class SandboxClock:
     """The simulators' clock, seen through their barrier: time moves only while this program is quiet; or, where the
     sandbox lets it flow by itself, seen by asking, at most some simulated seconds late.
 
+    `participant` names the program to the sandbox; "" for one that only looks and never says that it is quiet.
     `start(quiet)` reads the time and begins to keep it. `quiet()` must be true only when nothing is left to do at this
     instant: no record unprocessed, no outbox row, no due command, no call in flight. It is asked often and must be
     cheap. Whoever starts or ends work calls `wake()`. When the sandbox goes away or starts over, every sleeper gets
@@ -108,7 +110,7 @@ class SandboxClock:
             raise ClockError("the clock was started before")
         self._session = open_session()
         try:
-            self._learn(await self._ask(self._session, Call("GET", "/_sandbox/clock")))
+            self._learn(await self._ask(self._session, self._question()))
         except ClockError:
             await self._session.close()
             raise
@@ -197,7 +199,11 @@ class SandboxClock:
             await asyncio.sleep(left_s)
         elif (fingerprint := await self._until_all_quiet(quiet, fingerprint_of)) is not None:
             return await self._hold_token(session, quiet, fingerprint)
-        return await self._ask(session, Call("GET", "/_sandbox/clock"))
+        return await self._ask(session, self._question())
+
+    def _question(self) -> Call:
+        """What time is it? The name tells the sandbox that this program takes part, also while it works."""
+        return Call("GET", "/_sandbox/clock", query={"participant": self._participant} if self._participant else {})
 
     def _flowing_for_s(self) -> float | None:
         """Real seconds until the next question, while time flows; None while it stands still."""

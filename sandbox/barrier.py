@@ -16,7 +16,10 @@ quiet then, so its next token tells the others. A program alone gives none ("").
 While time flows nobody needs to be quiet: a program asks what time it is. What is due happens when its time comes, by
 a timer and before each request. A target is not taken then, and one that was set before is forgotten.
 
-    GET  /_sandbox/clock
+Who takes part is known by what it asks: a program that holds a token, or that named itself in a question some seconds
+ago. Whoever sets a target may wait for those.
+
+    GET  /_sandbox/clock?participant=
     POST /_sandbox/clock/quiet   {"participant", "now", "activity", "next_wake": iso|null, "wait_s",
                                   "fingerprint": text = ""}
     POST /_sandbox/clock/run     {"until": iso, "participants": [...]}
@@ -49,6 +52,9 @@ _FINGERPRINT_MAX = 128
 # anew agree after a few. Lower: many programs that work long on one thing look like that. Higher: two that never agree
 # (two installations, one that reads stale data) spin that much longer before anybody is told.
 _RELEASES_MAX = 10_000
+# Real seconds after its last question for which a program counts as taking part. Lower: a program that works long
+# between two questions is passed over, and time runs without it. Higher: one that has ended is waited for longer.
+_PRESENT_S = 5.0
 # Longest real seconds for which "quiet" is held while time flows: a pause and a new speed are seen that much later.
 # Lower: idle programs ask more often for nothing.
 _FLOWING_ANSWER_S = 1.0
@@ -74,6 +80,8 @@ class Barrier:
         self._participants: tuple[str, ...] = ()
         # In the order in which they were claimed.
         self._tokens: dict[str, _Token] = {}
+        # Participant -> real time of its last question.
+        self._asked_at_s: dict[str, float] = {}
         self._releases = 0
         self._released_at: tuple[datetime, int] | None = None
         self._idlers: set[asyncio.Future[None]] = set()
@@ -135,7 +143,21 @@ class Barrier:
             "idle": self.idle,
             "flowing": self._world.flow.flowing,
             "speed": self._world.flow.speed,
+            "participants": self.participants(),
         }
+
+    def participants(self) -> list[str]:
+        """Name the programs that take part, as far as their questions tell."""
+        since_s = asyncio.get_running_loop().time() - _PRESENT_S
+        self._asked_at_s = {name: at_s for name, at_s in self._asked_at_s.items() if at_s >= since_s}
+        return sorted({*self._tokens, *self._asked_at_s})
+
+    def asked_by(self, participant: str) -> None:
+        """Note that a program asks, and so takes part. Of more than there can be the first are forgotten."""
+        self._asked_at_s.pop(participant, None)
+        self._asked_at_s[participant] = asyncio.get_running_loop().time()
+        if len(self._asked_at_s) > _PARTICIPANTS_MAX:
+            del self._asked_at_s[next(iter(self._asked_at_s))]
 
     @property
     def idle(self) -> bool:
@@ -156,6 +178,7 @@ class Barrier:
         soon. ValueError: `next_wake` is not in the future.
         """
         world = self._world
+        self.asked_by(participant)
         if world.flow.flowing:
             left_s = wait_s if next_wake is None else world.flow.real_s_until(next_wake)
             await asyncio.sleep(min(left_s, wait_s, _FLOWING_ANSWER_S))
@@ -176,6 +199,7 @@ class Barrier:
             return self.clock()
         finally:
             timer.cancel()
+            self.asked_by(participant)
             if self._tokens.get(participant) is token:
                 del self._tokens[participant]
 
@@ -304,7 +328,9 @@ class Barrier:
 def clock_routes(barrier: Barrier) -> list[web.RouteDef]:
     """Give the endpoints of the clock, for both APIs' applications."""
 
-    async def clock(_request: web.Request) -> web.Response:
+    async def clock(request: web.Request) -> web.Response:
+        if request.query.get("participant"):
+            barrier.asked_by(request.query["participant"])
         return json_response(barrier.clock())
 
     async def quiet(request: web.Request) -> web.Response:

@@ -26,7 +26,7 @@ from sandbox.zoho.limits import CONCURRENCY_CODE, DAY_CODE, MINUTE_CODE, Limits,
 from sandbox.zoho.notify import Endpoint, Notifier
 from sandbox.zoho.oauth import FULL_ACCESS, OAuth, covers
 from sandbox.zoho.populate import Population, organization_of
-from sandbox.zoho.records import Record
+from sandbox.zoho.records import Invoice, Record
 from sandbox.zoho.render_common import encode
 from sandbox.zoho.routes import Route, routes
 from sandbox.zoho.settings import Automation
@@ -126,14 +126,16 @@ class Simulator:
         return result
 
     def edit(self, document: Mapping[str, Any]) -> Document:
-        """One act of a person. Raises ApiError, KeyError, TypeError or ValueError."""
+        """One act of a person: the record's id, and of an invoice its number. Raises ApiError, KeyError, TypeError or
+        ValueError.
+        """
         try:
             record = self._person.act(document)
         except ApiError:
             self.notifier.drop()
             raise
         self.notifier.flush(by_api=False)
-        return {"id": record.id}
+        return {"id": record.id} | ({"invoice_number": record.number} if isinstance(record, Invoice) else {})
 
     # the kernel's side
 

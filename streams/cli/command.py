@@ -97,10 +97,15 @@ class Session:
         if not self.console.is_terminal:
             self.console.width = _PIPE_WIDTH
 
+    @property
+    def has_settings(self) -> bool:
+        """Whether settings were given at all: a file, or the environment."""
+        return self._config is not None or any(name == FILE_VARIABLE or name.startswith(PREFIX) for name in os.environ)
+
     @cached_property
     def settings(self) -> Settings:
         """The settings. Raises `SettingsError`."""
-        if self._config is None and not any(name == FILE_VARIABLE or name.startswith(PREFIX) for name in os.environ):
+        if not self.has_settings:
             raise SettingsError(f"the settings: none are given; name the file with --config, or in {FILE_VARIABLE}")
         found = load(self._config)
         if not found.store.startswith(_STORES):

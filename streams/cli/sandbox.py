@@ -10,6 +10,9 @@ from domain.times import TimeError, parse
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.world import DEFAULT_START, iso_utc
 from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command_group import CommandGroup
+from streams.cli.sandbox_address import noted
+from streams.cli.sandbox_commands import BELOW
 from streams.cli.sandbox_flow import flow_options, speed_given
 
 
@@ -20,7 +23,7 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command(cls=Command)
+@click.command(cls=CommandGroup, lazy=BELOW)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where they listen; 0.0.0.0 in a container.")
 @click.option(
     "--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port."
@@ -60,5 +63,8 @@ async def _serve(session: Session, config: SandboxConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with running_sandbox(config) as running:
         data = {"state": "running", "gocardless": running.gocardless_url, "zoho": running.zoho_url}
-        session.say(data, f"GoCardless at {running.gocardless_url}, Zoho Books at {running.zoho_url}. Ctrl-C stops it.")
-        await stop.wait()
+        with noted(running.gocardless_url, running.zoho_url):
+            session.say(
+                data, f"GoCardless at {running.gocardless_url}, Zoho Books at {running.zoho_url}. Ctrl-C stops it."
+            )
+            await stop.wait()

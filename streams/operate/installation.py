@@ -56,7 +56,7 @@ async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
     if not settings.clock:
         yield SystemClock()
         return
-    clock = SandboxClock(settings.clock, participant="operator", gone_after_s=_SANDBOX_ANSWERS_S)
+    clock = SandboxClock(settings.clock, participant="", gone_after_s=_SANDBOX_ANSWERS_S)
     try:
         await clock.start(lambda: False)
     except ClockError:
