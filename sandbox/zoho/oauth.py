@@ -68,10 +68,14 @@ class OAuth:
     def issue_refresh(self, scope: str) -> str:
         """A refresh token; the 21st silently ends the oldest, with its access tokens."""
         token = self._token("refresh")
+        self.take_refresh(token, scope)
+        return token
+
+    def take_refresh(self, token: str, scope: str) -> None:
+        """Let a refresh token that a scenario has thought of be good, as if it had been issued here."""
         self._refresh[token] = _Refresh(scope)
         if len(self._refresh) > REFRESH_TOKENS_MAX:
             self._end(next(iter(self._refresh)))
-        return token
 
     def token(self, form: Mapping[str, str], api_domain: str) -> tuple[int, Document]:
         """`POST /oauth/v2/token`: the status and the body."""

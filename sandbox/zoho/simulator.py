@@ -148,7 +148,10 @@ class Simulator:
         }
 
     def configure(self, document: Mapping[str, Any]) -> None:
-        """`{"webhooks": [...], "switches": {...}, "client": {...}, "api_domain": url}`; parts not named stay."""
+        """`{"webhooks": [...], "switches": {...}, "client": {...}, "api_domain": url}`; parts not named stay.
+
+        The client has `client_id`, `client_secret`, `redirect_uri`, and a `refresh_token` that is good from then on.
+        """
         unknown = set(document) - {"webhooks", "switches", "client", "api_domain"}
         if unknown:
             raise ValueError(f"not known: {', '.join(sorted(unknown))}")
@@ -166,6 +169,8 @@ class Simulator:
         self.oauth.client_id = client.get("client_id", self.oauth.client_id)
         self.oauth.client_secret = client.get("client_secret", self.oauth.client_secret)
         self.oauth.redirect_uri = client.get("redirect_uri", self.oauth.redirect_uri)
+        if "refresh_token" in client:
+            self.oauth.take_refresh(str(client["refresh_token"]), FULL_ACCESS)
         self.api_domain = document.get("api_domain", self.api_domain)
 
     def fault_response(self, kind: str) -> web.Response:
