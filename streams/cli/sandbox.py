@@ -9,7 +9,7 @@ import click
 from domain.times import TimeError, parse
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.world import DEFAULT_START, iso_utc
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import Reply, Session, text
 from streams.cli.command_group import CommandGroup
 from streams.cli.sandbox_address import noted
 from streams.cli.sandbox_commands import BELOW

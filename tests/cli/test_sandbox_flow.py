@@ -31,7 +31,7 @@ async def until(seen: Any) -> Any:
 async def test_the_program_works_while_time_flows_and_under_control_again(tmp_path):
     async with demo.sandbox(PLAN, tmp_path) as world:
         settings = await demo.prepare(PLAN, world, tmp_path)
-        program = demo.Program(tmp_path)
+        program = demo.ProgramProcess(tmp_path)
 
         async def ready() -> dict[str, Any]:
             program.watch()
