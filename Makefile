@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test soak lint format bench lock clean
+.PHONY: demo test soak lint docs format bench lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ lint: $(READY)  ## Style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY)  ## The documents as a site, in site/; a link that leads nowhere fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -35,7 +38,7 @@ bench: $(READY)  ## Our figures beside a limit's or a peer's, as ratios
 	@for each in bench/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 lock:  ## Resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra test --extra docs --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
 		--no-emit-index-url --no-header --quiet --output-file requirements-run.lock
@@ -43,4 +46,4 @@ lock:  ## Resolve the dependencies anew (needs uv)
 		--no-emit-index-url --no-header --quiet --output-file requirements-build.lock
 
 clean:
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo site
