@@ -1,4 +1,6 @@
-"""Every link between documents leads somewhere, also where no site is built: in the files as they lie."""
+"""Every link between documents leads somewhere, also where no site is built: in the files as they lie. And what they
+name of the project is there.
+"""
 
 import re
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PLACE = re.compile(r"(domain|adapters|projections|sandbox|streams|tests|bench|examples|docs|deploy|\.ci)/[\w./*-]+")
 _CODE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,6 +43,17 @@ def broken(path, text):
             yield target
 
 
+def missing(text):
+    """What a document names that is not there: a file of the project, or a name in one of its files."""
+    bare = _CODE.sub("", text)
+    for place in re.findall(r"`([^`\n]+)`", bare):
+        if _PLACE.fullmatch(place) and not list(ROOT.glob(place.rstrip("/"))):
+            yield place
+    for name, place in re.findall(r"`(\w+)`\s+(?:in|of)\s+`([\w./]+\.py)`", bare):
+        if not re.search(rf"\b{name}\b", (ROOT / place).read_text(encoding="utf-8")):
+            yield f"{name} in {place}"
+
+
 def test_there_are_documents():
     assert {"README.md", "CHANGELOG.md", "docs/index.md", "docs/errors/log.md"} <= set(documents())
 
@@ -48,6 +62,18 @@ def test_there_are_documents():
 def test_every_link_leads_to_a_file_and_a_heading(name):
     path = ROOT / name
     assert list(broken(path, path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_file_of_the_project_that_is_named_is_there(name):
+    assert list(missing((ROOT / name).read_text(encoding="utf-8"))) == []
+
+
+def test_a_file_or_a_name_that_is_not_there_is_noticed():
+    assert list(missing("`domain/nothing.py`, `tests/docs`, `NOTHING` in `domain/ids.py`")) == [
+        "domain/nothing.py",
+        "NOTHING in domain/ids.py",
+    ]
 
 
 @pytest.mark.parametrize(
