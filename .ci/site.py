@@ -17,7 +17,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 
 #: What readers need beside `docs`.
-OUTSIDE = ("CHANGELOG.md", "sandbox/README.md", "examples/*")
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "STYLE.md", "sandbox/README.md", "examples/*")
 
 _LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 _LOADED = re.compile(r'<(?:script|img|link|iframe)[^>]*?(?:src|href)="?(?:https?:)?//', re.IGNORECASE)
