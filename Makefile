@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test soak lint docs format bench lock clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak coverage lint docs format bench lock clean
+
+help:  ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,11 +19,14 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## A company's month, collected and reconciled by the real program
 	$(BIN)/zoho-gocardless demo
 
-test: $(READY)  ## Everything that takes under two minutes
+test: $(READY)  ## All tests but those that take over two minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(READY)  ## What takes longer: whole months, killed thirty times
 	$(BIN)/python -m pytest -m soak
+
+coverage: $(READY)  ## The tests again, and which lines none of them runs; twice as slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300 --cov --cov-report term
 
 lint: $(READY)  ## Style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -30,7 +37,7 @@ lint: $(READY)  ## Style, types, and who may import whom
 docs: $(READY)  ## The documents as a site, in site/; a link that leads nowhere fails it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-format: $(READY)
+format: $(READY)  ## Format the code, and repair what lint can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -45,5 +52,5 @@ lock:  ## Resolve the dependencies anew (needs uv)
 	echo 'setuptools>=77' | uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements-build.lock
 
-clean:
+clean:  ## Remove the environment, the demo and the site
 	rm -rf $(VENV) .demo site
