@@ -53,7 +53,7 @@ def test_help_tells_of_every_target_and_is_what_make_alone_does():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "STYLE.md", ".github/pull_request_template.md", "docs/index.md", ".ci/run"]
+    "name", ["README.md", "CONTRIBUTING.md", "STYLE.md", ".github/pull_request_template.md", "docs/index.md", ".ci/run"]
 )
 def test_every_target_that_is_named_is_there(name):
     named = set(re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / name).read_text(), re.MULTILINE))

@@ -46,8 +46,9 @@ def broken(path, text):
 def missing(text):
     """What a document names that is not there: a file of the project, or a name in one of its files."""
     bare = _CODE.sub("", text)
+    new = set(re.findall(r"new file,\s+`([^`\n]+)`", bare))
     for place in re.findall(r"`([^`\n]+)`", bare):
-        if _PLACE.fullmatch(place) and not list(ROOT.glob(place.rstrip("/"))):
+        if _PLACE.fullmatch(place) and place not in new and not list(ROOT.glob(place.rstrip("/"))):
             yield place
     for name, place in re.findall(r"`(\w+)`\s+(?:in|of)\s+`([\w./]+\.py)`", bare):
         if not re.search(rf"\b{name}\b", (ROOT / place).read_text(encoding="utf-8")):
