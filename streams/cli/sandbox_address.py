@@ -15,7 +15,7 @@ import msgspec
 _BYTES_MAX: Final = 4096
 
 
-class Addresses(msgspec.Struct, frozen=True):
+class SandboxAddresses(msgspec.Struct, frozen=True):
     """Both addresses of a sandbox, and its process."""
 
     gocardless: str
@@ -28,7 +28,7 @@ def noted(gocardless: str, zoho: str) -> Iterator[None]:
     """Leave the addresses of a sandbox for others of this user while it runs. Where no file can be written, it goes
     without.
     """
-    mine = Addresses(gocardless, zoho, os.getpid())
+    mine = SandboxAddresses(gocardless, zoho, os.getpid())
     with contextlib.suppress(OSError):
         _write(mine)
     try:
@@ -40,7 +40,7 @@ def noted(gocardless: str, zoho: str) -> Iterator[None]:
                 _file().unlink()
 
 
-def last() -> Addresses | None:
+def last() -> SandboxAddresses | None:
     """The addresses of the sandbox that was started last; None when none runs, or the file is not this user's."""
     try:
         held = os.open(_file(), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
@@ -50,12 +50,12 @@ def last() -> Addresses | None:
         if os.fstat(held).st_uid != _user():
             return None
         try:
-            return msgspec.json.decode(file.read(_BYTES_MAX), type=Addresses)
+            return msgspec.json.decode(file.read(_BYTES_MAX), type=SandboxAddresses)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 
-def _write(addresses: Addresses) -> None:
+def _write(addresses: SandboxAddresses) -> None:
     """Write a new file and put it in place of the old one, so that nobody reads half of it, and no link is followed."""
     new = _file().with_suffix(f".{os.getpid()}")
     new.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from adapters.sandbox_clock import SandboxClock
 from sandbox.server import SandboxConfig, running_sandbox
 from streams.cli import main, sandbox_address, sandbox_tick
 from streams.cli.command_group import CommandGroup
-from streams.cli.sandbox_address import Addresses, last, noted
+from streams.cli.sandbox_address import SandboxAddresses, last, noted
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -322,8 +322,8 @@ async def test_the_sandbox_that_is_started_is_found_until_it_stops():
 def test_a_later_sandbox_keeps_its_file_when_an_earlier_one_stops(monkeypatch):
     with noted("http://one", "http://one"):
         monkeypatch.setattr(sandbox_address.os, "getpid", lambda: 1)
-        sandbox_address._write(Addresses("http://two", "http://two", 2))
-    assert last() == Addresses("http://two", "http://two", 2)
+        sandbox_address._write(SandboxAddresses("http://two", "http://two", 2))
+    assert last() == SandboxAddresses("http://two", "http://two", 2)
 
 
 def test_a_file_of_somebody_else_or_of_another_kind_is_not_read(tmp_path, monkeypatch):

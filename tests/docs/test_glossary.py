@@ -26,8 +26,8 @@ FORMS = """
 PLAIN = {
     "a word of programming, with its usual meaning": """
         body change client codec commit config context copy data database detail difference error failure field file
-        history identity key manifest mapping pair part place plan problem progress range reader reply request result route
-        scan sender session share source spec status step storage text time upgrade use watch web wire
+        history identity key manifest mapping pair part place plan problem process progress range reader reply request result route
+        remote scan sender session share source spec status step storage summary text time upgrade use watch web wire
         """,
     "a proper name": "auth cardless kafka zoho",
     "a word of an API, which its reference explains": "automation endpoint fx note rate transaction",
@@ -37,12 +37,10 @@ PLAIN = {
     "what nothing repairs by itself, between the settings and a cluster": "contradiction",
     "what an error is named by that has no better noun": "create found resort system",
     "what is being filled by a move": "filling",
-    "how much waits, by queue": "depth",
     "what kept a list from being read": "hindrance",
     "a connection to a cluster for its administration": "admin",
     "what lets us in: addresses and credentials": "access",
     "how things stand, in one object": "standing",
-    "whether all is quiet: see quiescence": "settle",
 }
 
 #: Names of one word that says what was done, or what may follow: what one function returns, explained where it stands.
@@ -63,19 +61,16 @@ TWICE = {
     "Answer": _SIMULATED,
     "Api": "what the sandbox's kernel asks of a simulator; in tests, an API that stands in for one",
     "Application": _SIMULATED,
-    "Batch": "records as a worker hands them over, and the core's transaction over the events of one",
     "Books": _STAND_IN,
     "Brokers": "connections to brokers, and brokers for tests",
     "Call": _SIMULATED,
     "Client": _TWINS,
     "Clock": _STAND_IN,
     "Command": "an instruction for one API call, and what one types: both are called so everywhere",
-    "Company": "a company lived by the rules, one served by the program, one for benches: none meets another",
     "Consumer": _TWINS,
+    "Control": "what a cluster says of a log, and in tests what is posted to the sandbox",
     "Contact": "a row of the state, what the check reads, and the simulators'",
     "Currency": _SIMULATED,
-    "Delivery": "what a worker and its consumer know together, and a message that the simulators send",
-    "Difference": "between two stores, and between a topic and what it should be",
     "Done": "an answer that ends a command, and what was done to topics",
     "Endpoint": "of each simulator",
     "Entry": _SIMULATED,
@@ -94,9 +89,7 @@ TWICE = {
     "Line": _SIMULATED,
     "Member": _STAND_IN,
     "Moment": "in tests, when a month changes versions, and when a process is killed",
-    "Month": "a month's figures, and the demo's plan",
     "Moved": "where a log's records are now, and what a move did",
-    "Office": "the simulators', and stand-ins of tests",
     "Organization": _SIMULATED,
     "Pair": "a partition and what it becomes, and two assertions in a test",
     "Payer": _SIMULATED,
@@ -105,7 +98,6 @@ TWICE = {
     "Place": "where a record lies, and a topic's place in a test",
     "Process": "in tests, a process that reads the clock, and one that takes leases",
     "Producer": "what Faust asks for, and ours for a cluster",
-    "Program": "one process of a role, and the same as a child process of the demo",
     "Progress": "how far a partition is, and what a test counts",
     "Record": _SIMULATED,
     "Refusal": "a broker's, an API's of our credentials, and the simulators'",
@@ -120,10 +112,11 @@ TWICE = {
     "Step": "of a trail, and of a Dockerfile",
     "Store": _STAND_IN,
     "Tax": _SIMULATED,
+    "Terminal": "in tests, one that a person types into, and a shell that runs a page",
     "Transport": _TWINS,
+    "Watch": "over the handlers of a process, and in a test real time moved by hand",
     "Wire": "an answer of the simulators, and the wire in a test of them",
     "WireError": _TWINS,
-    "World": "the sandbox's, the demo's view of it over HTTP, and a stand-in",
     "Zoho": "its settings, and a stand-in",
 }
 
@@ -142,7 +135,7 @@ def classes(rooms):
 def singular(word):
     if word.endswith("ies"):
         return word[:-3] + "y"
-    if word.endswith("ches"):
+    if word.endswith(("ches", "sses")):
         return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) else word
 

@@ -74,7 +74,7 @@ class GoCardless:
         return web.json_response({name: [], "meta": {"cursors": {}}})
 
 
-class ExecutorOfOne:
+class ApiOfOne:
     """The executor and the poller of GoCardless for acme, over the real client, on a clock that the test moves."""
 
     def __init__(self, company, session, url):
@@ -132,7 +132,7 @@ async def rig(company):
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     company.credentials.put("acme", GOCARDLESS_TOKEN, b"refused-token")
     async with open_session() as session:
-        yield SimpleNamespace(api=api, url=url, office=lambda over=company: ExecutorOfOne(over, session, url))
+        yield SimpleNamespace(api=api, url=url, office=lambda over=company: ApiOfOne(over, session, url))
     await runner.cleanup()
 
 
