@@ -2,16 +2,19 @@
 here.
 """
 
+import copy
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from domain.policy import Rules
+from streams import setting_faults
+from streams.setting_faults import Fault, dotted
 
 #: Where the settings file is, when no option says so.
 FILE_VARIABLE: Final = "ZOHO_GOCARDLESS_CONFIG"
@@ -22,6 +25,9 @@ PREFIX: Final = "ZOHO_GOCARDLESS__"
 GROUP: Final = "zoho-gocardless"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
+
+#: Seconds from one walk of a list to the next.
+_WalkS = Annotated[int, msgspec.Meta(ge=10, le=7 * 86_400)]
 
 
 class SettingsError(Exception):
@@ -67,7 +73,7 @@ class Gateway(_Table, frozen=True):
     """Where webhooks, health and metrics are served."""
 
     host: str = "127.0.0.1"
-    port: int = 8090
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8090
 
 
 class Polling(_Table, frozen=True):
@@ -77,12 +83,12 @@ class Polling(_Table, frozen=True):
     noticed later.
     """
 
-    gocardless_events_s: int = 10_800
-    gocardless_customers_s: int = 86_400
-    gocardless_mandates_s: int = 86_400
-    zoho_invoices_s: int = 10_800
-    zoho_contacts_s: int = 43_200
-    zoho_currencies_s: int = 86_400
+    gocardless_events_s: _WalkS = 10_800
+    gocardless_customers_s: _WalkS = 86_400
+    gocardless_mandates_s: _WalkS = 86_400
+    zoho_invoices_s: _WalkS = 10_800
+    zoho_contacts_s: _WalkS = 43_200
+    zoho_currencies_s: _WalkS = 86_400
 
 
 class Calls(_Table, frozen=True):
@@ -94,10 +100,10 @@ class Calls(_Table, frozen=True):
     that may lag behind writes.
     """
 
-    deadline_s: float = 30.0
-    settle_s: int = 30
-    park_after: int = 30
-    lookup_again_s: int = 60
+    deadline_s: Annotated[float, msgspec.Meta(ge=0.1, le=120)] = 30.0
+    settle_s: Annotated[int, msgspec.Meta(ge=0, le=3_600)] = 30
+    park_after: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 30
+    lookup_again_s: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 60
 
 
 class Kafka(_Table, frozen=True):
@@ -121,11 +127,11 @@ class Kafka(_Table, frozen=True):
     sasl: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
     username: str = ""
     password: str = ""
-    replication: int = 3
-    min_insync: int = 2
-    session_timeout_s: float = 10.0
+    replication: Annotated[int, msgspec.Meta(ge=1, le=15)] = 3
+    min_insync: Annotated[int, msgspec.Meta(ge=1, le=15)] = 2
+    session_timeout_s: Annotated[float, msgspec.Meta(ge=6, le=300)] = 10.0
     instance: str = ""
-    stalled_after_s: float = 120.0
+    stalled_after_s: Annotated[float, msgspec.Meta(ge=5, le=3_600)] = 120.0
 
 
 class Settings(_Table, frozen=True):
@@ -137,7 +143,7 @@ class Settings(_Table, frozen=True):
     store: str
     keys: str = "env:ZOHO_GOCARDLESS_KEYS"
     topic_prefix: str = ""
-    partitions: int = 8
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
     clock: str = ""
     connections: dict[str, Connection] = {}
     gateway: Gateway = Gateway()
@@ -151,81 +157,114 @@ def group_of(settings: Settings) -> str:
     return settings.topic_prefix + GROUP
 
 
+class Origin(NamedTuple):
+    """Where settings come from: the file (or "the environment"), its tree, and path → variable of what the environment
+    set over it.
+    """
+
+    file: str
+    tree: Mapping[str, Any] = {}
+    variables: Mapping[tuple[str, ...], str] = {}
+
+    def of(self, path: tuple[str, ...]) -> str:
+        """The variable or the file to correct: the environment is named only where it set the value itself, or made the
+        table that it lies in.
+        """
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.variables:
+                return self.variables[path[:length]]
+        for table in (path, path[:-1]):
+            if table and not self._holds(table):
+                for below, name in self.variables.items():
+                    if below[: len(table)] == table:
+                        return name
+        return self.file
+
+    def _holds(self, path: tuple[str, ...]) -> bool:
+        tree: Any = self.tree
+        for part in path:
+            if not isinstance(tree, Mapping) or part not in tree:
+                return False
+            tree = tree[part]
+        return True
+
+    def refuse(self, fault: Fault) -> "SettingsError":
+        """The error that tells of a fault."""
+        where, remedy = self.of(fault.path), fault.remedy
+        if fault.near and where in self.variables.values():
+            named = next(path for path, name in self.variables.items() if name == where)
+            meant = (*fault.near, *named[len(fault.path) :])
+            remedy = f"did you mean {PREFIX}{'__'.join(meant).upper()}?"
+        return SettingsError(f"{where}: {dotted(fault.path)}: {fault.what}; {remedy}")
+
+
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read the file (or the one that `ZOHO_GOCARDLESS_CONFIG` names), then the environment over it. Raises
     `SettingsError`.
     """
+    return load_with_origin(path, environment)[0]
+
+
+def load_with_origin(path: Path | None, environment: Mapping[str, str] | None = None) -> tuple[Settings, Origin]:
+    """As `load`, with what tells where each setting comes from. Raises `SettingsError`."""
     variables = os.environ if environment is None else environment
     chosen = path or (Path(variables[FILE_VARIABLE]) if FILE_VARIABLE in variables else None)
-    tree: dict[str, Any] = {}
-    where = "the environment"
-    if chosen is not None:
-        where = str(chosen)
-        try:
-            tree = tomllib.loads(chosen.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"{chosen}: cannot be read ({error.strerror}); give the path with --config") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{chosen}: not TOML: {error}") from None
-    for name in sorted(name for name in variables if name.startswith(PREFIX)):
-        _set(tree, name[len(PREFIX) :].lower().split("__"), variables[name], name)
-    return decode(tree, where)
+    tree = {} if chosen is None else _read(chosen)
+    where = "the environment" if chosen is None else str(chosen)
+    over = {
+        tuple(name[len(PREFIX) :].lower().split("__")): name for name in sorted(variables) if name.startswith(PREFIX)
+    }
+    origin = Origin(where, copy.deepcopy(tree), over)
+    for parts, name in over.items():
+        _set(tree, parts, variables[name], origin)
+    return decode(tree, where, origin), origin
 
 
-def _set(tree: dict[str, Any], path: list[str], value: str, name: str) -> None:
-    for part in path[:-1]:
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the path with --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise SettingsError(f"{path}: not settings: a number, or a nesting, is too long to be read") from None
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: str, origin: Origin) -> None:
+    for count, part in enumerate(path[:-1], start=1):
         below = tree.setdefault(part, {})
         if not isinstance(below, dict):
-            raise SettingsError(f"{name}: {part} is not a table")
+            fault = Fault(path[:count], "is not a table", "two underscores stand between a table and a setting in it")
+            raise SettingsError(f"{origin.of(path)}: {dotted(fault.path)}: {fault.what}; {fault.remedy}")
         tree = below
     tree[path[-1]] = value
 
 
-def decode(tree: dict[str, Any], where: str) -> Settings:
+def decode(tree: dict[str, Any], where: str, origin: Origin | None = None) -> Settings:
     """Settings from a tree of tables. Raises `SettingsError` naming the setting, the place and what is allowed."""
-    try:
-        settings = msgspec.convert(tree, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        at = text.rsplit("`$.", 1)[1].rstrip("`") if "`$." in text else "the top level"
-        raise SettingsError(f"{where}: {at}: {text.split(' - at ', maxsplit=1)[0]}") from None
+    origin = origin or Origin(where, tree)
+    fault = next(setting_faults.faults(tree, Settings), None)
+    if fault is not None:
+        raise origin.refuse(fault)
+    settings = msgspec.convert(tree, Settings, strict=False)
     for name in settings.connections:
         if not _NAME.match(name):
-            raise SettingsError(f"{where}: connections.{name}: use up to 40 of a-z, 0-9, '-' and '_'")
-    _check_numbers(settings, where)
-    _refuse_shared(settings, where)
+            remedy = "use up to 40 of a-z, 0-9, '-' and '_', beginning with a letter or a digit"
+            raise origin.refuse(Fault(("connections", name), "is no name of a connection", remedy))
+    if settings.kafka.min_insync > settings.kafka.replication:
+        remedy = f"use a whole number from 1 to {settings.kafka.replication}, the setting replication"
+        raise origin.refuse(Fault(("kafka", "min_insync"), f"{settings.kafka.min_insync} is not allowed", remedy))
+    _refuse_shared(settings, origin)
     return settings
 
 
-def _refuse_shared(settings: Settings, where: str) -> None:
+def _refuse_shared(settings: Settings, origin: Origin) -> None:
     """An organisation that stood in two connections would have each invoice debited twice (rule 18)."""
     seen: dict[tuple[str, str], str] = {}
     for name, connection in settings.connections.items():
         organization = connection.zoho.organization_id.strip()
         other = seen.setdefault((connection.environment, organization), name)
         if other != name:
-            raise SettingsError(
-                f"{where}: connections.{name}.zoho.organization_id: {organization} is that of connections.{other} as "
-                f"well; each would "
-                "collect the same invoices. Keep one of the two"
-            )
-
-
-def _check_numbers(settings: Settings, where: str) -> None:
-    bounds: dict[str, tuple[float, float, float]] = {
-        "gateway.port": (settings.gateway.port, 0, 65_535),
-        "partitions": (settings.partitions, 1, 256),
-        "calls.deadline_s": (settings.calls.deadline_s, 0.1, 120),
-        "calls.settle_s": (settings.calls.settle_s, 0, 3_600),
-        "calls.park_after": (settings.calls.park_after, 1, 1_000),
-        "calls.lookup_again_s": (settings.calls.lookup_again_s, 1, 3_600),
-        "kafka.replication": (settings.kafka.replication, 1, 15),
-        "kafka.min_insync": (settings.kafka.min_insync, 1, settings.kafka.replication),
-        "kafka.session_timeout_s": (settings.kafka.session_timeout_s, 6, 300),
-        "kafka.stalled_after_s": (settings.kafka.stalled_after_s, 5, 3_600),
-    }
-    for field in Polling.__struct_fields__:
-        bounds[f"polling.{field}"] = (getattr(settings.polling, field), 10, 7 * 86_400)
-    for name, (value, low, high) in bounds.items():
-        if not low <= value <= high:
-            raise SettingsError(f"{where}: {name}: {value} is not within {low:g} to {high:g}")
+            what = f"{organization} is that of connections.{other} as well, and each would collect the same invoices"
+            raise origin.refuse(Fault(("connections", name, "zoho", "organization_id"), what, "keep one of the two"))

@@ -6,6 +6,7 @@ here alone.
 
 import asyncio
 import contextlib
+import difflib
 import io
 import os
 import sys
@@ -24,7 +25,8 @@ from rich.table import Table
 from domain import times
 from streams.cli.codes import INTERRUPTED, USAGE, NotFound
 from streams.log.engines import log_of
-from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load
+from streams.setting_faults import Fault
+from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load_with_origin
 
 PROGRAM: Final = "zoho-gocardless"
 
@@ -107,13 +109,13 @@ class Session:
         """The settings. Raises `SettingsError`."""
         if not self.has_settings:
             raise SettingsError(f"the settings: none are given; name the file with --config, or in {FILE_VARIABLE}")
-        found = load(self._config)
+        found, origin = load_with_origin(self._config)
         if not found.store.startswith(_STORES):
-            raise SettingsError(f"the settings: store is not an address that is known; use {' or '.join(_STORES)}…")
+            raise origin.refuse(Fault(("store",), "no store has such an address", f"use {' or '.join(_STORES)}…"))
         try:
             log_of(found)
         except ValueError as error:
-            raise SettingsError(f"the settings: log: {error}") from None
+            raise origin.refuse(_of_log(str(error))) from None
         return found
 
     def connection(self, name: str | None) -> str:
@@ -163,6 +165,15 @@ class Session:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.advance(task, count)
+
+
+def _of_log(said: str) -> Fault:
+    """What an engine says of an address that is none of its own."""
+    what, _, remedy = said.removeprefix("log URL: ").partition("; ")
+    if not remedy:
+        what, _, remedy = what.rpartition("use ")
+        remedy = f"use {remedy}"
+    return Fault(("log",), what.rstrip(": ") or "no log has such an address", remedy)
 
 
 class Command(click.Command):
@@ -239,6 +250,20 @@ class Group(click.Group):
         module, attribute, _ = self._lazy[cmd_name]
         found: click.Command = getattr(import_module(module), attribute)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the command that was probably meant when there is none of the name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help, without loading any."""

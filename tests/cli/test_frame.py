@@ -165,9 +165,38 @@ def test_a_wrong_command_line_is_told_as_usage(installation):
 
 def test_a_wrong_setting_names_itself(installation):
     installation.config.write_text('log = "sqlite:///x"\nstore = "mysql://x"\n')
-    assert installation.json("status", code=3)["what"].startswith("store is not an address that is known")
+    assert installation.json("status", code=3)["what"].startswith("store: no store has such an address")
     installation.config.write_text('logg = "sqlite:///x"\n')
-    assert "logg" in installation.cli("status", code=3).stderr
+    assert "logg: is not a setting" in installation.cli("status", code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("rabbit://x", "log: no log engine for rabbit;"),
+        ("kafka://me:secret@x", "log: a user or password has no place in it;"),
+        ("sqlite:////x.db?sync=off", "log: not all of it is understood;"),
+        ("sqlite://x.db", "log: no log has such an address;"),
+    ],
+)
+def test_a_wrong_address_is_told_with_the_variable_that_set_it(installation, monkeypatch, log, said):
+    monkeypatch.setenv("ZOHO_GOCARDLESS__LOG", log)
+    told = installation.cli("status", code=3).stderr
+    assert told.startswith(f"error[settings]: {said} at ZOHO_GOCARDLESS__LOG; ")
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stauts"], "Did you mean 'status'?"),
+        (["decide", "invioce"], "Did you mean 'invoice'?"),
+        (["status", "--conection", "c1"], "--connection"),
+    ],
+)
+def test_a_misspelt_command_or_option_is_told_with_the_one_that_was_probably_meant(words, said):
+    found = CliRunner().invoke(main, words)
+    assert (found.exit_code, said in found.stderr) == (2, True), found.output
 
 
 def test_a_defect_is_told_without_its_text_and_with_debug_in_full(installation, monkeypatch):

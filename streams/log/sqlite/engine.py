@@ -75,7 +75,7 @@ class SqliteLog(Log):
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         compress = whole(options.pop("compress_above_bytes", str(rows.COMPRESS_ABOVE_BYTES)), MAX_COUNT)
         if options or compress is None:
-            raise ValueError("log URL: the only option is compress_above_bytes, a number")
+            raise ValueError("log URL: not all of it is understood; the only option is compress_above_bytes, a number")
         return cls(Path(path), limits=limits, compress_above_bytes=compress)
 
     @property
