@@ -87,6 +87,8 @@ class Keyring:
         try:
             with path.open("rb") as file:
                 text = file.read(MAX_SECRET_BYTES).decode("ascii")
+        except FileNotFoundError:
+            raise KeyringError(f"the keyring file {path} is not there") from None
         except OSError as error:
             raise KeyringError(f"the keyring file {path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:

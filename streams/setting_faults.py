@@ -38,20 +38,20 @@ def dotted(path: Path) -> str:
     return ".".join(part if _BARE.match(part) else shown(part) for part in path) or "the top level"
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, limit: int = _SHOWN) -> str:
     """A value as it stands in the file, cut to a length that a line can hold."""
     match value:
         case bool():
             return "true" if value else "false"
         case str():
-            text = msgspec.json.encode(value[:_SHOWN]).decode()
-            return text if len(value) <= _SHOWN else f"{text[:-1]}…"
+            text = msgspec.json.encode(value[:limit]).decode()
+            return text if len(value) <= limit else f"{text[:-1]}…"
         case dict():
             return "a table"
         case list():
             return "a list"
         case _:
-            return str(value)[:_SHOWN]
+            return str(value)[:limit]
 
 
 def faults(tree: Any, kind: Any) -> Iterator[Fault]:

@@ -6,14 +6,14 @@ import copy
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from domain.policy import Rules
-from streams import setting_faults
+from streams import setting_faults, setting_paths
 from streams.setting_faults import Fault, dotted
 
 #: Where the settings file is, when no option says so.
@@ -188,6 +188,11 @@ class Origin(NamedTuple):
             tree = tree[part]
         return True
 
+    def folder(self, path: tuple[str, ...]) -> Path:
+        """Where a relative path was probably meant: beside the file, or where a variable's reader stands."""
+        where = self.of(path)
+        return Path.cwd() if where in self.variables.values() else Path(where).absolute().parent
+
     def refuse(self, fault: Fault) -> "SettingsError":
         """The error that tells of a fault."""
         where, remedy = self.of(fault.path), fault.remedy
@@ -217,12 +222,16 @@ def load_with_origin(path: Path | None, environment: Mapping[str, str] | None = 
     origin = Origin(where, copy.deepcopy(tree), over)
     for parts, name in over.items():
         _set(tree, parts, variables[name], origin)
-    return decode(tree, where, origin), origin
+    settings = decode(tree, where, origin)
+    _refuse_relative(settings, origin)
+    return settings, origin
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path.absolute()}: nothing is there; give the path with --config") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the path with --config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -257,6 +266,27 @@ def decode(tree: dict[str, Any], where: str, origin: Origin | None = None) -> Se
         raise origin.refuse(Fault(("kafka", "min_insync"), f"{settings.kafka.min_insync} is not allowed", remedy))
     _refuse_shared(settings, origin)
     return settings
+
+
+def _refuse_relative(settings: Settings, origin: Origin) -> None:
+    """A path that leads elsewhere from another folder is refused, with the one to write."""
+    kafka, pem = settings.kafka, setting_paths.corrected
+    paths: list[tuple[tuple[str, ...], str, Callable[[str, Path], str]]] = [
+        (("log",), settings.log, setting_paths.corrected_log),
+        (("store",), settings.store, setting_paths.corrected_store),
+        (("keys",), settings.keys, setting_paths.corrected_file),
+        *(
+            ((("kafka", name), value, pem))
+            for name, value in (("ca", kafka.ca), ("certificate", kafka.certificate), ("key", kafka.key))
+        ),
+        (("kafka", "password"), kafka.password, setting_paths.corrected_file),
+    ]
+    for path, value, corrected in paths:
+        found = corrected(value, origin.folder(path))
+        if found:
+            slashes = ", with four slashes" if found.startswith("sqlite:") else ""
+            remedy = f"write {setting_faults.shown(found, len(found))}{slashes}"
+            raise origin.refuse(Fault(path, f"{setting_faults.shown(value)} is a relative path", remedy))
 
 
 def _refuse_shared(settings: Settings, origin: Origin) -> None:

@@ -19,7 +19,7 @@ def backup(session: Session, folder: Path) -> Reply:
     """
 
     async def work() -> Reply:
-        async with opened_clock(session.settings) as clock:
+        async with opened_clock(session.existing("log", "store")) as clock:
             with session.progress("copying"):
                 made = make_backup(session.settings, folder, clock.now())
         lines = [
@@ -45,7 +45,7 @@ def restore(session: Session, folder: Path) -> Reply:
     """
 
     async def work() -> Reply:
-        async with opened_clock(session.settings) as clock:
+        async with opened_clock(session.making()) as clock:
             with session.progress("restoring"):
                 done = restore_backup(session.settings, folder, clock.now())
         lines = [f"Restored what was backed up at {done.made_at}."]

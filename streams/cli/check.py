@@ -7,11 +7,14 @@ from rich.console import Console
 
 from domain.events import Finding
 from domain.onboarding import Checked
+from projections.store.store import open_store
+from streams.cli import places
 from streams.cli.codes import OK, PERSON, Undecided
 from streams.cli.command import Command, Reply, Session, day_of, table
 from streams.credentials import Credentials, open_vault
 from streams.operate import check as checks
 from streams.operate.acts import Operator, Told, operating
+from streams.settings import Settings
 
 
 @click.command(cls=Command)
@@ -46,7 +49,7 @@ def check(
 async def _check(
     session: Session, name: str, *, approve: bool, by: str, accept: list[str], collect_from: str, note: str
 ) -> Reply:
-    async with operating(session.settings) as operator:
+    async with operating(_settings(session)) as operator:
         credentials = Credentials(operator.store, open_vault(session.settings.keys))
         with session.progress("reading both APIs"):
             checked = await checks.check(
@@ -63,6 +66,17 @@ async def _check(
                 refusal, name, f"repair or accept it, then run `zoho-gocardless check {name} --approve` again"
             )
         return _reply(name, checked, told[-1], approve=approve, gate=_gate(operator, name))
+
+
+def _settings(session: Session) -> Settings:
+    """The check may be the first to open the log, but not when the store belongs to one that is not there."""
+    settings = session.existing("store")
+    log = places.files(settings).get("log")
+    if log is None or log.exists():
+        return settings
+    with open_store(settings.store) as store:
+        bound = store.get_meta("log_incarnation")
+    return session.existing("log") if bound else session.making()
 
 
 def _refusal(checked: Checked, accept: list[str]) -> str:

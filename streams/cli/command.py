@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from domain import times
+from streams.cli import places
 from streams.cli.codes import INTERRUPTED, USAGE, NotFound
 from streams.log.engines import log_of
 from streams.setting_faults import Fault
@@ -117,6 +118,18 @@ class Session:
         except ValueError as error:
             raise origin.refuse(_of_log(str(error))) from None
         return found
+
+    def existing(self, *parts: places.Part) -> Settings:
+        """The settings of an installation whose log or store is there: for what only looks. Raises as `settings`, and
+        `Unavailable`.
+        """
+        places.require(self.settings, *parts)
+        return self.settings
+
+    def making(self) -> Settings:
+        """The settings, for what makes log or store. Raises as `settings`, and `CannotCreate` without their folders."""
+        places.require_folders(self.settings)
+        return self.settings
 
     def connection(self, name: str | None) -> str:
         """The connection that is meant: the one named, or the only one there is.

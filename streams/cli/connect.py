@@ -206,7 +206,7 @@ async def _keep(
 ) -> tuple[list[str], list[str]]:
     vault = open_vault(session.settings.keys)
     lacking: list[str] = []
-    async with opened_clock(session.settings) as clock:
+    async with opened_clock(session.making()) as clock:
         with open_store(session.settings.store, now=clock.now()) as store:
             credentials = Credentials(store, vault)
             if given.client:
@@ -259,7 +259,7 @@ async def _http() -> AsyncIterator[Any]:
 
 
 def _forget(session: Session, name: str, removed: list[tuple[str, str]], *, everything: bool) -> Reply:
-    with open_store(session.settings.store) as store:
+    with open_store(session.existing("store").store) as store:
         kept = Secrets(store)
         held = [one for owner, one in kept.names() if owner == name]
         gone = held if everything else [f"{api}.webhook.{label}" for api, label in removed]

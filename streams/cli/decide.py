@@ -44,10 +44,11 @@ def _decided(
     session: Session, connection: str | None, act: Callable[[Operator, str], Awaitable[tuple[Ref, Told, str]]]
 ) -> Reply:
     """Run one act: it gives what it is about, where it went, and the state in words."""
+    name = session.connection(connection)
 
     async def work() -> Reply:
-        async with operating(session.settings) as operator:
-            about, told, words = await act(operator, session.connection(connection))
+        async with operating(session.existing("log", "store")) as operator:
+            about, told, words = await act(operator, name)
         data = {
             "about": str(about),
             "event": told.event,

@@ -82,7 +82,7 @@ def _check_start(start: str | None) -> None:
 async def _events(
     session: Session, topic: str, limit: int, asked: dict[str, Any], *, values: bool, follow: bool
 ) -> Reply:
-    settings = session.settings
+    settings = session.existing("log")
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
         walk = _Walk(

@@ -149,5 +149,7 @@ def _system(error: OSError) -> tuple[Failure, int]:
             False,
         )
         return failure, UNAVAILABLE
+    if error.errno == errno.ENOENT and error.filename:
+        return Failure("system", "nothing is there", where, "check the path", False), UNAVAILABLE
     what = f"the system refused: {error.strerror or type(error).__name__}"
     return Failure("system", what, where, "check that it exists and that this user may use it", False), UNAVAILABLE

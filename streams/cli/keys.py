@@ -49,6 +49,9 @@ def _put_first(path: Path, line: str) -> None:
     older = path.read_text("ascii") if path.exists() else ""
     whole = f"{line}\n{older}"
     Keyring.from_text(whole)
+    if not path.parent.is_dir():
+        remedy = f"make it (mkdir -p {path.absolute().parent}), or choose another file"
+        raise CannotCreate("the folder of the keyring is not there", str(path.absolute().parent), remedy)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE), "w") as file:
@@ -57,7 +60,7 @@ def _put_first(path: Path, line: str) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        remedy = "check that the folder exists and that this user may write there"
+        remedy = "check that this user may write there"
         raise CannotCreate(f"the keyring file cannot be written ({error.strerror})", str(path), remedy) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -69,7 +72,8 @@ def rotate(session: Session) -> Reply:
 
     A running program is not disturbed; it must have been started with the new key in its keyring.
     """
-    vault = open_vault(session.settings.keys)
-    with open_store(session.settings.store) as store:
+    settings = session.existing("store")
+    vault = open_vault(settings.keys)
+    with open_store(settings.store) as store:
         count = Credentials(store, vault).rotate()
     return Reply({"sealed": count}, text(f"{count} credentials are sealed with the first key of the keyring."))

@@ -26,7 +26,7 @@ def listed(session: Session, connection: str | None) -> Reply:
     names = [session.connection(connection)] if connection is not None else sorted(session.settings.connections)
 
     async def work() -> list[ParkedItem]:
-        async with operating(session.settings) as operator:
+        async with operating(session.existing("log", "store")) as operator:
             return [item for name in names for item in operator.parked(name)]
 
     items = session.run(work())
@@ -63,7 +63,7 @@ def replay(session: Session, item: str | None, everything: bool, by: str, connec
 
 
 async def _replay(session: Session, name: str, item: str | None, by: str) -> Reply:
-    async with operating(session.settings) as operator:
+    async with operating(session.existing("log", "store")) as operator:
         items = (
             [(one.kind, one.item) for one in operator.parked(name)]
             if item is None

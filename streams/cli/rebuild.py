@@ -51,7 +51,9 @@ def rebuild(session: Session, verify: bool, dry: bool, limit: int) -> Reply:
 
 
 async def _rebuild(session: Session, *, verify: bool, dry: bool, limit: int) -> Reply:
-    settings = session.settings
+    settings = session.existing("log", "store") if verify else session.existing("log")
+    if not verify and not dry:
+        settings = session.making()
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
         now = await last_learned(log, topics)

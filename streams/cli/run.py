@@ -105,7 +105,7 @@ async def _started(session: Session, stack: contextlib.AsyncExitStack, role: Rol
     pages: Pages | None = (lambda store, names: Web(store, names).routes()) if role == "web" else None
     for left in range(_TRIES, 0, -1):
         try:
-            return await stack.enter_async_context(Program(session.settings, role, name, pages=pages, mend=mend_outbox))
+            return await stack.enter_async_context(Program(session.making(), role, name, pages=pages, mend=mend_outbox))
         except LogLocked:
             if left == 1:
                 raise

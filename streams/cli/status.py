@@ -49,7 +49,7 @@ def status(session: Session, name: str | None) -> Reply:
 
 
 async def _status(session: Session, names: list[str]) -> Reply:
-    async with operating(session.settings) as operator:
+    async with operating(session.existing("log", "store")) as operator:
         standings = [_standing(session, operator, name) for name in names]
         unhandled = await _unhandled(operator)
         running = operator.running()

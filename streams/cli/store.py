@@ -18,7 +18,7 @@ def upgrade(session: Session) -> Reply:
     On PostgreSQL other processes may be at work with the older schema: stop them first. One that runs all the same is
     fenced off, and ends with its next write. A SQLite store is upgraded by itself when it is opened.
     """
-    done = upgrade_store(session.settings.store)
+    done = upgrade_store(session.making().store)
     data = {"before": done.before, "after": done.after, "fenced": done.fenced}
     return Reply(data, text(*_lines(done)))
 

@@ -30,7 +30,7 @@ def why(session: Session, kind: str, name: str, connection: str | None, bodies: 
 
 
 async def _why(session: Session, kind: str, name: str, connection: str, *, bodies: bool, brief: bool) -> Reply:
-    async with operating(session.settings) as operator:
+    async with operating(session.existing("log", "store")) as operator:
         key = _key(operator, connection, kind, name)
         with operator.state(connection) as state:
             answer = reasons.ASK[kind](state, key)

@@ -7,7 +7,7 @@ from streams.settings import Kafka, Settings
 
 
 def open_log(url: str, *, limits: Limits | None = None, kafka: Kafka | None = None, prefix: str = "") -> Log:
-    """The log at a URL, not started yet: `sqlite:///absolute/path.db`, or `kafka://host:port,host:port`.
+    """The log at a URL, not started yet: `sqlite:////absolute/path.db`, or `kafka://host:port,host:port`.
 
     `kafka` says how a cluster is reached; `prefix` is that of the installation's topics on it.
 
@@ -25,7 +25,7 @@ def open_log(url: str, *, limits: Limits | None = None, kafka: Kafka | None = No
 
         return KafkaLog.from_url(url, limits=limits, kafka=kafka or Kafka(), prefix=prefix)
     raise ValueError(
-        f"no log engine for {scheme or 'a URL without scheme'}: use sqlite:///absolute/path.db or kafka://host:port"
+        f"no log engine for {scheme or 'a URL without scheme'}: use sqlite:////absolute/path.db or kafka://host:port"
     )
 
 

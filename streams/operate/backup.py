@@ -124,6 +124,8 @@ def restore(settings: Settings, folder: Path, now: str) -> Restored:
 
 def read_manifest(folder: Path) -> Manifest:
     """What a backup's folder says of itself. Raises `NoBackup`."""
+    if not folder.exists():
+        raise NoBackup("nothing is there", str(folder.absolute()), "give the folder that `zoho-gocardless backup` made")
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
@@ -157,7 +159,10 @@ def _making(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "check that the folder above it exists, has room, and may be written"
+        if not path.parent.is_dir():
+            remedy = f"make it (mkdir -p {path.parent}), or choose another folder"
+            raise LogReadOnly("the folder is not there", str(path.parent), remedy) from None
+        remedy = "check that the folder above it has room, and may be written"
         raise LogReadOnly(f"cannot be made ({error.strerror})", str(path), remedy) from None
 
 

@@ -13,6 +13,7 @@ from domain import codec
 from streams.log.engines import log_of
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
+from streams.setting_paths import log_file
 from streams.settings import Settings
 
 #: Real seconds in which a sandbox must answer a tool. Lower: a busy machine is taken for a sandbox that is gone.
@@ -51,7 +52,7 @@ async def last_learned(log: Log, topics: Topics) -> str:
 @contextlib.asynccontextmanager
 async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
     """The clock of an installation: the machine's, or the sandbox's, which is only read and never held. Where the
-    sandbox is gone, time stands where the log has last been.
+    sandbox is gone, time stands where the log has last been; where there is no log, at the machine's.
     """
     if not settings.clock:
         yield SystemClock()
@@ -60,6 +61,10 @@ async def opened_clock(settings: Settings) -> AsyncIterator[Clock]:
     try:
         await clock.start(lambda: False)
     except ClockError:
+        file = log_file(settings.log)
+        if file is not None and not file.exists():  # opening it would make one
+            yield StoppedClock(SystemClock().now())
+            return
         async with opened_log(settings) as log:
             at = await last_learned(log, Topics(settings.topic_prefix, settings.partitions))
         yield StoppedClock(at)

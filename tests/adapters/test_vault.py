@@ -102,8 +102,10 @@ def test_a_keyring_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keyring"
     path.write_text(line("old", OLD) + "\n")
     assert Keyring.from_file(path).ids == ["old"]
-    with pytest.raises(KeyringError, match="cannot be read"):
+    with pytest.raises(KeyringError, match="is not there"):
         Keyring.from_file(tmp_path / "absent")
+    with pytest.raises(KeyringError, match="cannot be read"):
+        Keyring.from_file(tmp_path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(KeyringError, match="not text"):
         Keyring.from_file(path)

@@ -110,6 +110,7 @@ def test_the_clock_is_vouched_for(installation, failed):
 
 
 def test_with_several_connections_one_must_be_named(installation):
+    installation.feed()
     installation.config.write_text(
         installation.config.read_text()
         + '\n[connections.c2]\nenvironment = "sandbox"\nzoho = { organization_id = "2" }\n'

@@ -164,9 +164,9 @@ def test_a_wrong_command_line_is_told_as_usage(installation):
 
 
 def test_a_wrong_setting_names_itself(installation):
-    installation.config.write_text('log = "sqlite:///x"\nstore = "mysql://x"\n')
+    installation.config.write_text('log = "sqlite:////x"\nstore = "mysql://x"\n')
     assert installation.json("status", code=3)["what"].startswith("store: no store has such an address")
-    installation.config.write_text('logg = "sqlite:///x"\n')
+    installation.config.write_text('logg = "sqlite:////x"\n')
     assert "logg: is not a setting" in installation.cli("status", code=3).stderr
 
 
@@ -203,6 +203,7 @@ def test_a_defect_is_told_without_its_text_and_with_debug_in_full(installation, 
     def fault(*_):
         raise KeyError("value of a customer")
 
+    installation.feed()
     monkeypatch.setattr(status, "_standing", fault)
     found = installation.cli("status", code=70)
     assert (
@@ -217,6 +218,7 @@ def test_an_interruption_ends_with_130(installation, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
+    installation.feed()
     monkeypatch.setattr(status, "_standing", stopped)
     assert installation.cli("status", code=130).stderr == ""
     assert installation.json("status", code=130)["code"] == "interrupted"

@@ -24,6 +24,7 @@ def collected(installation, company):
 
 
 def test_status_of_a_fresh_installation_says_the_first_steps(installation):
+    installation.feed()
     data = installation.json("status", code=1)
     (one,) = data["connections"]
     assert (one["name"], one["gate"], one["policy"], data["running"]) == ("c1", "closed", 0, False)
@@ -128,6 +129,7 @@ def test_why_in_words(installation, collected):
 
 
 def test_why_of_something_unknown(installation):
+    installation.feed()
     assert installation.json("why", "invoice", "INV-9", code=5)["code"] == "not_found"
 
 
@@ -180,5 +182,6 @@ def test_events_in_text_hold_values_only_when_asked(installation, collected):
 
 
 def test_events_refuses_what_it_cannot_read(installation):
+    installation.feed()
     assert "use an offset, or an instant" in installation.cli("events", "--from", "yesterday", code=2).stderr
     assert installation.json("events", "--partition", "7", code=5)["where"] == "events"

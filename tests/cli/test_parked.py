@@ -21,6 +21,7 @@ def parked_command(installation, company):
 
 
 def test_nothing_is_parked(installation):
+    installation.feed()
     assert installation.json("parked", "list") == {"items": []}
     assert installation.cli("parked", "list").stdout == "Nothing is parked.\n"
     assert installation.cli("parked", "replay", "--all").stdout == "Nothing is parked.\n"

@@ -55,6 +55,7 @@ def test_an_older_schema_is_refused_by_every_command_and_upgraded_by_this_one(
     on_postgresql, postgres_url: str, newer_program
 ) -> None:
     open_store(postgres_url).close()
+    on_postgresql.append([])
     newer_program()
     for words in (("status",), ("run",), ("keys", "rotate")):
         refused = on_postgresql.json(*words, code=69)

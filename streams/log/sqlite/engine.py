@@ -62,7 +62,8 @@ class SqliteLog(Log):
 
     @classmethod
     def from_url(cls, url: str, *, limits: Limits | None = None) -> Self:
-        """The log at `sqlite:///absolute/path.db`, optionally with `?compress_above_bytes=1024`.
+        """The log at `sqlite:////absolute/path.db`, optionally with `?compress_above_bytes=1024`. Three slashes lead to
+        the same file: the settings refuse them (`streams.setting_paths`), where they look like a relative path.
 
         Raises:
             ValueError: the path is not absolute, or an option is unknown.
@@ -71,12 +72,12 @@ class SqliteLog(Log):
         parts = urlsplit(url)
         path = unquote(parts.path)
         if parts.scheme != "sqlite" or parts.netloc or not path.startswith("/") or path == "/":
-            raise ValueError("log URL: use sqlite:///absolute/path.db")
+            raise ValueError("log URL: use sqlite:////absolute/path.db")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         compress = whole(options.pop("compress_above_bytes", str(rows.COMPRESS_ABOVE_BYTES)), MAX_COUNT)
         if options or compress is None:
             raise ValueError("log URL: not all of it is understood; the only option is compress_above_bytes, a number")
-        return cls(Path(path), limits=limits, compress_above_bytes=compress)
+        return cls(Path("/" + path.lstrip("/")), limits=limits, compress_above_bytes=compress)
 
     @property
     def broker_url(self) -> str:
