@@ -129,6 +129,8 @@ async def test_a_second_program_is_refused(installation):
         with log.hold_group(GROUP):
             code, _, err = await ended(await Beside(installation.config).start("run"))
     assert (code, err.split(":")[0]) == (69, "error[log_locked]")
+    assert f"process {os.getpid()}, `" in err
+    assert f"`kill {os.getpid()}` lets it finish its calls" in err
 
 
 async def test_following_the_log_ends_cleanly(installation, company):

@@ -205,8 +205,10 @@ async def test_a_group_has_one_worker_and_is_free_when_its_process_dies(log):
         [sys.executable, "-c", code, log.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(LogLocked, match="group g has a worker already"), log.hold_group("g"):
+        with pytest.raises(LogLocked, match="group g has a worker already") as caught, log.hold_group("g"):
             pytest.fail("held twice")
+        assert f": process {other.pid}, `-c {log.path}`" in caught.value.what
+        assert f"`kill {other.pid}`" in caught.value.remedy
         with log.hold_group("another"):
             pass
         other.kill()
@@ -216,6 +218,30 @@ async def test_a_group_has_one_worker_and_is_free_when_its_process_dies(log):
         pass
     with pytest.raises(ValueError, match="group: use"), log.hold_group("../g"):
         pytest.fail("a path is not a group")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("", "", "fuser"),
+        ("1", "", "fuser"),
+        ("x\n\nrun", "", "fuser"),
+        ("\xff" * 9_000, "", "fuser"),
+        ("1\npid:[7]\nzoho-gocardless run", ": `zoho-gocardless run`, in another container", "stop that container"),
+        ("77\n{own}\nrun \x1b[31m\x9b\u202e" + "x" * 500, ": process 77, `run [31mxxx", "`kill 77`"),
+    ],
+)
+async def test_who_holds_a_group_is_told_where_it_is_known_and_nothing_follows_where_it_is_not(log, text, what, remedy):
+    with log.hold_group("g"):
+        lock = log.path.with_name(f"{log.path.name}-g.lock")
+        lock.write_text(text.replace("{own}", place._space()))
+        with pytest.raises(LogLocked) as caught, log.hold_group("g"):
+            pytest.fail("held twice")
+    assert caught.value.what.startswith(f"group g has a worker already{what}")
+    assert remedy in caught.value.remedy
+    assert caught.value.what.isprintable()
+    assert len(caught.value.what) < 300
+    assert lock.read_text() == "", "whoever lets go is named no longer"
 
 
 # Damage

@@ -3,12 +3,13 @@
 import fcntl
 import os
 import re
+import shlex
 import subprocess  # one fixed command, without a shell
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.log.interface import LogLocked, LogOnNetworkFileSystem
 from streams.log.sqlite.faults import telling
@@ -61,6 +62,11 @@ _BSD_MOUNT = re.compile(r"^.+? on (?P<point>/.*?) \((?P<kind>[^,)]+)", re.MULTIL
 # Longer than any answer of a healthy machine: a dead network mount can hang the command.
 _MOUNT_TIMEOUT_S: Final = 5.0
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,120}")
+# Of this process's numbers: a container has its own, in which another process has the same one.
+_SPACE: Final = Path("/proc/self/ns/pid")
+# Characters of a command that are kept. Lower: its options are cut off. Higher: an error that nobody reads.
+_SHOWN: Final = 200
+_FILE_BYTES: Final = 4_096
 
 
 def refuse_network(path: Path) -> None:
@@ -134,12 +140,69 @@ def hold_group(path: Path, group: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as held:
-            raise LogLocked(
-                f"group {group} has a worker already",
-                str(lock),
-                "stop the other worker, or give this one another group",
-            ) from held
-        yield
+            raise _locked(group, lock, _holder(descriptor)) from held
+        _write(descriptor, "\n".join(_own()))
+        try:
+            yield
+        finally:
+            _write(descriptor, "")
     finally:
         # The file stays: removing it would let two workers lock two files of one name.
         os.close(descriptor)
+
+
+# Who holds a lock stands in its file, for people: the lock itself is the system's.
+
+
+class _Holder(NamedTuple):
+    """A process: its number, the space in which that number means it ("" where the system has one only), what was
+    started.
+    """
+
+    pid: str
+    space: str
+    command: str
+
+
+def _own() -> _Holder:
+    started = Path(sys.argv[0]).name
+    words = [started, *sys.argv[1:]]
+    if started == "__main__.py":  # as in `python -m`
+        words = [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]
+    return _Holder(str(os.getpid()), _space(), shlex.join(words)[:_SHOWN])
+
+
+def _space() -> str:
+    try:
+        return str(_SPACE.readlink())
+    except OSError:
+        return ""
+
+
+def _write(descriptor: int, text: str) -> None:
+    with suppress(OSError):  # a full disk must not keep anybody from working
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(errors="replace"), 0)
+
+
+def _holder(descriptor: int) -> _Holder | None:
+    """Who holds the lock, as its file says; None when it does not: an earlier version wrote nothing there."""
+    try:
+        lines = os.pread(descriptor, _FILE_BYTES, 0).decode(errors="replace").split("\n", 2)
+    except OSError:
+        return None
+    if len(lines) != 3 or not lines[0].isdecimal():
+        return None
+    shown = ["".join(letter for letter in line if letter.isprintable())[:_SHOWN] for line in lines]
+    return _Holder(*shown)
+
+
+def _locked(group: str, lock: Path, holder: _Holder | None) -> LogLocked:
+    what = f"group {group} has a worker already"
+    if holder is None:
+        return LogLocked(what, str(lock), f"stop it, then try again; `fuser {lock}` names its process")
+    if holder.space != _space():
+        what = f"{what}: `{holder.command}`, in another container"
+        return LogLocked(what, str(lock), "stop that container, then try again")
+    remedy = f"stop it where it was started (`kill {holder.pid}` lets it finish its calls), then try again"
+    return LogLocked(f"{what}: process {holder.pid}, `{holder.command}`", str(lock), remedy)
