@@ -22,6 +22,7 @@ INTERNAL: Final = 70
 CANNOT_CREATE: Final = 73
 TEMPORARY: Final = 75
 INTERRUPTED: Final = 130
+READER_GONE: Final = 141
 
 #: Exit code → what it means; `docs/cli.md` holds the same table, and a test holds the two together.
 MEANINGS: Final[dict[int, str]] = {
@@ -36,6 +37,7 @@ MEANINGS: Final[dict[int, str]] = {
     CANNOT_CREATE: "something cannot be made, or exists already",
     TEMPORARY: "not just now: the same command may succeed later",
     INTERRUPTED: "interrupted at the keyboard",
+    READER_GONE: "whoever read the output ended first, as `head` does",
 }
 
 

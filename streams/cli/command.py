@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import click
@@ -24,15 +25,22 @@ from rich.table import Table
 
 from domain import times
 from streams.cli import places
-from streams.cli.codes import INTERRUPTED, USAGE, NotFound
+from streams.cli.codes import INTERRUPTED, READER_GONE, USAGE, NotFound
 from streams.log.engines import log_of
 from streams.setting_faults import Fault
 from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load_with_origin
 
 PROGRAM: Final = "zoho-gocardless"
 
-#: Columns of a table that is not shown on a terminal. Lower: text is cut where a file would hold it. Higher: nothing.
-_PIPE_WIDTH: Final = 200
+#: Columns of a table that is not shown on a terminal. Lower: rows of more lines. Higher: lines that a mail or a log
+#: breaks anywhere.
+_PIPE_WIDTH: Final = 100
+#: Longest text of a column that is kept on one line. Lower: instants and codes are broken. Higher: no room is left for
+#: the columns that hold sentences.
+_UNBROKEN: Final = 24
+
+#: Seconds from one line about progress to the next. Lower: a log full of them. Higher: it looks as if it hung.
+_MILESTONE_S: Final = 1.0
 
 _STORES: Final = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
@@ -60,9 +68,12 @@ def text(*lines: str) -> Callable[[Console], None]:
 
 
 def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
-    """A plain table: readable on a terminal, cut by `awk` in a pipe."""
-    found = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
+    """A plain table, as wide as the terminal: what is too long goes on in the next line, and nothing is cut off."""
+    kept = list(rows)
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for name, cells in zip(columns, zip(columns, *kept, strict=True), strict=True):
+        found.add_column(name, overflow="fold", no_wrap=max(map(len, cells)) <= _UNBROKEN)
+    for row in kept:
         found.add_row(*row)
     return found
 
@@ -82,7 +93,7 @@ def envelope(command: str, data: Any, error: Any = None) -> str:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Rich would exit with 1; for us it is no error (`Group.main`)."""
+        """Rich would exit with 1 (`Group.main` says with what we do)."""
         raise BrokenPipeError
 
 
@@ -96,8 +107,9 @@ class Session:
         self.as_json = as_json
         self.debug = debug
         self._config = config
+        self._next_milestone_s = 0.0
         self.console = _Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-        if not self.console.is_terminal:
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
             self.console.width = _PIPE_WIDTH
 
     @property
@@ -167,6 +179,15 @@ class Session:
     def note(self, line: str) -> None:
         """Something to know on the way, on stderr, which no envelope shares."""
         click.echo(line, err=True)
+
+    def milestone(self, line: str) -> None:
+        """How far it is, on stderr where that shows no bar: a log of a long command must not look like one that hangs.
+        At most one line a second.
+        """
+        if self.as_json or sys.stderr.isatty() or monotonic() < self._next_milestone_s:
+            return
+        self._next_milestone_s = monotonic() + _MILESTONE_S
+        self.note(line)
 
     @contextlib.contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
@@ -292,7 +313,20 @@ class Group(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
+            code = self._run(words, extra)
+        except (_Enough, BrokenPipeError):
+            # Python would complain once more while it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = READER_GONE
+        sys.exit(code)
+
+    def _run(self, words: list[str], extra: dict[str, Any]) -> int:
+        try:
             code = super().main(words, PROGRAM, **extra)
+        except SystemExit as ended:
+            if isinstance(ended.__context__, BrokenPipeError):  # click's own way, where it has written the help
+                raise _Enough from None
+            raise
         except _Interrupted as stopped:
             code = _tell_interrupted(stopped.command, as_json="--json" in words)
         except click.Abort:
@@ -304,11 +338,7 @@ class Group(click.Group):
             code = USAGE
         except click.ClickException as error:
             code = _tell_usage(error, as_json="--json" in words)
-        except _Enough:
-            # Python would complain once more while it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
 
 
 def _tell(command: str, error: BaseException, *, as_json: bool) -> int:

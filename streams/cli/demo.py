@@ -36,10 +36,16 @@ def demo(session: Session, folder: Path, customers: int, invoices: int, seed: in
     """
     where = folder.absolute()
     plan = Month(customers=customers, invoices=invoices, seed=seed, faults=not no_faults)
+    days = {day: number for number, day in enumerate(demos.days(plan), start=1)}
 
     async def work() -> demos.Demo:
-        with session.progress("days", plan.days + plan.drain_days) as progress:
-            return await demos.run(plan, where, lambda _: progress(1), session.note)
+        with session.progress("days", len(days)) as progress:
+
+            def told(day: str) -> None:
+                progress(1)
+                session.milestone(f"Day {days[day]} of {len(days)}, until {day}.")
+
+            return await demos.run(plan, where, told, session.note)
 
     try:
         lived = session.run(work())

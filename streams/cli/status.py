@@ -9,7 +9,7 @@ from rich.console import Console
 from projections.queries import Status, in_words
 from projections.work.halts import Halts
 from streams.cli.codes import OK, PERSON
-from streams.cli.command import Command, Reply, Session, table
+from streams.cli.command import Command, Reply, Session
 from streams.log.interface import TopicPartition
 from streams.operate.acts import Operator, operating
 from streams.operate.replay import positions_of
@@ -133,6 +133,7 @@ def _show(console: Console, one: Standing) -> None:
         console.print(f"  waits: {line}")
     for line in one.needs_person:
         console.print(f"  needs a person: {line}")
-    if one.discrepancies:
-        rows = [(row.opened_at[:16].replace("T", " "), row.code, row.text, row.remedy) for row in one.discrepancies]
-        console.print(table("since", "code", "what", "what to do", rows=rows))
+    # Not a table: what to do holds commands, which a column would break.
+    for row in one.discrepancies:
+        console.print(f"  {row.opened_at[:16].replace('T', ' ')}  {row.code}  {row.text}")
+        console.print(f"    to do: {row.remedy}")

@@ -1,12 +1,17 @@
 """The frame: one envelope, one line for an error, documented exit codes, no traceback."""
 
 import asyncio
+import fcntl
 import importlib
 import json
+import os
 import pkgutil
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import click
@@ -224,7 +229,7 @@ def test_an_interruption_ends_with_130(installation, monkeypatch):
     assert installation.json("status", code=130)["code"] == "interrupted"
 
 
-def test_a_reader_that_has_had_enough_is_no_error(installation, company):
+def test_a_reader_that_has_had_enough_ends_a_command_as_it_ends_others(installation, company):
     company.collect()
     installation.feed(events_of(company))
     command = (
@@ -232,7 +237,59 @@ def test_a_reader_that_has_had_enough_is_no_error(installation, company):
     )
     done = subprocess.run(["bash", "-c", f"({command}) | head -1"], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
-    assert done.stderr.strip() == "0"
+    assert done.stderr.strip() == "141"
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("status", "--json", "--limit"), ("--help",), ("status", "--help")]
+)
+def test_a_reader_that_is_gone_from_the_start_gets_no_traceback(installation, words):
+    installation.feed()
+    reads, writes = os.pipe()
+    os.close(reads)
+    environment = {**os.environ, "ZOHO_GOCARDLESS_CONFIG": str(installation.config)}
+    command = [sys.executable, "-m", "streams.cli", *words]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+# --- tables ---
+
+
+LONG = """\
+from streams.cli.command import Session, table
+row = ("2026-03-06 12:00", "debit_failed", "word " * 30 + "x" * 150)
+Session("it", None, as_json=False, debug=False).console.print(table("since", "code", "what", rows=[row]))
+"""
+
+
+def widest(text):
+    """The longest line of the table; all of the row is in it."""
+    lines = text.splitlines()
+    words = "".join("".join(line.split()) for line in lines)
+    assert (words.count("word"), words.count("x")) == (30, 150), "nothing is cut off"
+    assert lines[1].startswith("2026-03-06 12:00  debit_failed  word word")
+    return max(map(len, lines))
+
+
+@pytest.mark.parametrize(("more", "width"), [({}, 100), ({"COLUMNS": "240"}, 240)])
+def test_a_table_in_a_pipe_is_a_hundred_columns_wide_unless_told(more, width):
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | more
+    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True, env=environment)
+    assert widest(done.stdout) in (width, width - 1)
+
+
+def test_a_table_on_a_terminal_is_as_wide_as_that():
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    subprocess.run(
+        [sys.executable, "-c", LONG], stdin=theirs, stdout=theirs, stderr=theirs, check=True, env=environment
+    )
+    os.close(theirs)
+    assert widest(re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 65_536).decode())) in (69, 70)
+    os.close(ours)
 
 
 def test_commands_are_loaded_only_when_asked_for():

@@ -1,6 +1,7 @@
 """The demo as a user runs it: the command, its screen, its document, and what can be asked afterwards."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -70,6 +71,21 @@ def test_a_second_demo_in_the_same_folder_says_what_it_removes_and_leaves_a_pers
     assert said[1:] == ["Left as it is, since no demo made it: notes.txt."]
     assert (folder / "notes.txt").read_text() == "mine"
     assert (folder / "keys").read_text() != keys
+
+
+@pytest.mark.timeout(200)
+def test_without_a_terminal_the_demo_says_which_day_it_is(tmp_path):
+    words = ("demo", "--folder", str(tmp_path / "demo"), "--customers", "5", "--invoices", "5", "--no-faults")
+    ran = ask(*words, timeout_s=180)
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stderr.splitlines()
+    found = [re.fullmatch(r"Day (\d+) of (\d+), until \d{4}-\d\d-\d\d\.", line) for line in said]
+    assert all(found)
+    numbers, (days, *_) = [int(one[1]) for one in found], [int(one[2]) for one in found]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 1
+    assert 2 <= len(numbers) <= days
+    assert "Counted inside the simulators" in ran.stdout
 
 
 def test_an_open_invoice_can_be_asked_about(short_month, short_month_folder):
