@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MAN ?= build/man
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak coverage lint docs format bench lock clean
+.PHONY: help demo test soak coverage lint docs format bench man lock clean
 
 help:  ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ format: $(READY)  ## Format the code, and repair what lint can repair
 
 bench: $(READY)  ## Our figures beside a limit's or a peer's, as ratios
 	@for each in bench/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+man: $(READY)  ## The manual pages, one for each command: `make man MAN=~/.local/share/man/man1`
+	$(BIN)/click-man zoho-gocardless --target $(MAN)
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra test --extra docs --universal --python-version 3.11 --generate-hashes \

@@ -21,6 +21,9 @@ FILE_VARIABLE: Final = "ZOHO_GOCARDLESS_CONFIG"
 #: `ZOHO_GOCARDLESS__GATEWAY__PORT=8080` sets `[gateway] port`; two underscores between names.
 PREFIX: Final = "ZOHO_GOCARDLESS__"
 
+_FOLDER: Final = "zoho-gocardless"
+_FILE: Final = "settings.toml"
+
 #: The consumer group of the stages; on the embedded log, whoever holds it is the running program.
 GROUP: Final = "zoho-gocardless"
 
@@ -201,6 +204,25 @@ class Origin(NamedTuple):
             meant = (*fault.near, *named[len(fault.path) :])
             remedy = f"did you mean {PREFIX}{'__'.join(meant).upper()}?"
         return SettingsError(f"{where}: {dotted(fault.path)}: {fault.what}; {remedy}")
+
+
+def usual_files(variables: Mapping[str, str]) -> list[Path]:
+    """Where a settings file is looked for that nothing names, in this order."""
+    of_user = Path(variables.get("XDG_CONFIG_HOME", ""))
+    if not of_user.is_absolute():
+        of_user = Path("~/.config").expanduser() if "HOME" in variables else Path("/etc/xdg")
+    return [Path(_FILE), of_user / _FOLDER / _FILE, Path("/etc") / _FOLDER / _FILE]
+
+
+def settings_file(variables: Mapping[str, str]) -> Path | None:
+    """The settings file that the environment names; else the first at a usual place, unless the environment holds all
+    that a file must.
+    """
+    if FILE_VARIABLE in variables:
+        return Path(variables[FILE_VARIABLE])
+    if all(PREFIX + name in variables for name in ("LOG", "STORE")):
+        return None
+    return next((path for path in usual_files(variables) if path.is_file()), None)
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

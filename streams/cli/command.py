@@ -10,7 +10,7 @@ import difflib
 import io
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, MutableMapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -28,7 +29,15 @@ from streams.cli import places
 from streams.cli.codes import INTERRUPTED, READER_GONE, USAGE, NotFound
 from streams.log.engines import log_of
 from streams.setting_faults import Fault
-from streams.settings import FILE_VARIABLE, PREFIX, Settings, SettingsError, load_with_origin
+from streams.settings import (
+    FILE_VARIABLE,
+    PREFIX,
+    Settings,
+    SettingsError,
+    load_with_origin,
+    settings_file,
+    usual_files,
+)
 
 PROGRAM: Final = "zoho-gocardless"
 
@@ -47,6 +56,10 @@ _STORES: Final = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 T = TypeVar("T")
 
 _encode: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str).encode
+
+
+#: Where click keeps a `--config` that stands before the command.
+_CONFIG: Final = f"{PROGRAM}.config"
 
 
 class Reply(NamedTuple):
@@ -115,14 +128,20 @@ class Session:
     @property
     def has_settings(self) -> bool:
         """Whether settings were given at all: a file, or the environment."""
-        return self._config is not None or any(name == FILE_VARIABLE or name.startswith(PREFIX) for name in os.environ)
+        return self._settings_file is not None or any(name.startswith(PREFIX) for name in os.environ)
+
+    @property
+    def _settings_file(self) -> Path | None:
+        return self._config or settings_file(os.environ)
 
     @cached_property
     def settings(self) -> Settings:
         """The settings. Raises `SettingsError`."""
         if not self.has_settings:
-            raise SettingsError(f"the settings: none are given; name the file with --config, or in {FILE_VARIABLE}")
-        found, origin = load_with_origin(self._config)
+            usual = ", ".join(map(str, usual_files(os.environ)))
+            remedy = f"name the file with --config or in {FILE_VARIABLE}, or put it where it is looked for: {usual}"
+            raise SettingsError(f"the settings: none are given; {remedy}")
+        found, origin = load_with_origin(self._settings_file)
         if not found.store.startswith(_STORES):
             raise origin.refuse(Fault(("store",), "no store has such an address", f"use {' or '.join(_STORES)}…"))
         try:
@@ -201,6 +220,10 @@ class Session:
             yield lambda count: bar.advance(task, count)
 
 
+def _first_sentence(help_text: str) -> str:
+    return " ".join(help_text.split("\n\n", maxsplit=1)[0].split()).partition(". ")[0].rstrip(".:") + "."
+
+
 def _of_log(said: str) -> Fault:
     """What an engine says of an address that is none of its own."""
     what, _, remedy = said.removeprefix("log URL: ").partition("; ")
@@ -210,17 +233,29 @@ def _of_log(said: str) -> Fault:
     return Fault(("log",), what.rstrip(": ") or "no log has such an address", remedy)
 
 
+def _config_option(**more: Any) -> click.Option:
+    return click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"The settings file; else ${FILE_VARIABLE}, ./settings.toml, or in ~/.config or /etc.",
+        **more,
+    )
+
+
+def _keep_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    """Keep what stands before the command for the command."""
+    if value is not None:
+        context.meta[_CONFIG] = value
+
+
 class Command(click.Command):
     """A command with the options that all have."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.short_help = self.short_help or _first_sentence(self.help or "")
         self.params += [
-            click.Option(
-                ["--config"],
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="The settings file; else the one that ZOHO_GOCARDLESS_CONFIG names.",
-            ),
+            _config_option(),
             click.Option(["--json", "as_json"], is_flag=True, help="One JSON envelope on stdout."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
         ]
@@ -229,7 +264,8 @@ class Command(click.Command):
         """Call the function with its session, show the reply, give the exit code."""
         name = ctx.command_path.removeprefix(f"{PROGRAM} ")
         given = dict(ctx.params)
-        session = Session(name, given.pop("config"), as_json=given.pop("as_json"), debug=given.pop("debug"))
+        config = given.pop("config") or ctx.meta.get(_CONFIG)
+        session = Session(name, config, as_json=given.pop("as_json"), debug=given.pop("debug"))
         try:
             assert self.callback is not None, "every command is a function"
             reply: Reply = ctx.invoke(self.callback, session, **given)
@@ -266,24 +302,57 @@ class _Interrupted(_Failed):
         super().__init__(command, KeyboardInterrupt())
 
 
+class _Loaded(MutableMapping[str, click.Command]):
+    """Commands by name; those of `lazy` (name → module, attribute, short help) are loaded when they are asked for."""
+
+    def __init__(self, lazy: dict[str, tuple[str, str, str]]) -> None:
+        self._lazy = lazy
+        self._made: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._made and name in self._lazy:
+            module, attribute, said = self._lazy[name]
+            self._made[name] = getattr(import_module(module), attribute)
+            self._made[name].short_help = said
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._lazy, *self._made)))
+
+    def __len__(self) -> int:
+        return len(self._lazy.keys() | self._made.keys())
+
+
 class Group(click.Group):
-    """Commands that are loaded when they are asked for. `lazy`: name → (module, attribute, short help)."""
+    """Commands that are loaded when they are asked for. `lazy`: name → (module, attribute, short help). `--config` may
+    stand before the command as well as after it.
+    """
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str, str]] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         self._lazy = lazy or {}
+        super().__init__(*args, **kwargs)
+        self.commands = _Loaded(self._lazy)
+        self.short_help = self.short_help or _first_sentence(self.help or "")
+        self.params.append(_config_option(expose_value=False, callback=_keep_config))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which one needs them."""
-        return [*self._lazy, *super().list_commands(ctx)]
+        """In the order in which one needs them, or of the alphabet."""
+        return list(self._lazy) or super().list_commands(ctx)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load one."""
-        if cmd_name not in self._lazy:
-            return super().get_command(ctx, cmd_name)
-        module, attribute, _ = self._lazy[cmd_name]
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without loading any: a key press must not take seconds."""
+        if not self._lazy:
+            return super().shell_complete(ctx, incomplete)
+        found = [
+            CompletionItem(name, help=said) for name, (*_, said) in self._lazy.items() if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

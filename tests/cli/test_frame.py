@@ -139,8 +139,10 @@ def test_a_failed_stage_is_told_by_its_cause():
     assert failure.remedy == "free some; then start it again"
 
 
-def test_no_settings_is_one_line_and_an_envelope(monkeypatch):
+def test_no_settings_is_one_line_and_an_envelope(monkeypatch, tmp_path):
     monkeypatch.delenv("ZOHO_GOCARDLESS_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     found = CliRunner().invoke(main, ["status"])
     assert (found.exit_code, found.stdout) == (3, "")
     assert found.stderr.startswith("error[settings]: none are given; at the settings; name the file with --config")
