@@ -339,7 +339,8 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.commands = _Loaded(self._lazy)
         self.short_help = self.short_help or _first_sentence(self.help or "")
-        self.params.append(_config_option(expose_value=False, callback=_keep_config))
+        if all(one.name != "config" for one in self.params):  # a group that is a command as well has its own
+            self.params.append(_config_option(expose_value=False, callback=_keep_config))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which one needs them, or of the alphabet."""

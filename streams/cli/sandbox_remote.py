@@ -52,6 +52,13 @@ class Remote:
         self._session = session
         self.url = url
 
+    async def clock(self) -> dict[str, Any]:
+        """What time it is there, how it goes, and who takes part."""
+        found = await self.get("/_sandbox/clock")
+        if not isinstance(found, dict) or not found.keys() >= {"now", "flowing", "participants"}:
+            raise _other(HTTPStatus.OK, self.url)
+        return found
+
     async def get(self, path: str, **query: str) -> Any:
         """Read something."""
         return self._decoded(await self._sent(Call("GET", path, query=query)))
@@ -78,7 +85,11 @@ class Remote:
                 return msgspec.json.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
-        raise Unavailable(f"what answers ({answer.status}) is not the sandbox, or an older one", self.url, _START)
+        raise _other(answer.status, self.url)
+
+
+def _other(status: int, url: str) -> Unavailable:
+    return Unavailable(f"what answers ({status}) is not the sandbox, or an older one", url, _START)
 
 
 @contextlib.asynccontextmanager

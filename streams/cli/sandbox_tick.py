@@ -53,7 +53,7 @@ def tick(
 
 async def _tick(session: Session, at: str | None, to: datetime | None, step: timedelta, *, alone: bool) -> Reply:
     async with opened(session, at) as sandbox:
-        clock = await sandbox.get("/_sandbox/clock")
+        clock = await sandbox.clock()
         if clock["flowing"]:
             raise Unavailable(
                 f"time flows by itself there ({clock['speed']:g} simulated seconds a second)",

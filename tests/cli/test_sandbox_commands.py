@@ -275,13 +275,28 @@ async def test_without_a_sandbox_it_is_said_what_where_and_what_to_do(words):
     assert "--at" in told["remedy"]
 
 
-async def test_whoever_else_answers_there_is_not_taken_for_the_sandbox():
-    runner = web.AppRunner(web.Application(), access_log=None)
+async def nothing(_request):
+    return web.Response(status=404)
+
+
+async def html(_request):
+    return web.Response(text="<html>")
+
+
+async def older(_request):
+    return web.json_response({"now": "2026-03-02T09:00:00.000000Z", "activity": 0, "target": None, "idle": True})
+
+
+@pytest.mark.parametrize(("answer", "status"), [(nothing, 404), (html, 200), (older, 200)])
+async def test_whoever_else_answers_there_is_not_taken_for_the_sandbox(answer, status):
+    app = web.Application()
+    app.router.add_get("/_sandbox/clock", answer)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     told = await data("tick", "--at", f"http://127.0.0.1:{runner.addresses[0][1]}", code=69)
     await runner.cleanup()
-    assert told["what"] == "what answers (404) is not the sandbox, or an older one"
+    assert told["what"] == f"what answers ({status}) is not the sandbox, or an older one"
 
 
 async def test_either_address_will_do_and_the_settings_come_before_the_last_one_started(tmp_path, monkeypatch):
@@ -290,11 +305,11 @@ async def test_either_address_will_do_and_the_settings_come_before_the_last_one_
             await data("payer", "--email", "a@example.com", "--at", url)
             await data("tick", "--hours", "1", "--at", url)
         settings = tmp_path / "settings.toml"
-        settings.write_text(f'log = "sqlite:///l"\nstore = "sqlite:///s"\nclock = "{second.zoho_url}"\n')
+        settings.write_text(f'log = "sqlite:////l"\nstore = "sqlite:////s"\nclock = "{second.zoho_url}"\n')
         monkeypatch.setenv("ZOHO_GOCARDLESS_CONFIG", str(settings))
         await data("tick", "--days", "1")
         assert (first.world.now.day, second.world.now.day) == (2, 3)
-        settings.write_text('log = "sqlite:///l"\nstore = "sqlite:///s"\n')
+        settings.write_text('log = "sqlite:////l"\nstore = "sqlite:////s"\n')
         await data("tick", "--days", "2")
         assert (first.world.now.day, second.world.now.day) == (4, 3)
         settings.write_text("log = 1")

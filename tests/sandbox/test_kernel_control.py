@@ -109,3 +109,17 @@ async def test_a_person_is_told_the_number_of_an_invoice(control: Control) -> No
     assert invoice["invoice_number"] == "INV-000001"
     _, listed = await control.call("GET", f"{control.urls[0]}/_sandbox/state?part=zoho/invoices")
     assert [one["invoice_id"] for one in listed] == [invoice["id"]]
+
+
+async def test_a_scenario_names_the_credentials_of_the_client(control: Control) -> None:
+    client = {"client_id": "1000.ACME", "client_secret": "secret", "refresh_token": "1000.refresh.token"}
+    status, _ = await control.call("POST", f"{control.urls[0]}/_sandbox/config", {"zoho": {"client": client}})
+    assert status == 200
+    query = "&".join(f"{name}={value}" for name, value in client.items())
+    url = f"{control.urls[1]}/oauth/v2/token?grant_type=refresh_token&{query}"
+    _, token = await control.call("POST", url)
+    assert token["scope"] == "ZohoBooks.fullaccess.all"
+    assert token["access_token"].startswith("1000.")
+    assert (await control.call("POST", url.replace("secret=secret", "secret=other")))[1]["error"] == (
+        "invalid_client_secret"
+    )
