@@ -7,6 +7,7 @@ Three tables say what is exempt, and why. An entry that is needed no longer fail
 import ast
 import re
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,7 @@ TWICE = {
 }
 
 
+@cache
 def classes(rooms):
     """Name → files, of every class that is not private to its module."""
     found = defaultdict(list)
