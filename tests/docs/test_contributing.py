@@ -27,7 +27,7 @@ _STEP = re.compile(
 )
 
 
-class Step(NamedTuple):
+class Edit(NamedTuple):
     """One thing to do in a file, or a command to run; `told` by: what says that it was forgotten."""
 
     section: str
@@ -53,11 +53,11 @@ def steps():
                 waiting = [one for one in waiting if one not in meant]
                 continue
             if match["new"]:
-                step = Step(section, match["new"], "new", "", match["whole"], "")
+                step = Edit(section, match["new"], "new", "", match["whole"], "")
             elif match["command"]:
-                step = Step(section, "", "run", "", match["command"], "")
+                step = Edit(section, "", "run", "", match["command"], "")
             else:
-                step = Step(section, match["file"], " ".join(match["how"].split()), match["anchor"], match["text"], "")
+                step = Edit(section, match["file"], " ".join(match["how"].split()), match["anchor"], match["text"], "")
             found.append(step)
             waiting += [] if match["new"] else [step]
         assert waiting == [], f"{section}: nothing says that these were forgotten: {waiting}"
