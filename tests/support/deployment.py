@@ -52,6 +52,8 @@ def parsed(words):
     command, context, path = main, click.Context(main), []
     rest = list(words)
     while isinstance(command, click.Group):
+        if command.invoke_without_command and (not rest or rest[0].startswith("-")):
+            break  # a command as well as a group: `sandbox`
         assert rest, f"{words}: a command is missing"
         found = command.get_command(context, rest[0])
         assert found is not None, f"{words}: there is no {rest[0]}"
