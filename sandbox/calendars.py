@@ -1,4 +1,4 @@
-"""The room of calendars: on which days the banks of a scheme work, and what time it is in London.
+"""Calendars: on which days the banks of a scheme work, and what time it is in London.
 
 Working days: Bacs and Faster Payments follow the bank holidays of England and Wales, SEPA the TARGET closing days,
 the others their country's public holidays.

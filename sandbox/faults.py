@@ -1,4 +1,4 @@
-"""The room of faults: rules that spoil chosen API requests, before or after the simulator has committed its change.
+"""Faults: rules that spoil chosen API requests, before or after the simulator has committed its change.
 
 The fault that matters most to a payments program is the one after the commit: the resource exists and the caller does
 not know it. Rules are asked in the order given; a rule lets `skip` matching requests through, then strikes `times`

@@ -1,4 +1,4 @@
-"""The room of the doorman: what every request of either API passes through, and the small helpers all handlers share.
+"""What every request of either API passes through, and the small helpers all handlers share.
 
 The middleware takes flowing time to where it has come, counts requests in flight, calls per endpoint and activity,
 puts simulated time into the `Date` header, and lets the fault rules strike before or after the simulator has done its

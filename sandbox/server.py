@@ -1,4 +1,4 @@
-"""The room where the sandbox is put together: one world, one barrier, both simulators, two HTTP servers."""
+"""The sandbox as a whole: one world, one barrier, both simulators, two HTTP servers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

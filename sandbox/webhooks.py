@@ -1,4 +1,4 @@
-"""The room of the postman: takes signed bodies from the simulators and delivers them over real HTTP at their
+"""Webhooks: takes signed bodies from the simulators and delivers them over real HTTP at their
 simulated due times.
 
 One delivery is under way at a time, in the order (due time, order of posting), so a seed gives one order of

@@ -1,4 +1,4 @@
-"""The room of the world: one clock, one seed, one heap of things that will happen, shared by both simulators.
+"""The world: one clock, one seed, one queue of things that will happen, shared by both simulators.
 
 Simulated time moves when the barrier calls `World.move_to`, or by itself where it was told to flow (`flow`).
 Everything that happens at a time (a bank answers, a payout is paid) is a plain function put on the heap with

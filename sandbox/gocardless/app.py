@@ -1,4 +1,4 @@
-"""The room of the counter: the routes of the API, and what every request is asked for before a handler sees it.
+"""The routes of the API, and what every request is asked for before a handler sees it.
 
 In order: the rate limit, `Authorization`, `GoCardless-Version`, `Accept`, `Content-Type`, the envelope, the
 idempotency key. A key is consumed only by a request that succeeded; while it lives, the same key answers 409 with the
@@ -17,6 +17,7 @@ from aiohttp import web
 from multidict import MultiDict
 
 from sandbox.gocardless import (
+    acts,
     catalogue,
     consent,
     payers,
@@ -24,15 +25,14 @@ from sandbox.gocardless import (
     payouts,
     refunds,
     simulators,
-    stage,
     subscriptions,
 )
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import Refusal, conflict, internal, rate_limited, usage
 from sandbox.gocardless.jobs import start_days
 from sandbox.gocardless.ledger import tenths_text
-from sandbox.gocardless.office import Call, Office
+from sandbox.gocardless.merchant import Call, Merchant
 from sandbox.gocardless.settings import changed
-from sandbox.gocardless.store import Doc
 from sandbox.http import (
     BODY_BYTES_MAX,
     CONTROL_PREFIX,
@@ -52,7 +52,7 @@ _KEY_LETTERS_MAX = 255
 _MINUTE_S = 60
 _JSON = ("application/json", "application/*", "*/*")
 
-Function = Callable[[Office, Call], Doc]
+Function = Callable[[Merchant, Call], Doc]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -73,11 +73,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 def _shelf_endpoints(name: str, *, lists: Function | None = None, gets: Function | None = None) -> list[Endpoint]:
     """Give the list and the get of a resource that needs nothing of its own."""
     return [
-        Endpoint("GET", f"/{name}", lists or (lambda office, call: office.page(name, call)), "read", name),
+        Endpoint("GET", f"/{name}", lists or (lambda merchant, call: merchant.page(name, call)), "read", name),
         Endpoint(
             "GET",
             f"/{name}/{{id}}",
-            gets or (lambda office, call: office.single(name, office.shelves[name].get(call.identity))),
+            gets or (lambda merchant, call: merchant.single(name, merchant.collections[name].get(call.identity))),
             "read",
             name,
         ),
@@ -97,15 +97,15 @@ def _action(name: str, verb: str, function: Function) -> Endpoint:
 
 
 def _metadata_update(name: str) -> Endpoint:
-    def update(office: Office, call: Call) -> Doc:
-        doc = office.shelves[name].get(call.identity)
-        office.update_metadata(name, doc, call.body)
-        return office.single(name, doc)
+    def update(merchant: Merchant, call: Call) -> Doc:
+        doc = merchant.collections[name].get(call.identity)
+        merchant.update_metadata(name, doc, call.body)
+        return merchant.single(name, doc)
 
     return _update(name, update)
 
 
-def _list_events(office: Office, call: Call) -> Doc:
+def _list_events(merchant: Merchant, call: Call) -> Doc:
     """GET /events: what is visible by now. Refusal 400: `resource_type` beside an id, `include` without
     `resource_type`.
     """
@@ -116,19 +116,19 @@ def _list_events(office: Office, call: Call) -> Doc:
     if include is not None and ("resource_type" not in query or include not in _INCLUDES):
         raise usage("invalid_filters", "include names a resource and needs resource_type")
     plain = MultiDict((word, value) for word, value in query.items() if word != "include")
-    page = office.page("events", Call(identity="", query=plain, body={}), office.events.visible)
+    page = merchant.page("events", Call(identity="", query=plain, body={}), merchant.events.visible)
     if include is not None:
         name = f"{include}s"
-        found = [office.shelves[name].find(event["links"].get(include, "")) for event in page["events"]]
-        linked = {doc["id"]: office.view(name, doc) for doc in found if doc is not None}
+        found = [merchant.collections[name].find(event["links"].get(include, "")) for event in page["events"]]
+        linked = {doc["id"]: merchant.view(name, doc) for doc in found if doc is not None}
         page["linked"] = {name: list(linked.values())}
     page["events"] = [_with_source(event) for event in page["events"]]
     return page
 
 
-def _get_event(office: Office, call: Call) -> Doc:
-    event = office.shelves["events"].get(call.identity)
-    if not office.events.visible(event):
+def _get_event(merchant: Merchant, call: Call) -> Doc:
+    event = merchant.collections["events"].get(call.identity)
+    if not merchant.events.visible(event):
         raise usage("resource_not_found", "Resource not found")
     return {"events": _with_source(event)}
 
@@ -140,10 +140,10 @@ def _with_source(event: Doc) -> Doc:
     return {**event, "source": source}
 
 
-def _retry_webhook(office: Office, call: Call) -> Doc:
-    webhook = office.shelves["webhooks"].get(call.identity)
-    office.events.retry(webhook)
-    return office.single("webhooks", webhook)
+def _retry_webhook(merchant: Merchant, call: Call) -> Doc:
+    webhook = merchant.collections["webhooks"].get(call.identity)
+    merchant.events.retry(webhook)
+    return merchant.single("webhooks", webhook)
 
 
 _EVENT_IDS = ("payment", "mandate", "payout", "refund", "subscription", "billing_request", "customer", "creditor")
@@ -205,32 +205,33 @@ class GoCardless:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.office = Office(world)
+        self.merchant = Merchant(world)
         self._keys: dict[tuple[str, str], tuple[str, datetime]] = {}
         self._windows: dict[str, tuple[int, int]] = {}
         self._tokens_dead = False
-        catalogue.furnish(self.office)
-        start_days(self.office)
+        catalogue.furnish(self.merchant)
+        start_days(self.merchant)
 
     def state(self) -> Doc:
         """Give all resources, their counts, and the truths about money: items per payout, open items, balances."""
-        office = self.office
-        shelves = {name: shelf.records for name, shelf in office.shelves.items()}
+        merchant = self.merchant
+        collections = {name: collection.records for name, collection in merchant.collections.items()}
         return {
             "resources": {
-                **{name: [office.view(name, doc) for doc in docs] for name, docs in shelves.items()},
+                **{name: [merchant.view(name, doc) for doc in docs] for name, docs in collections.items()},
                 "payout_items": {
                     payout: [
-                        {key: item[key] for key in ("type", "amount", "taxes", "links")} for item in shelf.records[::-1]
+                        {key: item[key] for key in ("type", "amount", "taxes", "links")}
+                        for item in collection.records[::-1]
                     ]
-                    for payout, shelf in office.payout_items.items()
+                    for payout, collection in merchant.payout_items.items()
                 },
             },
-            "counts": {name: len(docs) for name, docs in shelves.items()},
+            "counts": {name: len(docs) for name, docs in collections.items()},
             "money": {
                 "payout_sums": {
-                    payout: tenths_text(sum(_tenths(item["amount"]) for item in shelf.records))
-                    for payout, shelf in office.payout_items.items()
+                    payout: tenths_text(sum(_tenths(item["amount"]) for item in collection.records))
+                    for payout, collection in merchant.payout_items.items()
                 },
                 "open_items": [
                     {
@@ -240,19 +241,19 @@ class GoCardless:
                             {"type": i.kind, "amount": tenths_text(i.amount_tenths), "links": i.links} for i in items
                         ],
                     }
-                    for (creditor, currency), items in sorted(office.ledger.open.items())
+                    for (creditor, currency), items in sorted(merchant.ledger.open.items())
                 ],
-                "balances_tenths": office.ledger.balances_now_tenths(),
+                "balances_tenths": merchant.ledger.balances_now_tenths(),
             },
-            "events_hidden": office.events.hidden_count(),
+            "events_hidden": merchant.events.hidden_count(),
             "idempotency_keys": len(self._keys),
-            "removed_customers": sorted(office.removed_customers),
-            "flow_visits": office.flow_visits,
+            "removed_customers": sorted(merchant.removed_customers),
+            "flow_visits": merchant.flow_visits,
         }
 
     def configure(self, document: dict[str, Any]) -> None:
         """Lay `document` over the settings; naming tokens revives dead ones. ValueError: not understood."""
-        self.office.settings = changed(self.office.settings, document)
+        self.merchant.settings = changed(self.merchant.settings, document)
         if "access_tokens" in document:
             self._tokens_dead = False
 
@@ -275,7 +276,7 @@ class GoCardless:
     def limit_headers(self) -> dict[str, str]:
         """Give the ratelimit headers; the reset is an HTTP date."""
         minute, used = self._windows.get("all", (0, 0))
-        limit = self.office.settings.rate_limit_per_minute
+        limit = self.merchant.settings.rate_limit_per_minute
         reset = datetime.fromtimestamp((minute + 1) * _MINUTE_S, tz=UTC)
         return {
             "ratelimit-limit": str(limit),
@@ -290,16 +291,16 @@ class GoCardless:
         self._check_head(request, writes=endpoint.kind != "read" or endpoint.method == "DELETE")
         body = _body_of(endpoint, request, raw)
         key = request.headers.get("Idempotency-Key")
-        scope = endpoint.envelope if self.office.settings.idempotency_scope == "resource_type" else ""
+        scope = endpoint.envelope if self.merchant.settings.idempotency_scope == "resource_type" else ""
         counts = key is not None and self._honours(endpoint)
         if key is not None and counts:
             self._check_key(scope, key)
         call = Call(identity=request.match_info.get("id", ""), query=request.query, body=body)
-        self.office.key = f"{endpoint.envelope}/{key}" if key is not None and endpoint.idempotent else None
+        self.merchant.key = f"{endpoint.envelope}/{key}" if key is not None and endpoint.idempotent else None
         try:
-            document = endpoint.function(self.office, call)
+            document = endpoint.function(self.merchant, call)
         finally:
-            self.office.key = None
+            self.merchant.key = None
         if key is not None and counts:
             self._keys[scope, key] = (document[endpoint.envelope]["id"], self.world.now)
         status = 201 if endpoint.kind == "create" else 200
@@ -307,9 +308,9 @@ class GoCardless:
 
     def count(self, path: str) -> None:
         """Count a request against the limits. Refusal 429: more than the minute of simulated time allows."""
-        self._count("all", self.office.settings.rate_limit_per_minute)
+        self._count("all", self.merchant.settings.rate_limit_per_minute)
         if path == "/balances":
-            self._count("balances", self.office.settings.balances_limit_per_minute)
+            self._count("balances", self.merchant.settings.balances_limit_per_minute)
 
     def _count(self, name: str, limit: int) -> None:
         minute = int(self.world.now.timestamp()) // _MINUTE_S
@@ -337,7 +338,7 @@ class GoCardless:
         scheme, _, token = header.partition(" ")
         if scheme != "Bearer" or not token.strip():
             raise usage("invalid_authorization_header", "Authorization header is invalid")
-        known = self.office.settings.access_tokens
+        known = self.merchant.settings.access_tokens
         grant = known.get(token.strip()) if known else "read_write"
         if grant is None:
             raise usage("access_token_not_found", "Access token not found")
@@ -347,13 +348,13 @@ class GoCardless:
             raise usage("insufficient_permissions", "Insufficient permissions")
 
     def _honours(self, endpoint: Endpoint) -> bool:
-        return endpoint.idempotent or (endpoint.kind == "action" and self.office.settings.idempotent_actions)
+        return endpoint.idempotent or (endpoint.kind == "action" and self.merchant.settings.idempotent_actions)
 
     def _check_key(self, scope: str, key: str) -> None:
         if len(key) > _KEY_LETTERS_MAX:
             raise usage("idempotency_key_too_long", f"Idempotency-Key is longer than {_KEY_LETTERS_MAX} characters")
         known = self._keys.get((scope, key))
-        if known is not None and self.world.now - known[1] < timedelta(days=self.office.settings.idempotency_days):
+        if known is not None and self.world.now - known[1] < timedelta(days=self.merchant.settings.idempotency_days):
             raise conflict(known[0])
 
 
@@ -379,8 +380,8 @@ def gocardless_app(world: World) -> web.Application:
     app = web.Application(middlewares=[kernel_middleware(world, _NAME), guard], client_max_size=BODY_BYTES_MAX)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _handler(api, endpoint))
-    app.router.add_post("/_sandbox/gocardless/populate", _staged(api, stage.populate))
-    app.router.add_post("/_sandbox/gocardless/act", _staged(api, stage.act))
+    app.router.add_post("/_sandbox/gocardless/populate", _acted(api, acts.populate))
+    app.router.add_post("/_sandbox/gocardless/act", _acted(api, acts.act))
     return app
 
 
@@ -391,11 +392,11 @@ def _handler(api: GoCardless, endpoint: Endpoint) -> Callable[[web.Request], Any
     return handle
 
 
-def _staged(api: GoCardless, function: Callable[[Office, dict[str, Any]], dict[str, Any]]) -> Callable[..., Any]:
+def _acted(api: GoCardless, function: Callable[[Merchant, dict[str, Any]], dict[str, Any]]) -> Callable[..., Any]:
     async def handle(request: web.Request) -> web.Response:
         document = await read_object(request)
         try:
-            return json_response(function(api.office, document))
+            return json_response(function(api.merchant, document))
         except (KeyError, TypeError, ValueError, Refusal) as error:
             raise bad_request(error) from error
 

@@ -1,14 +1,14 @@
-"""The room of what the organisation itself is: creditors with their scheme identifiers and bank accounts, balances,
+"""What the organisation itself is: creditors with their scheme identifiers and bank accounts, balances,
 tax rates.
 """
 
 from typing import Any
 
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import invalid, usage
-from sandbox.gocardless.office import Call, Office
+from sandbox.gocardless.merchant import Call, Merchant
 from sandbox.gocardless.rates import CURRENCIES
 from sandbox.gocardless.schemes import SCHEMES
-from sandbox.gocardless.store import Doc
 
 _TAX_RATES = (
     ("GB_VAT_1", "GB", "20.0", "2020-09-01"),
@@ -21,10 +21,10 @@ _FIELDS = frozenset(
 )
 
 
-def furnish(office: Office) -> None:
-    """Put the tax rates and one creditor, paid out in GBP and EUR, onto the shelves."""
+def furnish(merchant: Merchant) -> None:
+    """Put the tax rates and one creditor, paid out in GBP and EUR, onto the collections."""
     for identity, jurisdiction, percentage, start in _TAX_RATES:
-        office.shelves["tax_rates"].add(
+        merchant.collections["tax_rates"].add(
             {
                 "id": identity,
                 "created_at": "",
@@ -35,18 +35,18 @@ def furnish(office: Office) -> None:
                 "end_date": None,
             }
         )
-    new_creditor(office, {"name": "Sandbox Trading Ltd"})
+    new_creditor(merchant, {"name": "Sandbox Trading Ltd"})
 
 
-def new_creditor(office: Office, document: dict[str, Any]) -> Doc:
+def new_creditor(merchant: Merchant, document: dict[str, Any]) -> Doc:
     """Make a creditor with a bank account per currency of `payout_currencies` (default GBP and EUR). ValueError:
     unknown fields or currencies.
     """
-    identity = office.new_id("CR")
-    creditor = office.shelves["creditors"].add(
+    identity = merchant.new_id("CR")
+    creditor = merchant.collections["creditors"].add(
         {
             "id": identity,
-            "created_at": office.now_text,
+            "created_at": merchant.now_text,
             "name": "Sandbox Trading Ltd",
             "address_line1": "1 High Street",
             "address_line2": None,
@@ -65,15 +65,15 @@ def new_creditor(office: Office, document: dict[str, Any]) -> Doc:
             "merchant_responsible_for_notifications": False,
             "custom_payment_pages_enabled": True,
             "mandate_imports_enabled": False,
-            "scheme_identifiers": [_identifier(office, identity, name) for name in SCHEMES],
+            "scheme_identifiers": [_identifier(merchant, identity, name) for name in SCHEMES],
             "links": {},
         }
     )
-    change_creditor(office, creditor, {"payout_currencies": ["GBP", "EUR"], **document})
+    change_creditor(merchant, creditor, {"payout_currencies": ["GBP", "EUR"], **document})
     return creditor
 
 
-def change_creditor(office: Office, creditor: Doc, document: dict[str, Any]) -> None:
+def change_creditor(merchant: Merchant, creditor: Doc, document: dict[str, Any]) -> None:
     """Change a creditor as a scenario says; `payout_currencies` replaces its bank accounts. ValueError: unknown fields
     or currencies.
     """
@@ -91,36 +91,39 @@ def change_creditor(office: Office, creditor: Doc, document: dict[str, Any]) -> 
         creditor["bank_reference_prefix"] = letters[:_PREFIX_LETTERS]
     if currencies is not None:
         creditor["links"] = {}
-        for account in office.shelves["creditor_bank_accounts"].records:
+        for account in merchant.collections["creditor_bank_accounts"].records:
             if account["links"]["creditor"] == creditor["id"]:
                 account["enabled"] = False
         for currency in currencies:
-            account = _payout_account(office, creditor, currency)
+            account = _payout_account(merchant, creditor, currency)
             creditor["links"][f"default_{currency.lower()}_payout_account"] = account["id"]
 
 
-def get_tax_rate(office: Office, call: Call) -> Doc:
+def get_tax_rate(merchant: Merchant, call: Call) -> Doc:
     """GET /tax_rates/{id}."""
-    return {"tax_rates": _shown(office.shelves["tax_rates"].get(call.identity))}
+    return {"tax_rates": _shown(merchant.collections["tax_rates"].get(call.identity))}
 
 
-def list_tax_rates(office: Office, call: Call) -> Doc:
+def list_tax_rates(merchant: Merchant, call: Call) -> Doc:
     """GET /tax_rates."""
-    page = office.page("tax_rates", call)
+    page = merchant.page("tax_rates", call)
     return {**page, "tax_rates": [_shown(doc) for doc in page["tax_rates"]]}
 
 
-def list_balances(office: Office, call: Call) -> Doc:
+def list_balances(merchant: Merchant, call: Call) -> Doc:
     """GET /balances?creditor=: some minutes old. Refusal: no creditor named, or none such."""
     identity = call.query.get("creditor")
     if identity is None:
         raise invalid("balances", ("creditor", "is required"))
-    office.shelves["creditors"].get(identity)
+    merchant.collections["creditors"].get(identity)
     limit = {"limit": 50}
-    return {"balances": office.ledger.balances(identity), "meta": {"cursors": {"before": None, "after": None}, **limit}}
+    return {
+        "balances": merchant.ledger.balances(identity),
+        "meta": {"cursors": {"before": None, "after": None}, **limit},
+    }
 
 
-def restricted(_office: Office, _call: Call) -> Doc:
+def restricted(_merchant: Merchant, _call: Call) -> Doc:
     """Answer a creditor's management, which is always restricted. Refusal 403, always."""
     raise usage("forbidden", "Your account is not approved for this endpoint")
 
@@ -129,16 +132,16 @@ def _shown(tax_rate: Doc) -> Doc:
     return {name: value for name, value in tax_rate.items() if name != "created_at"}
 
 
-def _identifier(office: Office, creditor: str, scheme: str) -> Doc:
+def _identifier(merchant: Merchant, creditor: str, scheme: str) -> Doc:
     facts = SCHEMES[scheme]
     return {
-        "id": office.new_id("SU", f"{creditor}/{scheme}"),
-        "created_at": office.now_text,
+        "id": merchant.new_id("SU", f"{creditor}/{scheme}"),
+        "created_at": merchant.now_text,
         # The scheme is sepa_core, its identifier's is sepa.
         "scheme": "sepa" if scheme == "sepa_core" else scheme,
         "currency": facts.currency,
         "name": "GoCardless",
-        "reference": office.world.opaque("identifier", creditor, scheme, length=6),
+        "reference": merchant.world.opaque("identifier", creditor, scheme, length=6),
         "minimum_advance_notice": facts.notice_days,
         "can_specify_mandate_reference": False,
         "status": "active",
@@ -154,16 +157,16 @@ def _identifier(office: Office, creditor: str, scheme: str) -> Doc:
     }
 
 
-def _payout_account(office: Office, creditor: Doc, currency: str) -> Doc:
-    identity = office.new_id(
-        "BA", f"payout/{creditor['id']}/{currency}/{len(office.shelves['creditor_bank_accounts'])}"
+def _payout_account(merchant: Merchant, creditor: Doc, currency: str) -> Doc:
+    identity = merchant.new_id(
+        "BA", f"payout/{creditor['id']}/{currency}/{len(merchant.collections['creditor_bank_accounts'])}"
     )
-    return office.shelves["creditor_bank_accounts"].add(
+    return merchant.collections["creditor_bank_accounts"].add(
         {
             "id": identity,
-            "created_at": office.now_text,
+            "created_at": merchant.now_text,
             "account_holder_name": creditor["name"].upper()[:18],
-            "account_number_ending": f"{int(office.world.chance('payout', identity) * 100):02d}",
+            "account_number_ending": f"{int(merchant.world.chance('payout', identity) * 100):02d}",
             "account_type": "checking" if currency == "USD" else None,
             "bank_name": "SANDBOX BANK",
             "country_code": creditor["country_code"],

@@ -1,4 +1,4 @@
-"""The room of consent: billing requests, their hosted authorisation pages, and the simulated payers who visit them.
+"""Consent: billing requests, their hosted authorisation pages, and the simulated payers who visit them.
 
 A billing request makes its customer at once; the payer's answers complete its actions; fulfilment makes the mandate.
 Instant payments (`payment_request`), subscriptions and instalments are not simulated and refused. The payer behaves
@@ -9,13 +9,13 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from sandbox.gocardless.collection import Doc, moment
 from sandbox.gocardless.errors import invalid, state, usage
 from sandbox.gocardless.fields import read_metadata, read_text
-from sandbox.gocardless.office import Call, Office
+from sandbox.gocardless.merchant import Call, Merchant
 from sandbox.gocardless.payers import CUSTOMER_FIELDS, new_bank_account, new_customer, new_mandate
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY, SCHEMES
 from sandbox.gocardless.settings import PayerRule
-from sandbox.gocardless.store import Doc, moment
 
 FLOW_LIFE = timedelta(days=7)
 _FLOW_PAGE = "https://pay-sandbox.gocardless.com/billing/static/flow?id="
@@ -29,7 +29,7 @@ _NOT_SIMULATED = ("payment_request", "subscription_request", "instalment_schedul
 _OPEN = frozenset({"pending", "ready_to_fulfil"})
 
 
-def create_billing_request(office: Office, call: Call) -> Doc:
+def create_billing_request(merchant: Merchant, call: Call) -> Doc:
     """POST /billing_requests with a `mandate_request`. Refusal: fields (422); what is not simulated (403
     `feature_disabled`).
     """
@@ -43,29 +43,29 @@ def create_billing_request(office: Office, call: Call) -> Doc:
     if not isinstance(request, dict):
         raise invalid("billing_requests", ("mandate_request", "is required"))
     mandate_request = _mandate_request(request)
-    creditor = office.creditor("billing_requests", body)
+    creditor = merchant.creditor("billing_requests", body)
     metadata = read_metadata("billing_requests", body)
     links = body.get("links") or {}
     customer = (
-        office.linked("customers", "billing_requests", body, "customer")
+        merchant.linked("customers", "billing_requests", body, "customer")
         if "customer" in links
-        else new_customer(office, {}, named=False)
+        else new_customer(merchant, {}, named=False)
     )
-    identity = office.new_id("BRQ")
-    billing_request = office.shelves["billing_requests"].add(
+    identity = merchant.new_id("BRQ")
+    billing_request = merchant.collections["billing_requests"].add(
         {
             "id": identity,
-            "created_at": office.now_text,
+            "created_at": merchant.now_text,
             "status": "pending",
             "mandate_request": mandate_request,
             "payment_request": None,
             "metadata": metadata,
             "links": {
                 "customer": customer["id"],
-                "customer_billing_detail": office.new_id("CBD", identity),
+                "customer_billing_detail": merchant.new_id("CBD", identity),
                 "creditor": creditor["id"],
-                "organisation": office.organisation,
-                "mandate_request": office.new_id("MRQ", identity),
+                "organisation": merchant.organisation,
+                "mandate_request": merchant.new_id("MRQ", identity),
             },
             "fallback_enabled": bool(body.get("fallback_enabled", False)),
             "fallback_occurred": False,
@@ -74,43 +74,43 @@ def create_billing_request(office: Office, call: Call) -> Doc:
             "actions": _actions(mandate_request),
         }
     )
-    tell_request(office, billing_request, "created", origin="api", metadata=metadata)
+    tell_request(merchant, billing_request, "created", origin="api", metadata=metadata)
     if "customer_bank_account" in links:
-        account = office.linked("customer_bank_accounts", "billing_requests", body, "customer_bank_account")
+        account = merchant.linked("customer_bank_accounts", "billing_requests", body, "customer_bank_account")
         billing_request["links"]["customer_bank_account"] = account["id"]
         _complete(billing_request, "collect_bank_account")
-    return show_request(office, billing_request)
+    return show_request(merchant, billing_request)
 
 
-def get_billing_request(office: Office, call: Call) -> Doc:
+def get_billing_request(merchant: Merchant, call: Call) -> Doc:
     """GET /billing_requests/{id}."""
-    return show_request(office, _request(office, call))
+    return show_request(merchant, _request(merchant, call))
 
 
-def list_billing_requests(office: Office, call: Call) -> Doc:
+def list_billing_requests(merchant: Merchant, call: Call) -> Doc:
     """GET /billing_requests."""
-    page = office.page("billing_requests", call)
-    shown = [show_request(office, doc)["billing_requests"] for doc in page["billing_requests"]]
+    page = merchant.page("billing_requests", call)
+    shown = [show_request(merchant, doc)["billing_requests"] for doc in page["billing_requests"]]
     return {**page, "billing_requests": shown}
 
 
-def collect_customer_details(office: Office, call: Call) -> Doc:
+def collect_customer_details(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/collect_customer_details {customer, customer_billing_detail}."""
-    billing_request = _open_request(office, call)
-    _take_details(office, billing_request, call.body, origin="api")
-    return show_request(office, billing_request)
+    billing_request = _open_request(merchant, call)
+    _take_details(merchant, billing_request, call.body, origin="api")
+    return show_request(merchant, billing_request)
 
 
-def collect_bank_account(office: Office, call: Call) -> Doc:
+def collect_bank_account(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/collect_bank_account with the bank's fields."""
-    billing_request = _open_request(office, call)
-    _take_account(office, billing_request, call.body, origin="api")
-    return show_request(office, billing_request)
+    billing_request = _open_request(merchant, call)
+    _take_account(merchant, billing_request, call.body, origin="api")
+    return show_request(merchant, billing_request)
 
 
-def choose_currency(office: Office, call: Call) -> Doc:
+def choose_currency(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/choose_currency {currency}: before the bank account is known."""
-    billing_request = _open_request(office, call)
+    billing_request = _open_request(merchant, call)
     currency = call.body.get("currency")
     if currency not in SCHEME_OF_CURRENCY:
         raise invalid("billing_requests", ("currency", "is not included in the list"))
@@ -119,53 +119,53 @@ def choose_currency(office: Office, call: Call) -> Doc:
     billing_request["mandate_request"]["currency"] = currency
     billing_request["mandate_request"]["scheme"] = SCHEME_OF_CURRENCY[currency].name
     _complete(billing_request, "choose_currency")
-    tell_request(office, billing_request, "choose_currency", origin="api")
-    return show_request(office, billing_request)
+    tell_request(merchant, billing_request, "choose_currency", origin="api")
+    return show_request(merchant, billing_request)
 
 
-def confirm_payer_details(office: Office, call: Call) -> Doc:
+def confirm_payer_details(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/confirm_payer_details."""
-    billing_request = _open_request(office, call)
-    _confirm(office, billing_request, origin="api")
-    return show_request(office, billing_request)
+    billing_request = _open_request(merchant, call)
+    _confirm(merchant, billing_request, origin="api")
+    return show_request(merchant, billing_request)
 
 
-def fulfil_billing_request(office: Office, call: Call) -> Doc:
+def fulfil_billing_request(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/fulfil: only when ready."""
-    billing_request = _request(office, call)
+    billing_request = _request(merchant, call)
     if billing_request["status"] != "ready_to_fulfil":
         raise state("bad_request", "The billing request is not ready to be fulfilled")
-    fulfil(office, billing_request, origin="api")
-    return show_request(office, billing_request)
+    fulfil(merchant, billing_request, origin="api")
+    return show_request(merchant, billing_request)
 
 
-def cancel_billing_request(office: Office, call: Call) -> Doc:
+def cancel_billing_request(merchant: Merchant, call: Call) -> Doc:
     """POST .../actions/cancel: its flows expire with it. Refusal `cancellation_failed`: it has ended."""
-    billing_request = _request(office, call)
+    billing_request = _request(merchant, call)
     if billing_request["status"] not in _OPEN:
         raise state("cancellation_failed", "The billing request cannot be cancelled")
     billing_request["status"] = "cancelled"
-    for flow in office.shelves["billing_request_flows"].records:
+    for flow in merchant.collections["billing_request_flows"].records:
         if flow["links"]["billing_request"] == billing_request["id"]:
-            flow["expires_at"] = office.now_text
+            flow["expires_at"] = merchant.now_text
     metadata = read_metadata("billing_requests", call.body)
-    tell_request(office, billing_request, "cancelled", origin="api", metadata=metadata)
-    return show_request(office, billing_request)
+    tell_request(merchant, billing_request, "cancelled", origin="api", metadata=metadata)
+    return show_request(merchant, billing_request)
 
 
-def create_flow(office: Office, call: Call) -> Doc:
+def create_flow(merchant: Merchant, call: Call) -> Doc:
     """POST /billing_request_flows: not idempotent; several flows of one billing request are harmless."""
     body = call.body
-    billing_request = office.linked("billing_requests", "billing_request_flows", body, "billing_request")
+    billing_request = merchant.linked("billing_requests", "billing_request_flows", body, "billing_request")
     if billing_request["status"] not in _OPEN:
         raise state("already_actioned", "The billing request has been fulfilled or cancelled")
-    number = office.world.counter(f"flow/{billing_request['id']}")
-    identity = office.new_id("BRF", f"{billing_request['id']}/{number}", letters=_FLOW_LETTERS)
-    expires_at = office.world.now + FLOW_LIFE
-    flow = office.shelves["billing_request_flows"].add(
+    number = merchant.world.counter(f"flow/{billing_request['id']}")
+    identity = merchant.new_id("BRF", f"{billing_request['id']}/{number}", letters=_FLOW_LETTERS)
+    expires_at = merchant.world.now + FLOW_LIFE
+    flow = merchant.collections["billing_request_flows"].add(
         {
             "id": identity,
-            "created_at": office.now_text,
+            "created_at": merchant.now_text,
             "expires_at": moment(expires_at),
             "authorisation_url": _FLOW_PAGE + identity,
             "session_token": None,
@@ -190,49 +190,52 @@ def create_flow(office: Office, call: Call) -> Doc:
             "links": {"billing_request": billing_request["id"]},
         }
     )
-    tell_request(office, billing_request, "flow_created", origin="api", flow=identity)
-    _expect_payer(office, flow, billing_request)
+    tell_request(merchant, billing_request, "flow_created", origin="api", flow=identity)
+    _expect_payer(merchant, flow, billing_request)
     return {"billing_request_flows": flow}
 
 
-def get_flow(office: Office, call: Call) -> Doc:
+def get_flow(merchant: Merchant, call: Call) -> Doc:
     """GET /billing_request_flows/{id}: UNCONFIRMED, hence off by default and answered as an unknown path."""
-    if not office.settings.get_flow:
+    if not merchant.settings.get_flow:
         raise usage("path_not_found", "Path not found")
-    return {"billing_request_flows": office.shelves["billing_request_flows"].get(call.identity)}
+    return {"billing_request_flows": merchant.collections["billing_request_flows"].get(call.identity)}
 
 
-def initialise_flow(office: Office, call: Call) -> Doc:
+def initialise_flow(merchant: Merchant, call: Call) -> Doc:
     """POST /billing_request_flows/{id}/actions/initialise: gives the session token."""
-    flow = office.shelves["billing_request_flows"].get(call.identity)
-    flow["session_token"] = "sesh_" + office.world.opaque("session", flow["id"], length=12)
+    flow = merchant.collections["billing_request_flows"].get(call.identity)
+    flow["session_token"] = "sesh_" + merchant.world.opaque("session", flow["id"], length=12)
     return {"billing_request_flows": flow}
 
 
-def visit(office: Office, flow: Doc, behaviour: str) -> None:
+def visit(merchant: Merchant, flow: Doc, behaviour: str) -> None:
     """Let the payer open the page, and complete or leave it. Nothing happens when it has expired or is no longer
     needed.
     """
-    billing_request = office.shelves["billing_requests"][flow["links"]["billing_request"]]
-    if billing_request["status"] not in _OPEN or flow["expires_at"] <= office.now_text:
+    billing_request = merchant.collections["billing_requests"][flow["links"]["billing_request"]]
+    if billing_request["status"] not in _OPEN or flow["expires_at"] <= merchant.now_text:
         return
-    office.flow_visits[flow["id"]] = behaviour
-    tell_request(office, billing_request, "flow_visited", origin="payer", flow=flow["id"])
+    merchant.flow_visits[flow["id"]] = behaviour
+    tell_request(merchant, billing_request, "flow_visited", origin="payer", flow=flow["id"])
     if behaviour == "exits":
-        tell_request(office, billing_request, "flow_exited", origin="payer", flow=flow["id"])
+        tell_request(merchant, billing_request, "flow_exited", origin="payer", flow=flow["id"])
         return
-    details = {**_stranger(office, flow), **{field: value for field, value in _known(office, flow).items() if value}}
-    _take_details(office, billing_request, {"customer": details, "customer_billing_detail": details}, origin="payer")
+    details = {
+        **_stranger(merchant, flow),
+        **{field: value for field, value in _known(merchant, flow).items() if value},
+    }
+    _take_details(merchant, billing_request, {"customer": details, "customer_billing_detail": details}, origin="payer")
     if "customer_bank_account" not in billing_request["links"]:
-        account = bank_details(office, billing_request["mandate_request"]["currency"], details, cause=flow["id"])
-        _take_account(office, billing_request, account, origin="payer")
-    _confirm(office, billing_request, origin="payer")
-    fulfil(office, billing_request, origin="gocardless")
+        account = bank_details(merchant, billing_request["mandate_request"]["currency"], details, cause=flow["id"])
+        _take_account(merchant, billing_request, account, origin="payer")
+    _confirm(merchant, billing_request, origin="payer")
+    fulfil(merchant, billing_request, origin="gocardless")
 
 
-def bank_details(office: Office, currency: str, holder: Doc, *, cause: str) -> Doc:
+def bank_details(merchant: Merchant, currency: str, holder: Doc, *, cause: str) -> Doc:
     """Make up a bank account's details by seed: an IBAN for EUR, a national number elsewhere."""
-    digits = f"{int(office.world.chance('account', cause) * 1e8):08d}"
+    digits = f"{int(merchant.world.chance('account', cause) * 1e8):08d}"
     name = holder.get("company_name") or f"{holder.get('given_name')} {holder.get('family_name')}"
     if currency == "EUR":
         return {"account_holder_name": name, "iban": f"DE89{digits[:4]}{digits}400000"[:22]}
@@ -246,13 +249,13 @@ def bank_details(office: Office, currency: str, holder: Doc, *, cause: str) -> D
     }
 
 
-def fulfil(office: Office, billing_request: Doc, *, origin: str) -> None:
+def fulfil(merchant: Merchant, billing_request: Doc, *, origin: str) -> None:
     """Make the mandate that was asked for; it carries the mandate request's metadata."""
     request, links = billing_request["mandate_request"], billing_request["links"]
-    account = office.shelves["customer_bank_accounts"][links["customer_bank_account"]]
-    creditor = office.shelves["creditors"][links["creditor"]]
+    account = merchant.collections["customer_bank_accounts"][links["customer_bank_account"]]
+    creditor = merchant.collections["creditors"][links["creditor"]]
     mandate = new_mandate(
-        office,
+        merchant,
         account,
         creditor,
         request["scheme"],
@@ -264,13 +267,13 @@ def fulfil(office: Office, billing_request: Doc, *, origin: str) -> None:
     billing_request["status"] = "fulfilled"
     links["mandate_request_mandate"] = mandate["id"]
     request["links"]["mandate"] = mandate["id"]
-    tell_request(office, billing_request, "fulfilled", origin=origin)
+    tell_request(merchant, billing_request, "fulfilled", origin=origin)
 
 
-def show_request(office: Office, billing_request: Doc) -> Doc:
+def show_request(merchant: Merchant, billing_request: Doc) -> Doc:
     """Wrap a billing request with its `resources`."""
     links = billing_request["links"]
-    customer = office.shelves["customers"][links["customer"]]
+    customer = merchant.collections["customers"][links["customer"]]
     names = (
         "id",
         "created_at",
@@ -294,14 +297,16 @@ def show_request(office: Office, billing_request: Doc) -> Doc:
         },
     }
     if "customer_bank_account" in links:
-        resources["customer_bank_account"] = office.shelves["customer_bank_accounts"][links["customer_bank_account"]]
+        resources["customer_bank_account"] = merchant.collections["customer_bank_accounts"][
+            links["customer_bank_account"]
+        ]
     # `reference` is kept for the mandate to come; the recorded bodies do not show it.
     request = {name: value for name, value in billing_request["mandate_request"].items() if name != "reference"}
     return {"billing_requests": {**billing_request, "mandate_request": request, "resources": resources}}
 
 
 def tell_request(
-    office: Office,
+    merchant: Merchant,
     billing_request: Doc,
     action: str,
     *,
@@ -316,7 +321,7 @@ def tell_request(
             links[name] = billing_request["links"][name]
     if flow is not None:
         links["billing_request_flow"] = flow
-    office.events.record(
+    merchant.events.record(
         "billing_requests",
         action,
         links,
@@ -391,8 +396,8 @@ def _complete(billing_request: Doc, kind: str) -> None:
         billing_request["status"] = "ready_to_fulfil"
 
 
-def _take_details(office: Office, billing_request: Doc, body: Doc, *, origin: str) -> None:
-    customer = office.shelves["customers"][billing_request["links"]["customer"]]
+def _take_details(merchant: Merchant, billing_request: Doc, body: Doc, *, origin: str) -> None:
+    customer = merchant.collections["customers"][billing_request["links"]["customer"]]
     for part in ("customer", "customer_billing_detail"):
         given = body.get(part)
         if given is None:
@@ -407,33 +412,33 @@ def _take_details(office: Office, billing_request: Doc, body: Doc, *, origin: st
     _action(billing_request, "collect_customer_details")["collect_customer_details"]["incomplete_fields"] = missing
     if not any(missing.values()):
         _complete(billing_request, "collect_customer_details")
-    tell_request(office, billing_request, "collect_customer_details", origin=origin)
+    tell_request(merchant, billing_request, "collect_customer_details", origin=origin)
 
 
-def _take_account(office: Office, billing_request: Doc, body: Doc, *, origin: str) -> None:
-    customer = office.shelves["customers"][billing_request["links"]["customer"]]
-    account = new_bank_account(office, customer, body, cause=f"{billing_request['id']}/account", reuse=True)
+def _take_account(merchant: Merchant, billing_request: Doc, body: Doc, *, origin: str) -> None:
+    customer = merchant.collections["customers"][billing_request["links"]["customer"]]
+    account = new_bank_account(merchant, customer, body, cause=f"{billing_request['id']}/account", reuse=True)
     if account["currency"] != billing_request["mandate_request"]["currency"]:
         raise invalid("billing_requests", ("currency", "does not fit the mandate request"))
     billing_request["links"]["customer_bank_account"] = account["id"]
     _complete(billing_request, "collect_bank_account")
-    tell_request(office, billing_request, "collect_bank_account", origin=origin)
+    tell_request(merchant, billing_request, "collect_bank_account", origin=origin)
 
 
-def _confirm(office: Office, billing_request: Doc, *, origin: str) -> None:
+def _confirm(merchant: Merchant, billing_request: Doc, *, origin: str) -> None:
     for kind in ("collect_customer_details", "collect_bank_account"):
         if _action(billing_request, kind)["status"] != "completed":
             raise state("bad_request", f"{kind} has to be completed first")
     _complete(billing_request, "confirm_payer_details")
-    tell_request(office, billing_request, "payer_details_confirmed", origin=origin)
+    tell_request(merchant, billing_request, "payer_details_confirmed", origin=origin)
 
 
-def _request(office: Office, call: Call) -> Doc:
-    return office.shelves["billing_requests"].get(call.identity)
+def _request(merchant: Merchant, call: Call) -> Doc:
+    return merchant.collections["billing_requests"].get(call.identity)
 
 
-def _open_request(office: Office, call: Call) -> Doc:
-    billing_request = _request(office, call)
+def _open_request(merchant: Merchant, call: Call) -> Doc:
+    billing_request = _request(merchant, call)
     if billing_request["status"] not in _OPEN:
         raise state("already_actioned", "The billing request has been fulfilled or cancelled")
     return billing_request
@@ -448,19 +453,19 @@ def _prefilled(body: Doc) -> Doc | None:
     return {field: read_text("billing_request_flows", given, field) for field in CUSTOMER_FIELDS if field in given}
 
 
-def _expect_payer(office: Office, flow: Doc, billing_request: Doc) -> None:
-    payer = office.settings.payer
+def _expect_payer(merchant: Merchant, flow: Doc, billing_request: Doc) -> None:
+    payer = merchant.settings.payer
     rule = next((rule for rule in payer.rules if _fits(rule, billing_request)), None)
     behaviour = payer.behaviour if rule is None else rule.behaviour
     if behaviour == "never":
         return
     span = payer.delay_hours_max - payer.delay_hours_min
-    hours = payer.delay_hours_min + span * office.world.chance("payer", flow["id"])
+    hours = payer.delay_hours_min + span * merchant.world.chance("payer", flow["id"])
     if rule is not None and rule.delay_hours is not None:
         hours = rule.delay_hours
     # To the minute: a payer's second is nobody's business and only makes more steps of time.
-    when = (office.world.now + timedelta(hours=hours)).replace(second=0, microsecond=0)
-    office.world.at(when, lambda: visit(office, flow, behaviour))
+    when = (merchant.world.now + timedelta(hours=hours)).replace(second=0, microsecond=0)
+    merchant.world.at(when, lambda: visit(merchant, flow, behaviour))
 
 
 def _fits(rule: PayerRule, billing_request: Doc) -> bool:
@@ -468,16 +473,16 @@ def _fits(rule: PayerRule, billing_request: Doc) -> bool:
     return all(re.search(pattern, texts.get(key, "")) is not None for key, pattern in rule.metadata_match.items())
 
 
-def _known(office: Office, flow: Doc) -> Doc:
-    billing_request = office.shelves["billing_requests"][flow["links"]["billing_request"]]
-    customer = office.shelves["customers"][billing_request["links"]["customer"]]
+def _known(merchant: Merchant, flow: Doc) -> Doc:
+    billing_request = merchant.collections["billing_requests"][flow["links"]["billing_request"]]
+    customer = merchant.collections["customers"][billing_request["links"]["customer"]]
     return {**{field: customer[field] for field in CUSTOMER_FIELDS}, **(flow["prefilled_customer"] or {})}
 
 
-def _stranger(office: Office, flow: Doc) -> Doc:
+def _stranger(merchant: Merchant, flow: Doc) -> Doc:
     """Give what a payer fills in where nothing is known."""
-    tail = office.world.opaque("stranger", flow["id"], length=5).lower()
-    request = office.shelves["billing_requests"][flow["links"]["billing_request"]]["mandate_request"]
+    tail = merchant.world.opaque("stranger", flow["id"], length=5).lower()
+    request = merchant.collections["billing_requests"][flow["links"]["billing_request"]]["mandate_request"]
     return {
         "given_name": "Robin",
         "family_name": f"Payer-{tail}",

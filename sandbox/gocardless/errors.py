@@ -1,4 +1,4 @@
-"""The room of refusals: GoCardless's error envelope and the reasons the simulator gives.
+"""Refusals: GoCardless's error envelope and the reasons the simulator gives.
 
     Refusal                one answer that is not 2xx: HTTP status, type, reason, items
       made by  usage(...)       invalid_api_usage: the request is wrong, unauthorised or too much

@@ -1,4 +1,4 @@
-"""The room of events: records what happened, shows it in GET /events a little later, and posts it to every webhook
+"""Events: records what happened, shows it in GET /events a little later, and posts it to every webhook
 endpoint.
 
 Event creation is asynchronous (an event can appear after its `created_at`), and webhooks lag by some seconds, so
@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from sandbox.gocardless.collection import Collection, Doc, moment
 from sandbox.gocardless.settings import Endpoint, Settings
-from sandbox.gocardless.store import Collection, Doc, moment
 from sandbox.webhooks import Attempt
 from sandbox.world import World
 
@@ -53,7 +53,7 @@ _DESCRIPTIONS = {
 }
 
 
-class EventBook:
+class EventRecord:
     """All events and webhooks of the simulated organisation."""
 
     def __init__(

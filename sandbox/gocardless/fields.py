@@ -1,10 +1,10 @@
-"""The room of readers: each takes one field out of a request's body, checks it, and refuses it in the API's words."""
+"""Readers: each takes one field out of a request's body, checks it, and refuses it in the API's words."""
 
 from datetime import date
 from typing import Any
 
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import invalid
-from sandbox.gocardless.store import Doc
 
 _METADATA_KEYS_MAX = 3
 _METADATA_KEY_MAX = 50

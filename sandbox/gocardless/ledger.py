@@ -1,4 +1,4 @@
-"""The room of the money: open items per creditor and currency in exact tenths of a minor unit, fees with VAT,
+"""Money: open items per creditor and currency in exact tenths of a minor unit, fees with VAT,
 balances of some minutes ago.
 
 Everything that will be in a payout is an open item here first. Nothing else in the simulator adds up money, so the
@@ -12,8 +12,8 @@ from fractions import Fraction
 
 import msgspec
 
+from sandbox.gocardless.collection import Doc, moment
 from sandbox.gocardless.settings import Settings
-from sandbox.gocardless.store import Doc, moment
 from sandbox.world import World
 
 BALANCE_TYPES = ("confirmed_funds", "pending_payouts", "pending_payments_submitted")

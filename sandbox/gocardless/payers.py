@@ -1,11 +1,11 @@
-"""The room of the payers: customers, their bank accounts and their mandates."""
+"""Payers: customers, their bank accounts and their mandates."""
 
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import bank_account_exists, invalid, state, usage
 from sandbox.gocardless.fields import read_metadata, read_text
 from sandbox.gocardless.lifecycle import end_mandate, schedule_mandate, tell_mandate
-from sandbox.gocardless.office import CHARGEABLE, Call, Office
+from sandbox.gocardless.merchant import CHARGEABLE, Call, Merchant
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY, SCHEMES
-from sandbox.gocardless.store import Doc
 
 CUSTOMER_FIELDS = (
     "email", "given_name", "family_name", "company_name", "address_line1", "address_line2", "address_line3", "city",
@@ -15,13 +15,13 @@ _LANGUAGES = frozenset({"en", "fr", "de", "pt", "es", "it", "nl", "da", "nb", "s
 _MANDATE_REFERENCE_MIN = 6
 
 
-def create_customer(office: Office, call: Call) -> Doc:
+def create_customer(merchant: Merchant, call: Call) -> Doc:
     """POST /customers. Refusal: no name; 403 for a live account without its own payment pages."""
-    _needs_payment_pages(office)
-    return office.single("customers", new_customer(office, call.body))
+    _needs_payment_pages(merchant)
+    return merchant.single("customers", new_customer(merchant, call.body))
 
 
-def new_customer(office: Office, body: Doc, *, named: bool = True, cause: str | None = None) -> Doc:
+def new_customer(merchant: Merchant, body: Doc, *, named: bool = True, cause: str | None = None) -> Doc:
     """Make a customer; `named`: names are demanded (a billing request's customer has none yet)."""
     fields = {field: read_text("customers", body, field) for field in CUSTOMER_FIELDS}
     if named and not (fields["company_name"] or (fields["given_name"] and fields["family_name"])):
@@ -30,10 +30,10 @@ def new_customer(office: Office, body: Doc, *, named: bool = True, cause: str | 
     language = read_text("customers", body, "language") or "en"
     if language not in _LANGUAGES:
         raise invalid("customers", ("language", "is not included in the list"))
-    return office.shelves["customers"].add(
+    return merchant.collections["customers"].add(
         {
-            "id": office.new_id("CU", cause),
-            "created_at": office.now_text,
+            "id": merchant.new_id("CU", cause),
+            "created_at": merchant.now_text,
             **fields,
             "language": language,
             "metadata": read_metadata("customers", body),
@@ -41,45 +41,47 @@ def new_customer(office: Office, body: Doc, *, named: bool = True, cause: str | 
     )
 
 
-def get_customer(office: Office, call: Call) -> Doc:
+def get_customer(merchant: Merchant, call: Call) -> Doc:
     """GET /customers/{id}. Refusal: none such, or removed."""
-    return office.single("customers", _customer(office, call))
+    return merchant.single("customers", _customer(merchant, call))
 
 
-def list_customers(office: Office, call: Call) -> Doc:
+def list_customers(merchant: Merchant, call: Call) -> Doc:
     """GET /customers: removed ones are not in it."""
-    return office.page("customers", call, lambda doc: doc["id"] not in office.removed_customers)
+    return merchant.page("customers", call, lambda doc: doc["id"] not in merchant.removed_customers)
 
 
-def update_customer(office: Office, call: Call) -> Doc:
+def update_customer(merchant: Merchant, call: Call) -> Doc:
     """PUT /customers/{id}."""
-    customer = _customer(office, call)
+    customer = _customer(merchant, call)
     given = {field: read_text("customers", call.body, field) for field in CUSTOMER_FIELDS if field in call.body}
-    office.update_metadata("customers", customer, call.body)
+    merchant.update_metadata("customers", customer, call.body)
     customer.update(given)
-    return office.single("customers", customer)
+    return merchant.single("customers", customer)
 
 
-def remove_customer(office: Office, call: Call) -> Doc:
+def remove_customer(merchant: Merchant, call: Call) -> Doc:
     """DELETE /customers/{id}: for good; mandates are cancelled, payments and payouts stay."""
-    customer = _customer(office, call)
-    for mandate in list(office.shelves["mandates"].records):
+    customer = _customer(merchant, call)
+    for mandate in list(merchant.collections["mandates"].records):
         if mandate["links"]["customer"] == customer["id"] and mandate["status"] in CHARGEABLE:
-            end_mandate(office, mandate, cause="mandate_cancelled", origin="api")
-    office.removed_customers.add(customer["id"])
-    return office.single("customers", customer)
+            end_mandate(merchant, mandate, cause="mandate_cancelled", origin="api")
+    merchant.removed_customers.add(customer["id"])
+    return merchant.single("customers", customer)
 
 
-def create_bank_account(office: Office, call: Call) -> Doc:
+def create_bank_account(merchant: Merchant, call: Call) -> Doc:
     """POST /customer_bank_accounts. Refusal 409 `bank_account_exists`: the customer has it already and it is
     enabled.
     """
-    _needs_payment_pages(office)
-    customer = office.linked("customers", "customer_bank_accounts", call.body, "customer")
-    return office.single("customer_bank_accounts", new_bank_account(office, customer, call.body))
+    _needs_payment_pages(merchant)
+    customer = merchant.linked("customers", "customer_bank_accounts", call.body, "customer")
+    return merchant.single("customer_bank_accounts", new_bank_account(merchant, customer, call.body))
 
 
-def new_bank_account(office: Office, customer: Doc, body: Doc, *, cause: str | None = None, reuse: bool = False) -> Doc:
+def new_bank_account(
+    merchant: Merchant, customer: Doc, body: Doc, *, cause: str | None = None, reuse: bool = False
+) -> Doc:
     """Make a bank account, or enable the disabled one with the same details again; `reuse`: or take the enabled one."""
     envelope = "customer_bank_accounts"
     holder = read_text(envelope, body, "account_holder_name")
@@ -90,9 +92,9 @@ def new_bank_account(office: Office, customer: Doc, body: Doc, *, cause: str | N
         raise invalid(envelope, ("iban", "is required"), ("account_number", "is required"))
     country = (iban[:2] if iban else read_text(envelope, body, "country_code")) or "GB"
     details = iban or f"{country}/{body.get('bank_code')}/{body.get('branch_code')}/{number}"
-    known = office.bank_numbers.get((customer["id"], details))
+    known = merchant.bank_numbers.get((customer["id"], details))
     if known is not None:
-        account = office.shelves[envelope][known]
+        account = merchant.collections[envelope][known]
         if account["enabled"] and not reuse:
             raise bank_account_exists("customer_bank_account", known)
         account["enabled"] = True
@@ -103,10 +105,10 @@ def new_bank_account(office: Office, customer: Doc, body: Doc, *, cause: str | N
         currency = national[0] if national else "EUR"
     if currency not in SCHEME_OF_CURRENCY:
         raise invalid(envelope, ("currency", "is not supported"))
-    account = office.shelves[envelope].add(
+    account = merchant.collections[envelope].add(
         {
-            "id": office.new_id("BA", cause),
-            "created_at": office.now_text,
+            "id": merchant.new_id("BA", cause),
+            "created_at": merchant.now_text,
             # Banks take 18 capitals.
             "account_holder_name": holder.upper()[:18],
             "account_number_ending": (iban or number or "")[-4 if currency == "NZD" else -2 :],
@@ -120,31 +122,31 @@ def new_bank_account(office: Office, customer: Doc, body: Doc, *, cause: str | N
             "links": {"customer": customer["id"]},
         }
     )
-    office.bank_numbers[customer["id"], details] = account["id"]
+    merchant.bank_numbers[customer["id"], details] = account["id"]
     return account
 
 
-def disable_bank_account(office: Office, call: Call) -> Doc:
+def disable_bank_account(merchant: Merchant, call: Call) -> Doc:
     """POST /customer_bank_accounts/{id}/actions/disable: cancels its mandates. Refusal `disable_failed`: it is
     disabled.
     """
-    account = office.shelves["customer_bank_accounts"].get(call.identity)
+    account = merchant.collections["customer_bank_accounts"].get(call.identity)
     if not account["enabled"]:
         raise state("disable_failed", "Bank account is already disabled")
     account["enabled"] = False
-    for mandate in list(office.shelves["mandates"].records):
+    for mandate in list(merchant.collections["mandates"].records):
         if mandate["links"]["customer_bank_account"] == account["id"] and mandate["status"] in CHARGEABLE:
-            end_mandate(office, mandate, cause="bank_account_closed", origin="api")
-    return office.single("customer_bank_accounts", account)
+            end_mandate(merchant, mandate, cause="bank_account_closed", origin="api")
+    return merchant.single("customer_bank_accounts", account)
 
 
-def create_mandate(office: Office, call: Call) -> Doc:
+def create_mandate(merchant: Merchant, call: Call) -> Doc:
     """POST /mandates. Refusal 403: a live account without its own payment pages, who makes them by billing requests."""
-    _needs_payment_pages(office)
-    account = office.linked("customer_bank_accounts", "mandates", call.body, "customer_bank_account")
+    _needs_payment_pages(merchant)
+    account = merchant.linked("customer_bank_accounts", "mandates", call.body, "customer_bank_account")
     if not account["enabled"]:
         raise state("bank_account_disabled", "Bank account is disabled")
-    creditor = office.creditor("mandates", call.body)
+    creditor = merchant.creditor("mandates", call.body)
     scheme = read_text("mandates", call.body, "scheme") or SCHEME_OF_CURRENCY[account["currency"]].name
     if scheme not in SCHEMES or SCHEMES[scheme].currency != account["currency"]:
         raise invalid("mandates", ("scheme", "does not fit the bank account"))
@@ -152,12 +154,12 @@ def create_mandate(office: Office, call: Call) -> Doc:
     if reference is not None and len(reference) < _MANDATE_REFERENCE_MIN:
         raise invalid("mandates", ("reference", f"is too short (minimum is {_MANDATE_REFERENCE_MIN} characters)"))
     metadata = read_metadata("mandates", call.body)
-    mandate = new_mandate(office, account, creditor, scheme, reference=reference, metadata=metadata)
-    return office.single("mandates", mandate)
+    mandate = new_mandate(merchant, account, creditor, scheme, reference=reference, metadata=metadata)
+    return merchant.single("mandates", mandate)
 
 
 def new_mandate(
-    office: Office,
+    merchant: Merchant,
     account: Doc,
     creditor: Doc,
     scheme: str,
@@ -167,13 +169,13 @@ def new_mandate(
     origin: str = "api",
     cause: str | None = None,
 ) -> Doc:
-    """Make a mandate and, where its scheme submits mandates by themselves, put its days into the diary."""
-    identity = office.new_id("MD", cause)
-    mandate = office.shelves["mandates"].add(
+    """Make a mandate and, where its scheme submits mandates by themselves, put its days into the schedule."""
+    identity = merchant.new_id("MD", cause)
+    mandate = merchant.collections["mandates"].add(
         {
             "id": identity,
-            "created_at": office.now_text,
-            "reference": reference or office.world.opaque("reference", identity, length=10),
+            "created_at": merchant.now_text,
+            "reference": reference or merchant.world.opaque("reference", identity, length=10),
             "status": "pending_submission",
             "scheme": scheme,
             "payments_require_approval": False,
@@ -191,68 +193,72 @@ def new_mandate(
             },
         }
     )
-    tell_mandate(office, mandate, "created", cause="mandate_created", origin=origin)
-    schedule_mandate(office, mandate)
+    tell_mandate(merchant, mandate, "created", cause="mandate_created", origin=origin)
+    schedule_mandate(merchant, mandate)
     return mandate
 
 
-def transfer_mandate(office: Office, mandate: Doc) -> None:
+def transfer_mandate(merchant: Merchant, mandate: Doc) -> None:
     """Move a mandate to another bank account of the payer, as the account switch services do: its id stays."""
-    old = office.shelves["customer_bank_accounts"][mandate["links"]["customer_bank_account"]]
-    number = office.world.counter(f"transfer/{mandate['id']}")
-    new = {**old, "id": office.new_id("BA", f"{mandate['id']}/transfer/{number}"), "created_at": office.now_text}
-    office.shelves["customer_bank_accounts"].add({**new, "metadata": {}, "links": dict(old["links"])})
+    old = merchant.collections["customer_bank_accounts"][mandate["links"]["customer_bank_account"]]
+    number = merchant.world.counter(f"transfer/{mandate['id']}")
+    new = {**old, "id": merchant.new_id("BA", f"{mandate['id']}/transfer/{number}"), "created_at": merchant.now_text}
+    merchant.collections["customer_bank_accounts"].add({**new, "metadata": {}, "links": dict(old["links"])})
     mandate["links"]["customer_bank_account"] = new["id"]
     links = {"previous_customer_bank_account": old["id"], "new_customer_bank_account": new["id"]}
-    tell_mandate(office, mandate, "transferred", cause="bank_account_transferred", origin="bank", links=links)
+    tell_mandate(merchant, mandate, "transferred", cause="bank_account_transferred", origin="bank", links=links)
 
 
-def replace_mandate(office: Office, mandate: Doc) -> Doc:
+def replace_mandate(merchant: Merchant, mandate: Doc) -> Doc:
     """Replace a mandate by one on another scheme identifier: the old one is cancelled and names the new one."""
-    account = office.shelves["customer_bank_accounts"][mandate["links"]["customer_bank_account"]]
-    creditor = office.shelves["creditors"][mandate["links"]["creditor"]]
+    account = merchant.collections["customer_bank_accounts"][mandate["links"]["customer_bank_account"]]
+    creditor = merchant.collections["creditors"][mandate["links"]["creditor"]]
     metadata, cause = dict(mandate["metadata"]), f"{mandate['id']}/replaced"
-    new = new_mandate(office, account, creditor, mandate["scheme"], metadata=metadata, origin="gocardless", cause=cause)
+    new = new_mandate(
+        merchant, account, creditor, mandate["scheme"], metadata=metadata, origin="gocardless", cause=cause
+    )
     mandate["links"]["new_mandate"] = new["id"]
     links = {"new_mandate": new["id"]}
-    end_mandate(office, mandate, cause="scheme_identifier_changed", origin="gocardless", links=links)
+    end_mandate(merchant, mandate, cause="scheme_identifier_changed", origin="gocardless", links=links)
     return new
 
 
-def cancel_mandate(office: Office, call: Call) -> Doc:
+def cancel_mandate(merchant: Merchant, call: Call) -> Doc:
     """POST /mandates/{id}/actions/cancel. Refusal `cancellation_failed`: it has ended already."""
-    mandate = office.shelves["mandates"].get(call.identity)
+    mandate = merchant.collections["mandates"].get(call.identity)
     if mandate["status"] not in CHARGEABLE:
         raise state("cancellation_failed", "Mandate cannot be cancelled")
-    end_mandate(office, mandate, cause="mandate_cancelled", origin="api", metadata=read_metadata("mandates", call.body))
-    return office.single("mandates", mandate)
+    end_mandate(
+        merchant, mandate, cause="mandate_cancelled", origin="api", metadata=read_metadata("mandates", call.body)
+    )
+    return merchant.single("mandates", mandate)
 
 
-def reinstate_mandate(office: Office, call: Call) -> Doc:
+def reinstate_mandate(merchant: Merchant, call: Call) -> Doc:
     """POST /mandates/{id}/actions/reinstate. Refusal `mandate_not_inactive`."""
-    _needs_payment_pages(office)
-    mandate = office.shelves["mandates"].get(call.identity)
+    _needs_payment_pages(merchant)
+    mandate = merchant.collections["mandates"].get(call.identity)
     if mandate["status"] not in {"cancelled", "expired", "failed"}:
         raise state("mandate_not_inactive", "Mandate is already active or being submitted")
     mandate["status"] = "pending_submission"
-    tell_mandate(office, mandate, "resubmission_requested", cause="resubmission_requested", origin="api")
-    schedule_mandate(office, mandate)
-    return office.single("mandates", mandate)
+    tell_mandate(merchant, mandate, "resubmission_requested", cause="resubmission_requested", origin="api")
+    schedule_mandate(merchant, mandate)
+    return merchant.single("mandates", mandate)
 
 
-def list_mandates(office: Office, call: Call) -> Doc:
+def list_mandates(merchant: Merchant, call: Call) -> Doc:
     """GET /mandates. Refusal 400: more than one of the filters that exclude each other."""
     if len({"creditor", "customer", "customer_bank_account"} & set(call.query)) > 1:
         raise usage("invalid_filters", "creditor, customer and customer_bank_account exclude each other")
-    return office.page("mandates", call)
+    return merchant.page("mandates", call)
 
 
-def _customer(office: Office, call: Call) -> Doc:
-    if call.identity in office.removed_customers:
-        raise usage(office.settings.removed_customer, "Resource not found")
-    return office.shelves["customers"].get(call.identity)
+def _customer(merchant: Merchant, call: Call) -> Doc:
+    if call.identity in merchant.removed_customers:
+        raise usage(merchant.settings.removed_customer, "Resource not found")
+    return merchant.collections["customers"].get(call.identity)
 
 
-def _needs_payment_pages(office: Office) -> None:
-    if not office.settings.custom_payment_pages:
+def _needs_payment_pages(merchant: Merchant) -> None:
+    if not merchant.settings.custom_payment_pages:
         raise usage("forbidden", "Your account is not approved for custom payment pages")

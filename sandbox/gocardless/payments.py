@@ -1,30 +1,30 @@
-"""The room of payments as the API offers them: create, read, update, cancel, retry."""
+"""Payments as the API offers them: create, read, update, cancel, retry."""
 
 from datetime import date
 
 from sandbox.calendars import working_day_on_or_after
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import invalid, state, usage
 from sandbox.gocardless.fields import read_amount, read_date, read_metadata, read_text
 from sandbox.gocardless.lifecycle import cancel, resubmit, schedule, tell_payment
-from sandbox.gocardless.office import CHARGEABLE, Call, Office, PaymentFile
+from sandbox.gocardless.merchant import CHARGEABLE, Call, Merchant, PaymentFile
 from sandbox.gocardless.schemes import SCHEMES
-from sandbox.gocardless.store import Doc
 
 RETRIES_MAX = 3
 _ENVELOPE = "payments"
 
 
-def create_payment(office: Office, call: Call) -> Doc:
+def create_payment(merchant: Merchant, call: Call) -> Doc:
     """POST /payments. Refusal: fields (422), `mandate_is_inactive`, `mandate_replaced`, `link_not_found`.
 
     A charge date before the mandate's next possible one is refused, a day on which the banks rest rolls forward.
     """
     body = call.body
     amount = read_amount(_ENVELOPE, body)
-    mandate = office.linked("mandates", _ENVELOPE, body, "mandate")
+    mandate = merchant.linked("mandates", _ENVELOPE, body, "mandate")
     _check_mandate(mandate)
     scheme = SCHEMES[mandate["scheme"]]
-    if amount > office.settings.amount_max.get(scheme.name, scheme.amount_max):
+    if amount > merchant.settings.amount_max.get(scheme.name, scheme.amount_max):
         raise invalid(_ENVELOPE, ("amount", "exceeds the maximum for this scheme"))
     currency = read_text(_ENVELOPE, body, "currency")
     if currency is None:
@@ -32,9 +32,9 @@ def create_payment(office: Office, call: Call) -> Doc:
     if currency != scheme.currency:
         raise invalid(_ENVELOPE, ("currency", "must be the currency of the mandate's scheme"))
     reference = read_text(_ENVELOPE, body, "reference", longest=scheme.reference_max)
-    if reference is not None and scheme.name == "bacs" and not office.settings.bacs_payment_references:
+    if reference is not None and scheme.name == "bacs" and not merchant.settings.bacs_payment_references:
         raise invalid(_ENVELOPE, ("reference", "cannot be set with your current package"))
-    charge_date = _charge_date(office, mandate, read_date(_ENVELOPE, body, "charge_date"))
+    charge_date = _charge_date(merchant, mandate, read_date(_ENVELOPE, body, "charge_date"))
     retry = body.get("retry_if_possible", False)
     if not isinstance(retry, bool):
         raise invalid(_ENVELOPE, ("retry_if_possible", "must be a boolean"))
@@ -42,7 +42,7 @@ def create_payment(office: Office, call: Call) -> Doc:
     if "app_fee" in body:
         raise usage("feature_disabled", "app_fee is for partner apps", pointer="/payments/app_fee")
     payment = add_payment(
-        office,
+        merchant,
         mandate,
         amount=amount,
         charge_date=charge_date,
@@ -51,11 +51,11 @@ def create_payment(office: Office, call: Call) -> Doc:
         metadata=metadata,
         retry=retry,
     )
-    return office.single("payments", payment)
+    return merchant.single("payments", payment)
 
 
 def add_payment(
-    office: Office,
+    merchant: Merchant,
     mandate: Doc,
     *,
     amount: int,
@@ -67,13 +67,13 @@ def add_payment(
     origin: str = "api",
     links: dict[str, str] | None = None,
 ) -> Doc:
-    """Make a payment of what was checked, and put its days into the diary; `links`: beside mandate and creditor."""
+    """Make a payment of what was checked, and put its days into the schedule; `links`: beside mandate and creditor."""
     scheme = SCHEMES[mandate["scheme"]]
     metadata = metadata or {}
-    payment = office.shelves["payments"].add(
+    payment = merchant.collections["payments"].add(
         {
-            "id": office.new_id("PM"),
-            "created_at": office.now_text,
+            "id": merchant.new_id("PM"),
+            "created_at": merchant.now_text,
             "charge_date": charge_date.isoformat(),
             "amount": amount,
             "description": description,
@@ -93,11 +93,11 @@ def add_payment(
     )
     if scheme.name == "ach":
         payment["faster_ach"] = False
-    office.payment_files[payment["id"]] = PaymentFile(ordinal=len(office.shelves["payments"]))
-    office.payments_of[mandate["id"]].append(payment["id"])
+    merchant.payment_files[payment["id"]] = PaymentFile(ordinal=len(merchant.collections["payments"]))
+    merchant.payments_of[mandate["id"]].append(payment["id"])
     # `metadata` of an API-caused event is what the call passed.
-    tell_payment(office, payment, "created", cause="payment_created", origin=origin, metadata=metadata, links=links)
-    schedule(office, payment)
+    tell_payment(merchant, payment, "created", cause="payment_created", origin=origin, metadata=metadata, links=links)
+    schedule(merchant, payment)
     return payment
 
 
@@ -106,49 +106,49 @@ def no_exchange(currency: str) -> Doc:
     return {"fx_currency": currency, "fx_amount": None, "exchange_rate": None, "estimated_exchange_rate": None}
 
 
-def list_payments(office: Office, call: Call) -> Doc:
+def list_payments(merchant: Merchant, call: Call) -> Doc:
     """GET /payments. Refusal 400: customer and creditor together."""
     if {"customer", "creditor"} <= set(call.query):
         raise usage("invalid_filters", "customer and creditor exclude each other")
-    return office.page("payments", call)
+    return merchant.page("payments", call)
 
 
-def update_payment(office: Office, call: Call) -> Doc:
+def update_payment(merchant: Merchant, call: Call) -> Doc:
     """PUT /payments/{id}: `metadata` and `retry_if_possible` only; amount and charge date never change."""
-    payment = office.shelves["payments"].get(call.identity)
+    payment = merchant.collections["payments"].get(call.identity)
     unknown = sorted(set(call.body) - {"metadata", "retry_if_possible"})
     if unknown:
         raise invalid(_ENVELOPE, *((field, "cannot be updated") for field in unknown))
     retry = call.body.get("retry_if_possible", payment["retry_if_possible"])
     if not isinstance(retry, bool):
         raise invalid(_ENVELOPE, ("retry_if_possible", "must be a boolean"))
-    office.update_metadata("payments", payment, call.body)
+    merchant.update_metadata("payments", payment, call.body)
     payment["retry_if_possible"] = retry
-    return office.single("payments", payment)
+    return merchant.single("payments", payment)
 
 
-def cancel_payment(office: Office, call: Call) -> Doc:
+def cancel_payment(merchant: Merchant, call: Call) -> Doc:
     """POST /payments/{id}/actions/cancel: only from pending_submission, else `cancellation_failed`."""
-    payment = office.shelves["payments"].get(call.identity)
+    payment = merchant.collections["payments"].get(call.identity)
     if payment["status"] != "pending_submission":
         raise state("cancellation_failed", "This payment cannot be cancelled")
     metadata = read_metadata(_ENVELOPE, call.body)
-    cancel(office, payment, cause="payment_cancelled", origin="api", metadata=metadata)
-    return office.single("payments", payment)
+    cancel(merchant, payment, cause="payment_cancelled", origin="api", metadata=metadata)
+    return merchant.single("payments", payment)
 
 
-def retry_payment(office: Office, call: Call) -> Doc:
+def retry_payment(merchant: Merchant, call: Call) -> Doc:
     """POST /payments/{id}/actions/retry: only from failed, at most three times, else `retry_failed`."""
-    payment = office.shelves["payments"].get(call.identity)
-    file = office.payment_files[payment["id"]]
-    mandate = office.shelves["mandates"][payment["links"]["mandate"]]
+    payment = merchant.collections["payments"].get(call.identity)
+    file = merchant.payment_files[payment["id"]]
+    mandate = merchant.collections["mandates"][payment["links"]["mandate"]]
     if payment["status"] != "failed" or file.retries >= RETRIES_MAX:
         raise state("retry_failed", "This payment cannot be retried")
     _check_mandate(mandate)
     metadata = read_metadata(_ENVELOPE, call.body)
-    day = _charge_date(office, mandate, read_date(_ENVELOPE, call.body, "charge_date"))
-    resubmit(office, payment, day, cause="payment_retried", origin="api", metadata=metadata)
-    return office.single("payments", payment)
+    day = _charge_date(merchant, mandate, read_date(_ENVELOPE, call.body, "charge_date"))
+    resubmit(merchant, payment, day, cause="payment_retried", origin="api", metadata=metadata)
+    return merchant.single("payments", payment)
 
 
 def _check_mandate(mandate: Doc) -> None:
@@ -159,8 +159,8 @@ def _check_mandate(mandate: Doc) -> None:
         raise state("mandate_is_inactive", "Mandate is inactive")
 
 
-def _charge_date(office: Office, mandate: Doc, given: date | None) -> date:
-    earliest = office.next_possible(mandate)
+def _charge_date(merchant: Merchant, mandate: Doc, given: date | None) -> date:
+    earliest = merchant.next_possible(mandate)
     assert earliest is not None, "the mandate was checked to be chargeable"
     if given is None:
         return date.fromisoformat(earliest)

@@ -1,4 +1,4 @@
-"""The room of scheme facts: currency, days, limits and failure codes of each bank debit scheme.
+"""Scheme facts: currency, days, limits and failure codes of each bank debit scheme.
 
 Days are working days of the scheme's calendar, counted from D0, the creation deadline's day (support article
 360001018705; guides, not promises): a request before 16:00 in London on a working day belongs to that day. Schemes

@@ -1,4 +1,4 @@
-"""The room of switches: everything about GoCardless that a scenario may choose, and everything the reference could
+"""Switches: everything about GoCardless that a scenario may choose, and everything the reference could
 not confirm.
 
 Set with `POST /_sandbox/config {"gocardless": {...}}`; what is not named keeps its value

@@ -1,4 +1,4 @@
-"""The room of scenario simulators: `POST /scenario_simulators/{name}/actions/run {"data": {"links": {"resource":
+"""Scenario simulators: `POST /scenario_simulators/{name}/actions/run {"data": {"links": {"resource":
 id}}}`.
 
 Each carries one resource through its states at once, with every event on the way, whatever the time of day. What a
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from sandbox.calendars import london_day
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.errors import invalid, usage
 from sandbox.gocardless.lifecycle import (
     activate_mandate,
@@ -22,28 +23,27 @@ from sandbox.gocardless.lifecycle import (
     submit_mandate,
     tell_mandate,
 )
-from sandbox.gocardless.office import Call, Office
+from sandbox.gocardless.merchant import Call, Merchant
 from sandbox.gocardless.payers import transfer_mandate
 from sandbox.gocardless.payouts import bounce_payout, build_payouts, pay_payout
 from sandbox.gocardless.refunds import bounce_refund, pay_refund, return_refund
 from sandbox.gocardless.schemes import SCHEMES
-from sandbox.gocardless.store import Doc
 
 _NEVER_EXPIRE = frozenset({"autogiro", "becs_nz", "pad"})
 
 
 class Simulator(msgspec.Struct, frozen=True):
-    """One simulator: the shelf of its resource, the states it starts from, what it does, the schemes it is for (None:
-    all).
+    """One simulator: the collection of its resource, the states it starts from, what it does, the schemes it is for
+    (None: all).
     """
 
-    shelf: str
+    collection: str
     starts: frozenset[str]
-    run: Callable[[Office, Doc], None]
+    run: Callable[[Merchant, Doc], None]
     schemes: frozenset[str] | None = None
 
 
-def run_simulator(office: Office, call: Call) -> Doc:
+def run_simulator(merchant: Merchant, call: Call) -> Doc:
     """Run a simulator. Refusal: no such simulator or resource (404), or the resource is not in a state for it."""
     simulator = SIMULATORS.get(call.identity)
     if simulator is None:
@@ -52,119 +52,119 @@ def run_simulator(office: Office, call: Call) -> Doc:
     identity = links.get("resource") if isinstance(links, dict) else None
     if not isinstance(identity, str):
         raise invalid("scenario_simulators", ("links/resource", "is required"))
-    doc = office.shelves[simulator.shelf].get(identity)
+    doc = merchant.collections[simulator.collection].get(identity)
     if simulator.starts and doc["status"] not in simulator.starts:
         raise usage("bad_request", f"{call.identity} does not start from {doc['status']}")
     if simulator.schemes is not None and doc["scheme"] not in simulator.schemes:
         raise usage("bad_request", f"{call.identity} is not for {doc['scheme']}")
-    if simulator.shelf == "payments":
-        _check_mandate(office, doc)
-    simulator.run(office, doc)
+    if simulator.collection == "payments":
+        _check_mandate(merchant, doc)
+    simulator.run(merchant, doc)
     return {"scenario_simulators": {"id": call.identity}}
 
 
-def _check_mandate(office: Office, payment: Doc) -> None:
-    mandate = office.shelves["mandates"][payment["links"]["mandate"]]
+def _check_mandate(merchant: Merchant, payment: Doc) -> None:
+    mandate = merchant.collections["mandates"][payment["links"]["mandate"]]
     good = {"active"} if SCHEMES[payment["scheme"]].mandate_days is not None else {"active", "pending_submission"}
     if mandate["status"] not in good:
         raise usage("bad_request", "The mandate of the payment is not active")
 
 
-def _submitted(office: Office, payment: Doc) -> None:
-    submit(office, payment)
+def _submitted(merchant: Merchant, payment: Doc) -> None:
+    submit(merchant, payment)
 
 
-def _confirmed(office: Office, payment: Doc) -> None:
-    submit(office, payment)
-    confirm(office, payment)
+def _confirmed(merchant: Merchant, payment: Doc) -> None:
+    submit(merchant, payment)
+    confirm(merchant, payment)
 
 
-def _paid_out(office: Office, payment: Doc) -> None:
-    _confirmed(office, payment)
-    _pay(office, payment)
+def _paid_out(merchant: Merchant, payment: Doc) -> None:
+    _confirmed(merchant, payment)
+    _pay(merchant, payment)
 
 
-def _failed(office: Office, payment: Doc) -> None:
-    submit(office, payment)
-    fail(office, payment, cause="test_failure")
+def _failed(merchant: Merchant, payment: Doc) -> None:
+    submit(merchant, payment)
+    fail(merchant, payment, cause="test_failure")
 
 
-def _charged_back(office: Office, payment: Doc) -> None:
-    _paid_out(office, payment)
-    charge_back(office, payment, cause="authorisation_disputed")
+def _charged_back(merchant: Merchant, payment: Doc) -> None:
+    _paid_out(merchant, payment)
+    charge_back(merchant, payment, cause="authorisation_disputed")
 
 
-def _chargeback_settled(office: Office, payment: Doc) -> None:
-    _charged_back(office, payment)
-    _pay(office, payment)
+def _chargeback_settled(merchant: Merchant, payment: Doc) -> None:
+    _charged_back(merchant, payment)
+    _pay(merchant, payment)
 
 
-def _late_failure(office: Office, payment: Doc) -> None:
+def _late_failure(merchant: Merchant, payment: Doc) -> None:
     if payment["status"] == "pending_submission":
-        _paid_out(office, payment)
-    fail(office, payment, cause="test_failure")
+        _paid_out(merchant, payment)
+    fail(merchant, payment, cause="test_failure")
 
 
-def _late_failure_settled(office: Office, payment: Doc) -> None:
-    _late_failure(office, payment)
-    _pay(office, payment)
+def _late_failure_settled(merchant: Merchant, payment: Doc) -> None:
+    _late_failure(merchant, payment)
+    _pay(merchant, payment)
 
 
-def _pay(office: Office, payment: Doc) -> None:
+def _pay(merchant: Merchant, payment: Doc) -> None:
     """Pay out all that is due and this payment, at once; a debit that leaves less than nothing waits for a later
     payout.
     """
     creditor, currency = payment["links"]["creditor"], payment["currency"]
-    today = london_day(office.world.now)
-    for item in office.ledger.open[creditor, currency]:
+    today = london_day(merchant.world.now)
+    for item in merchant.ledger.open[creditor, currency]:
         if item.links.get("payment") == payment["id"]:
             item.available_on = min(item.available_on, today)
-    for payout in build_payouts(office, today, only=(creditor, currency)):
-        pay_payout(office, payout)
+    for payout in build_payouts(merchant, today, only=(creditor, currency)):
+        pay_payout(merchant, payout)
 
 
-def _mandate_activated(office: Office, mandate: Doc) -> None:
-    submit_mandate(office, mandate)
-    activate_mandate(office, mandate)
+def _mandate_activated(merchant: Merchant, mandate: Doc) -> None:
+    submit_mandate(merchant, mandate)
+    activate_mandate(merchant, mandate)
 
 
-def _mandate_failed(office: Office, mandate: Doc) -> None:
-    submit_mandate(office, mandate)
-    end_mandate(office, mandate, cause="invalid_bank_details", origin="bank", status="failed")
+def _mandate_failed(merchant: Merchant, mandate: Doc) -> None:
+    submit_mandate(merchant, mandate)
+    end_mandate(merchant, mandate, cause="invalid_bank_details", origin="bank", status="failed")
 
 
-def _mandate_expired(office: Office, mandate: Doc) -> None:
-    _mandate_activated(office, mandate)
-    end_mandate(office, mandate, cause="mandate_expired", origin="gocardless", status="expired")
+def _mandate_expired(merchant: Merchant, mandate: Doc) -> None:
+    _mandate_activated(merchant, mandate)
+    end_mandate(merchant, mandate, cause="mandate_expired", origin="gocardless", status="expired")
 
 
-def _mandate_transferred(office: Office, mandate: Doc) -> None:
-    _mandate_activated(office, mandate)
-    transfer_mandate(office, mandate)
+def _mandate_transferred(merchant: Merchant, mandate: Doc) -> None:
+    _mandate_activated(merchant, mandate)
+    transfer_mandate(merchant, mandate)
 
 
-def _mandate_transferred_again(office: Office, mandate: Doc) -> None:
-    _mandate_transferred(office, mandate)
-    tell_mandate(office, mandate, "resubmission_requested", cause="bank_account_transferred", origin="bank")
+def _mandate_transferred_again(merchant: Merchant, mandate: Doc) -> None:
+    _mandate_transferred(merchant, mandate)
+    tell_mandate(merchant, mandate, "resubmission_requested", cause="bank_account_transferred", origin="bank")
     mandate["status"] = "pending_submission"
-    _mandate_activated(office, mandate)
+    _mandate_activated(merchant, mandate)
 
 
-def _refund_settled(office: Office, refund: Doc) -> None:
-    pay_refund(office, refund)
-    _pay(office, office.shelves["payments"][refund["links"]["payment"]])
+def _refund_settled(merchant: Merchant, refund: Doc) -> None:
+    pay_refund(merchant, refund)
+    _pay(merchant, merchant.collections["payments"][refund["links"]["payment"]])
 
 
-def _refund_returned(office: Office, refund: Doc) -> None:
-    bounce_refund(office, refund)
-    return_refund(office, refund)
+def _refund_returned(merchant: Merchant, refund: Doc) -> None:
+    bounce_refund(merchant, refund)
+    return_refund(merchant, refund)
 
 
-def _verification(status: str) -> Callable[[Office, Doc], None]:
-    def run(office: Office, creditor: Doc) -> None:
+def _verification(status: str) -> Callable[[Merchant, Doc], None]:
+    def run(merchant: Merchant, creditor: Doc) -> None:
         creditor["verification_status"] = status
         links = {"creditor": creditor["id"]}
-        office.events.record("creditors", "updated", links, cause="creditor_updated", property="verification_status")
+        merchant.events.record("creditors", "updated", links, cause="creditor_updated", property="verification_status")
 
     return run
 

@@ -1,4 +1,4 @@
-"""The room of subscriptions: what a merchant has set up beside the program, in the dashboard or by another app.
+"""Subscriptions: what a merchant has set up beside the program, in the dashboard or by another app.
 
 They are read only through the API (list, get) and are put into the world by a scenario. An active one makes its
 payments by itself, with no metadata and nothing behind them that the program knows. How long before its charge date a
@@ -12,11 +12,11 @@ from itertools import count, islice
 from typing import Any
 
 from sandbox.calendars import add_working_days, is_working_day, working_day_on_or_after
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.lifecycle import LIVE_SUBSCRIPTION, end_subscription
-from sandbox.gocardless.office import CHARGEABLE, Call, Office
+from sandbox.gocardless.merchant import CHARGEABLE, Call, Merchant
 from sandbox.gocardless.payments import add_payment
 from sandbox.gocardless.schemes import SCHEMES
-from sandbox.gocardless.store import Doc
 
 STATUSES = ("pending_customer_approval", "customer_approval_denied", "active", "finished", "cancelled", "paused")
 _UNITS = ("weekly", "monthly", "yearly")
@@ -39,7 +39,7 @@ _WORDS = frozenset(
 )
 
 
-def new_subscription(office: Office, mandate: Doc, given: dict[str, Any]) -> Doc:
+def new_subscription(merchant: Merchant, mandate: Doc, given: dict[str, Any]) -> Doc:
     """Make a subscription. ValueError: a field is unknown or does not fit the others."""
     unknown = set(given) - _WORDS
     if unknown:
@@ -56,15 +56,15 @@ def new_subscription(office: Office, mandate: Doc, given: dict[str, Any]) -> Doc
     currency = given.get("currency", SCHEMES[mandate["scheme"]].currency)
     if currency != SCHEMES[mandate["scheme"]].currency:
         raise ValueError("currency is that of the mandate's scheme")
-    earliest = office.next_possible(mandate) or office.world.now.date().isoformat()
+    earliest = merchant.next_possible(mandate) or merchant.world.now.date().isoformat()
     start = max(given.get("start_date", earliest), earliest)
     day_of_month = given.get("day_of_month", min(28, date.fromisoformat(start).day)) if unit == "monthly" else None
     if day_of_month is not None and day_of_month != _LAST_DAY and not 1 <= day_of_month <= 28:
         raise ValueError("day_of_month is 1 to 28, or -1")
-    subscription = office.shelves["subscriptions"].add(
+    subscription = merchant.collections["subscriptions"].add(
         {
-            "id": office.new_id("SB"),
-            "created_at": office.now_text,
+            "id": merchant.new_id("SB"),
+            "created_at": merchant.now_text,
             "amount": given["amount"],
             "app_fee": None,
             "count": given.get("count"),
@@ -85,29 +85,29 @@ def new_subscription(office: Office, mandate: Doc, given: dict[str, Any]) -> Doc
             "links": {"mandate": mandate["id"]},
         }
     )
-    office.subscription_turns[subscription["id"]] = 0
-    office.events.record(
+    merchant.subscription_turns[subscription["id"]] = 0
+    merchant.events.record(
         "subscriptions", "created", {"subscription": subscription["id"]}, cause="subscription_created", origin="api"
     )
     return subscription
 
 
-def collect(office: Office) -> None:
+def collect(merchant: Merchant) -> None:
     """Make the payments of active subscriptions whose last day to be made is today."""
-    for subscription in office.shelves["subscriptions"].records:
-        mandate = office.shelves["mandates"][subscription["links"]["mandate"]]
+    for subscription in merchant.collections["subscriptions"].records:
+        mandate = merchant.collections["mandates"][subscription["links"]["mandate"]]
         if subscription["status"] == "active" and mandate["status"] in CHARGEABLE:
-            earliest = date.fromisoformat(office.next_possible(mandate) or "")
-            due = [day for day in islice(charge_dates(office, subscription), _UPCOMING_MAX) if day <= earliest]
+            earliest = date.fromisoformat(merchant.next_possible(mandate) or "")
+            due = [day for day in islice(charge_dates(merchant, subscription), _UPCOMING_MAX) if day <= earliest]
             for _ in due:
-                _charge(office, subscription, mandate, earliest)
+                _charge(merchant, subscription, mandate, earliest)
 
 
-def _charge(office: Office, subscription: Doc, mandate: Doc, day: date) -> None:
+def _charge(merchant: Merchant, subscription: Doc, mandate: Doc, day: date) -> None:
     """Make the next payment of a subscription."""
-    office.subscription_turns[subscription["id"]] += 1
+    merchant.subscription_turns[subscription["id"]] += 1
     payment = add_payment(
-        office,
+        merchant,
         mandate,
         amount=subscription["amount"],
         charge_date=day,
@@ -116,17 +116,17 @@ def _charge(office: Office, subscription: Doc, mandate: Doc, day: date) -> None:
         links={"subscription": subscription["id"]},
     )
     links = {"subscription": subscription["id"], "payment": payment["id"]}
-    office.events.record("subscriptions", "payment_created", links, cause="payment_created")
-    if next(charge_dates(office, subscription), None) is None:
-        end_subscription(office, subscription, status="finished", cause="subscription_finished", origin="gocardless")
+    merchant.events.record("subscriptions", "payment_created", links, cause="payment_created")
+    if next(charge_dates(merchant, subscription), None) is None:
+        end_subscription(merchant, subscription, status="finished", cause="subscription_finished", origin="gocardless")
 
 
-def charge_dates(office: Office, subscription: Doc) -> Iterator[date]:
+def charge_dates(merchant: Merchant, subscription: Doc) -> Iterator[date]:
     """Give the charge dates still to come, without end unless it has a `count`: on a day of rest the next working day,
     of a month's last day the one before.
     """
-    scheme = office.shelves["mandates"][subscription["links"]["mandate"]]["scheme"]
-    made, most = office.subscription_turns[subscription["id"]], subscription["count"]
+    scheme = merchant.collections["mandates"][subscription["links"]["mandate"]]["scheme"]
+    made, most = merchant.subscription_turns[subscription["id"]], subscription["count"]
     numbers = count(made) if most is None else range(made, most)
     for number in numbers:
         day = _turn(subscription, number)
@@ -136,21 +136,23 @@ def charge_dates(office: Office, subscription: Doc) -> Iterator[date]:
             yield working_day_on_or_after(day, scheme)
 
 
-def list_subscriptions(office: Office, call: Call) -> Doc:
+def list_subscriptions(merchant: Merchant, call: Call) -> Doc:
     """GET /subscriptions."""
-    page = office.page("subscriptions", call)
-    return {**page, "subscriptions": [shown(office, doc) for doc in page["subscriptions"]]}
+    page = merchant.page("subscriptions", call)
+    return {**page, "subscriptions": [shown(merchant, doc) for doc in page["subscriptions"]]}
 
 
-def get_subscription(office: Office, call: Call) -> Doc:
+def get_subscription(merchant: Merchant, call: Call) -> Doc:
     """GET /subscriptions/{id}."""
-    return {"subscriptions": shown(office, office.shelves["subscriptions"].get(call.identity))}
+    return {"subscriptions": shown(merchant, merchant.collections["subscriptions"].get(call.identity))}
 
 
-def shown(office: Office, subscription: Doc) -> Doc:
+def shown(merchant: Merchant, subscription: Doc) -> Doc:
     """Give a subscription as the API shows it: with its next charges."""
     dates = (
-        islice(charge_dates(office, subscription), _UPCOMING_MAX) if subscription["status"] in LIVE_SUBSCRIPTION else ()
+        islice(charge_dates(merchant, subscription), _UPCOMING_MAX)
+        if subscription["status"] in LIVE_SUBSCRIPTION
+        else ()
     )
     return {
         **subscription,

@@ -24,7 +24,7 @@ SYSTEM_ACCOUNTS: tuple[tuple[str, str, str], ...] = (
     ("Discount", "income", "discount"),
     ("Bank Fees and Charges", "expense", "bank_fees"),
     ("Bad Debt", "expense", "bad_debt"),
-    ("Office Supplies", "expense", "office_supplies"),
+    ("Merchant Supplies", "expense", "office_supplies"),
     ("Uncategorized", "expense", "uncategorized"),
     ("Exchange Gain or Loss", "other_expense", "exchange_gain_or_loss"),
     ("Retained Earnings", "equity", "retained_earnings"),

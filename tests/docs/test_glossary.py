@@ -32,7 +32,7 @@ PLAIN = {
         """,
     "a proper name": "auth cardless kafka zoho",
     "a word of an API, which its reference explains": "automation endpoint fx note rate transaction",
-    "the simulators' own, explained where it stands": "book collection diary leg notifier office sale",
+    "the simulators' own, explained where it stands": "book collection leg merchant notifier sale schedule",
     "a verb: a protocol of what an API's module offers": "perform",
     "a setting's table": "polling",
     "what nothing repairs by itself, between the settings and a cluster": "contradiction",

@@ -15,8 +15,8 @@ from sandbox.barrier import Barrier
 from sandbox.control import add_control_routes
 from sandbox.faults import AFTER, BEFORE, EITHER
 from sandbox.gocardless import gocardless_app
+from sandbox.gocardless.acts import VERBS
 from sandbox.gocardless.settings import OutcomeRule, Payer, PayerRule, Settings, Tariff
-from sandbox.gocardless.stage import VERBS
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.webhooks import WebhookRule
 from sandbox.world import World, parse_utc

@@ -23,7 +23,7 @@ async def test_scenario_simulators_of_payments(shop: Any, name: str, actions: li
     assert await shop.happened(payment) == ["created", *actions]
     assert (await shop.get(f"/payments/{payment}"))["status"] == status
     await shop.check_books()
-    # What the diary still holds for it comes to nothing.
+    # What the schedule still holds for it comes to nothing.
     await shop.until("2026-01-19T12:00:00Z")
     await shop.check_books()
     answer, _ = await shop.call(

@@ -1,4 +1,4 @@
-"""Time moves only when everyone is quiet: the barrier, the faults and the postman over real HTTP."""
+"""Time moves only when everyone is quiet: the barrier, the faults and the webhooks over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

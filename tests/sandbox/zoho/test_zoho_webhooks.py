@@ -16,7 +16,7 @@ SECRET = "aSecretOf20Characters"
 
 
 class Sent:
-    """Stands in the postman's place: what was handed to it, without sending."""
+    """Stands where webhooks are sent: what was handed to it, without sending."""
 
     def __init__(self, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.messages: list[dict[str, Any]] = []

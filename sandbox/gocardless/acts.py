@@ -1,4 +1,4 @@
-"""The room behind the stage: what a scenario's author does to the world, beside the API. Mounted under
+"""Acts: what a scenario's author does to the world, beside the API. Mounted under
 `/_sandbox/gocardless/`.
 
     POST populate  {"quiet": bool, "creditor": {...}, "customers": [{given_name, family_name, company_name, email,
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.gocardless.catalogue import change_creditor, new_creditor
+from sandbox.gocardless.collection import Doc
 from sandbox.gocardless.consent import bank_details, visit
 from sandbox.gocardless.lifecycle import (
     LIVE_SUBSCRIPTION,
@@ -25,7 +26,7 @@ from sandbox.gocardless.lifecycle import (
     fail,
     submit_mandate,
 )
-from sandbox.gocardless.office import Office
+from sandbox.gocardless.merchant import Merchant
 from sandbox.gocardless.payers import (
     CUSTOMER_FIELDS,
     new_bank_account,
@@ -36,7 +37,6 @@ from sandbox.gocardless.payers import (
 )
 from sandbox.gocardless.payouts import bounce_payout, retry_payout
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
-from sandbox.gocardless.store import Doc
 from sandbox.gocardless.subscriptions import new_subscription
 
 _CUSTOMER_WORDS = frozenset(
@@ -44,58 +44,58 @@ _CUSTOMER_WORDS = frozenset(
 )
 
 
-def populate(office: Office, document: dict[str, Any]) -> dict[str, Any]:
+def populate(merchant: Merchant, document: dict[str, Any]) -> dict[str, Any]:
     """Put customers with bank accounts and mandates into the world as of now. ValueError: something is not
     understood.
     """
-    office.events.quiet = bool(document.get("quiet", False))
+    merchant.events.quiet = bool(document.get("quiet", False))
     try:
-        creditor = _creditor(office, document.get("creditor"))
-        customers = [_customer(office, creditor, item) for item in document.get("customers", [])]
-        subscriptions = [_subscription(office, customers, item) for item in document.get("subscriptions", [])]
+        creditor = _creditor(merchant, document.get("creditor"))
+        customers = [_customer(merchant, creditor, item) for item in document.get("customers", [])]
+        subscriptions = [_subscription(merchant, customers, item) for item in document.get("subscriptions", [])]
     finally:
-        office.events.quiet = False
+        merchant.events.quiet = False
     return {"creditor": creditor["id"], "customers": customers, "subscriptions": subscriptions}
 
 
-def act(office: Office, document: dict[str, Any]) -> dict[str, Any]:
+def act(merchant: Merchant, document: dict[str, Any]) -> dict[str, Any]:
     """Do one thing the banks, GoCardless's staff or a payer may do. ValueError or KeyError: not understood."""
     verb = VERBS.get(document.get("do", ""))
     if verb is None:
         raise ValueError(f"do is one of {', '.join(sorted(VERBS))}")
-    return verb(office, document) or {}
+    return verb(merchant, document) or {}
 
 
-def _creditor(office: Office, given: dict[str, Any] | None) -> Doc:
-    first = office.shelves["creditors"].records[0]
+def _creditor(merchant: Merchant, given: dict[str, Any] | None) -> Doc:
+    first = merchant.collections["creditors"].records[0]
     if given is None:
         return first
     fields = {name: value for name, value in given.items() if name != "additional"}
     if given.get("additional"):
-        return new_creditor(office, fields)
-    change_creditor(office, first, fields)
+        return new_creditor(merchant, fields)
+    change_creditor(merchant, first, fields)
     return first
 
 
-def _customer(office: Office, creditor: Doc, item: dict[str, Any]) -> dict[str, str | None]:
+def _customer(merchant: Merchant, creditor: Doc, item: dict[str, Any]) -> dict[str, str | None]:
     unknown = set(item) - _CUSTOMER_WORDS
     if unknown:
         raise ValueError(f"a customer has no {', '.join(sorted(unknown))}")
     currency = item.get("currency", "GBP")
     scheme = SCHEME_OF_CURRENCY[currency]
-    customer = new_customer(office, {"country_code": scheme.country, **item})
-    details = bank_details(office, currency, customer, cause=customer["id"])
-    account = new_bank_account(office, customer, details)
+    customer = new_customer(merchant, {"country_code": scheme.country, **item})
+    details = bank_details(merchant, currency, customer, cause=customer["id"])
+    account = new_bank_account(merchant, customer, details)
     wanted = item.get("mandate", "active")
     if wanted not in ("active", "pending_submission", None):
         raise ValueError("mandate is active, pending_submission or null")
     mandate = None
     if wanted is not None:
         metadata, reference = item.get("mandate_metadata", {}), item.get("reference")
-        mandate = new_mandate(office, account, creditor, scheme.name, reference=reference, metadata=metadata)
+        mandate = new_mandate(merchant, account, creditor, scheme.name, reference=reference, metadata=metadata)
         if wanted == "active":
-            submit_mandate(office, mandate)
-            activate_mandate(office, mandate)
+            submit_mandate(merchant, mandate)
+            activate_mandate(merchant, mandate)
     return {
         "customer": customer["id"],
         "customer_bank_account": account["id"],
@@ -103,81 +103,81 @@ def _customer(office: Office, creditor: Doc, item: dict[str, Any]) -> dict[str, 
     }
 
 
-def _subscription(office: Office, customers: list[dict[str, str | None]], item: dict[str, Any]) -> str:
+def _subscription(merchant: Merchant, customers: list[dict[str, str | None]], item: dict[str, Any]) -> str:
     mandate = customers[item["customer"]]["mandate"]
     if mandate is None:
         raise ValueError("a subscription's customer has a mandate")
-    return str(new_subscription(office, office.shelves["mandates"][mandate], item)["id"])
+    return str(new_subscription(merchant, merchant.collections["mandates"][mandate], item)["id"])
 
 
-def _end_subscription(office: Office, given: dict[str, Any]) -> None:
-    subscription = office.shelves["subscriptions"][given["subscription"]]
+def _end_subscription(merchant: Merchant, given: dict[str, Any]) -> None:
+    subscription = merchant.collections["subscriptions"][given["subscription"]]
     if subscription["status"] not in LIVE_SUBSCRIPTION:
         raise ValueError(f"a subscription that is {subscription['status']} does not end")
-    end_subscription(office, subscription, cause="subscription_cancelled", origin="api")
+    end_subscription(merchant, subscription, cause="subscription_cancelled", origin="api")
 
 
-def _fail_payment(office: Office, given: dict[str, Any]) -> None:
-    payment = office.shelves["payments"][given["payment"]]
+def _fail_payment(merchant: Merchant, given: dict[str, Any]) -> None:
+    payment = merchant.collections["payments"][given["payment"]]
     if payment["status"] not in ("submitted", "confirmed", "paid_out"):
         raise ValueError(f"a payment that is {payment['status']} does not fail")
     days = given.get("retry_after_days", 7) if given.get("will_attempt_retry") else None
     cause = given.get("cause", "refer_to_payer")
-    fail(office, payment, cause=cause, reason_code=given.get("reason_code"), retry_after_days=days)
+    fail(merchant, payment, cause=cause, reason_code=given.get("reason_code"), retry_after_days=days)
 
 
-def _charge_back(office: Office, given: dict[str, Any]) -> None:
-    payment = office.shelves["payments"][given["payment"]]
+def _charge_back(merchant: Merchant, given: dict[str, Any]) -> None:
+    payment = merchant.collections["payments"][given["payment"]]
     if payment["status"] not in ("confirmed", "paid_out"):
         raise ValueError(f"a payment that is {payment['status']} is not charged back")
     cause = given.get("cause", "authorisation_disputed")
-    charge_back(office, payment, cause=cause, reason_code=given.get("reason_code"))
+    charge_back(merchant, payment, cause=cause, reason_code=given.get("reason_code"))
 
 
-def _cancel_chargeback(office: Office, given: dict[str, Any]) -> None:
-    payment = office.shelves["payments"][given["payment"]]
+def _cancel_chargeback(merchant: Merchant, given: dict[str, Any]) -> None:
+    payment = merchant.collections["payments"][given["payment"]]
     if payment["status"] != "charged_back":
         raise ValueError("only a charged back payment's chargeback is cancelled")
-    cancel_chargeback(office, payment)
+    cancel_chargeback(merchant, payment)
 
 
-def _end_mandate(office: Office, given: dict[str, Any]) -> None:
-    mandate = office.shelves["mandates"][given["mandate"]]
+def _end_mandate(merchant: Merchant, given: dict[str, Any]) -> None:
+    mandate = merchant.collections["mandates"][given["mandate"]]
     cause, code = given.get("cause", "mandate_cancelled"), given.get("reason_code", "ADDACS-1")
-    end_mandate(office, mandate, cause=cause, origin="bank", reason_code=code)
+    end_mandate(merchant, mandate, cause=cause, origin="bank", reason_code=code)
 
 
-def _transfer_mandate(office: Office, given: dict[str, Any]) -> None:
-    transfer_mandate(office, office.shelves["mandates"][given["mandate"]])
+def _transfer_mandate(merchant: Merchant, given: dict[str, Any]) -> None:
+    transfer_mandate(merchant, merchant.collections["mandates"][given["mandate"]])
 
 
-def _replace_mandate(office: Office, given: dict[str, Any]) -> dict[str, Any]:
-    return {"mandate": replace_mandate(office, office.shelves["mandates"][given["mandate"]])["id"]}
+def _replace_mandate(merchant: Merchant, given: dict[str, Any]) -> dict[str, Any]:
+    return {"mandate": replace_mandate(merchant, merchant.collections["mandates"][given["mandate"]])["id"]}
 
 
-def _bounce_payout(office: Office, given: dict[str, Any]) -> None:
-    bounce_payout(office, office.shelves["payouts"][given["payout"]])
+def _bounce_payout(merchant: Merchant, given: dict[str, Any]) -> None:
+    bounce_payout(merchant, merchant.collections["payouts"][given["payout"]])
 
 
-def _retry_payout(office: Office, given: dict[str, Any]) -> None:
-    retry_payout(office, office.shelves["payouts"][given["payout"]])
+def _retry_payout(merchant: Merchant, given: dict[str, Any]) -> None:
+    retry_payout(merchant, merchant.collections["payouts"][given["payout"]])
 
 
-def _visit_flow(office: Office, given: dict[str, Any]) -> None:
-    visit(office, office.shelves["billing_request_flows"][given["flow"]], given.get("behaviour", "completes"))
+def _visit_flow(merchant: Merchant, given: dict[str, Any]) -> None:
+    visit(merchant, merchant.collections["billing_request_flows"][given["flow"]], given.get("behaviour", "completes"))
 
 
-def _test_webhook(office: Office, given: dict[str, Any]) -> dict[str, Any]:
+def _test_webhook(merchant: Merchant, given: dict[str, Any]) -> dict[str, Any]:
     links = given.get("links", {"payment": "PM000000000000"})
     resource_type = given.get("resource_type", "payments")
-    return {"event": office.events.post_test(resource_type, given.get("action", "failed"), links)}
+    return {"event": merchant.events.post_test(resource_type, given.get("action", "failed"), links)}
 
 
-def _post_events(office: Office, given: dict[str, Any]) -> None:
-    office.events.post_raw(list(given["events"]))
+def _post_events(merchant: Merchant, given: dict[str, Any]) -> None:
+    merchant.events.post_raw(list(given["events"]))
 
 
-VERBS: dict[str, Callable[[Office, dict[str, Any]], dict[str, Any] | None]] = {
+VERBS: dict[str, Callable[[Merchant, dict[str, Any]], dict[str, Any] | None]] = {
     "fail_payment": _fail_payment,
     "charge_back": _charge_back,
     "cancel_chargeback": _cancel_chargeback,

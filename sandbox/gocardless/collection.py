@@ -1,4 +1,4 @@
-"""The room of shelves: one collection per resource, in order of creation, with ids, filters and cursors.
+"""Collections: one collection per resource, in order of creation, with ids, filters and cursors.
 
 Cursors as recorded: page 1 has `after` = the id of its last record and `before` = null; the page asked for with that
 `after` has `before` = the id of its own first record. Lists run from new to old. `before` gives what is newer than

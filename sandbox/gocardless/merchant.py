@@ -1,6 +1,6 @@
-"""The room everything is done from: the shelves, the diary of due days, ids, and what each handler is given.
+"""The merchant's account: the collections, the schedule of due days, ids, and what each handler is given.
 
-An `Office` is the whole state of the GoCardless simulator except money (see `ledger`) and events (see `events`), both
+A `Merchant` is the whole state of the GoCardless simulator except money (see `ledger`) and events (see `events`), both
 of which hang on it.
 """
 
@@ -12,13 +12,13 @@ from typing import Literal
 import msgspec
 from multidict import MultiMapping
 
+from sandbox.gocardless.collection import Collection, Doc, Query, getter, moment
 from sandbox.gocardless.errors import invalid, usage
-from sandbox.gocardless.events import EventBook
+from sandbox.gocardless.events import EventRecord
 from sandbox.gocardless.fields import read_metadata
 from sandbox.gocardless.ledger import Ledger
 from sandbox.gocardless.schemes import SCHEMES, next_possible_charge_date
 from sandbox.gocardless.settings import OutcomeRule, Settings
-from sandbox.gocardless.store import Collection, Doc, Query, getter, moment
 from sandbox.world import World
 
 # resource -> (prefix of its ids, filters of its list: a field, or a link as "links.name"). The reference's section 2.
@@ -54,7 +54,7 @@ _ID_LETTERS = 12
 class PaymentFile(msgspec.Struct, kw_only=True):
     """What the bank side knows of a payment and the API does not show.
 
-    `round` rises at every resubmission and cancellation, so that what the diary holds for an earlier round comes to
+    `round` rises at every resubmission and cancellation, so that what the schedule holds for an earlier round comes to
     nothing. `credit`: where the gross amount is: not booked, open in the ledger, in a payout. `settles`: the event
     that the payout holding its debit will cause. `plan`: the scenario's rule for the round that was confirmed.
     """
@@ -80,7 +80,7 @@ class Call(msgspec.Struct, kw_only=True, frozen=True):
     body: Doc
 
 
-class Diary:
+class Schedule:
     """What is due on which day, by kind ("submit", "result", ...): things with a day but no hour of their own."""
 
     def __init__(self) -> None:
@@ -91,18 +91,18 @@ class Diary:
         self._days[kind, day].append((identity, round_))
 
     def take(self, kind: str, day: date) -> list[tuple[str, int]]:
-        """Take all that is noted for a day off the diary, in the order it was put there."""
+        """Take all that is noted for a day off the schedule, in the order it was put there."""
         return self._days.pop((kind, day), [])
 
 
-class Office:
+class Merchant:
     """State and helpers shared by all handlers and all daily jobs."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.settings = Settings()
-        self.diary = Diary()
-        self.shelves: dict[str, Collection] = {}
+        self.schedule = Schedule()
+        self.collections: dict[str, Collection] = {}
         self.payment_files: dict[str, PaymentFile] = {}
         self.payments_of: dict[str, list[str]] = defaultdict(list)
         # How many payments a subscription has made.
@@ -115,7 +115,9 @@ class Office:
         self.key: str | None = None
         self.organisation = "OR" + world.opaque("organisation", length=_ID_LETTERS)
         self._shelve()
-        self.events = EventBook(world, self.shelves["events"], self.shelves["webhooks"], lambda: self.settings)
+        self.events = EventRecord(
+            world, self.collections["events"], self.collections["webhooks"], lambda: self.settings
+        )
         self.events.organisation = self.organisation
         self.ledger = Ledger(world, lambda: self.settings)
 
@@ -132,7 +134,7 @@ class Office:
             cause = f"key/{self.key}"
         if cause is None:
             cause = f"n/{self.world.counter(prefix)}"
-        collections = [shelf for shelf in self.shelves.values() if shelf.prefix == prefix]
+        collections = [collection for collection in self.collections.values() if collection.prefix == prefix]
         repeat = 0
         while True:
             parts = [
@@ -140,7 +142,7 @@ class Office:
                 for part in range(0, letters, _ID_LETTERS)
             ]
             identity = prefix + "".join(parts)
-            if not any(identity in shelf.place for shelf in collections):
+            if not any(identity in collection.place for collection in collections):
                 return identity
             # The same key again, after its thirty days, creates again.
             repeat += 1
@@ -166,13 +168,13 @@ class Office:
 
     def page(self, name: str, call: Call, keep: Callable[[Doc], bool] = lambda _doc: True) -> Doc:
         """Give one page of a collection, by the request's filters and cursor."""
-        query = Query(self.shelves[name], call.query, refuse_unknown=self.settings.unknown_filters == "refuse")
+        query = Query(self.collections[name], call.query, refuse_unknown=self.settings.unknown_filters == "refuse")
         records, meta = query.page(keep)
         return {name: [self.view(name, doc) for doc in records], "meta": meta}
 
     def customer_of(self, doc: Doc) -> str:
         """Give the customer a payment or subscription is collected from."""
-        return str(self.shelves["mandates"][doc["links"]["mandate"]]["links"]["customer"])
+        return str(self.collections["mandates"][doc["links"]["mandate"]]["links"]["customer"])
 
     def linked(self, name: str, envelope: str, body: Doc, link: str) -> Doc:
         """Give the record a create names in `links`. Refusal: not named (422), or there is none (`link_not_found`)."""
@@ -180,7 +182,7 @@ class Office:
         identity = links.get(link) if isinstance(links, dict) else None
         if not isinstance(identity, str):
             raise invalid(envelope, (f"links/{link}", "is required"))
-        doc = self.shelves[name].find(identity)
+        doc = self.collections[name].find(identity)
         if doc is None or identity in self.removed_customers:
             pointer = f"/{envelope}/links/{link}"
             raise usage("link_not_found", f"{identity} was not found", pointer=pointer)
@@ -191,7 +193,7 @@ class Office:
         links = body.get("links")
         if isinstance(links, dict) and "creditor" in links:
             return self.linked("creditors", envelope, body, "creditor")
-        records = self.shelves["creditors"].records
+        records = self.collections["creditors"].records
         if len(records) != 1:
             raise invalid(envelope, ("links/creditor", "is required"))
         return records[0]
@@ -204,21 +206,21 @@ class Office:
 
     def _shelve(self) -> None:
         for name, (prefix, fields) in SHELVES.items():
-            self.shelves[name] = Collection(
+            self.collections[name] = Collection(
                 name, prefix, {path.split(".")[-1]: getter(path) for path in fields.split()}
             )
         for name in ("payments", "subscriptions"):
-            self.shelves[name].filters["customer"] = self.customer_of
-        self.shelves["payments"].filters["customer"] = self.customer_of
-        self.shelves["customers"].filters["currency"] = self._currency_of
+            self.collections[name].filters["customer"] = self.customer_of
+        self.collections["payments"].filters["customer"] = self.customer_of
+        self.collections["customers"].filters["currency"] = self._currency_of
         # Nobody's data is ever missing here.
-        self.shelves["customers"].filters["action_required"] = lambda _doc: False
-        self.shelves["refunds"].filters["refund_type"] = lambda doc: (
+        self.collections["customers"].filters["action_required"] = lambda _doc: False
+        self.collections["refunds"].filters["refund_type"] = lambda doc: (
             "payment" if "payment" in doc["links"] else "mandate"
         )
 
     def _currency_of(self, customer: Doc) -> str | None:
-        for account in self.shelves["customer_bank_accounts"].records:
+        for account in self.collections["customer_bank_accounts"].records:
             if account["links"]["customer"] == customer["id"]:
                 return str(account["currency"])
         return None
