@@ -72,7 +72,7 @@ class Connection(_Table, frozen=True):
     rules: Rules = Rules()
 
 
-class Gateway(_Table, frozen=True):
+class GatewayTable(_Table, frozen=True):
     """Where webhooks, health and metrics are served."""
 
     host: str = "127.0.0.1"
@@ -149,7 +149,7 @@ class Settings(_Table, frozen=True):
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
     clock: str = ""
     connections: dict[str, Connection] = {}
-    gateway: Gateway = Gateway()
+    gateway: GatewayTable = GatewayTable()
     polling: Polling = Polling()
     calls: Calls = Calls()
     kafka: Kafka = Kafka()

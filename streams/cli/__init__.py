@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from streams.cli.command import Group
+from streams.cli.command import CliGroup
 
 _HERE: Final = "streams.cli"
 
@@ -30,7 +30,7 @@ _COMMANDS: Final = {
 
 
 @click.group(
-    cls=Group, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+    cls=CliGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
 @click.version_option(package_name="zoho-gocardless", prog_name="zoho-gocardless")
 def main() -> None:

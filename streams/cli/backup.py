@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.operate.backup import backup as make_backup
 from streams.operate.backup import restore as restore_backup
 from streams.operate.installation import opened_clock
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def backup(session: Session, folder: Path) -> Reply:
     """Copy log and store into the new folder FOLDER, while the program runs. Nothing is overwritten.
@@ -35,7 +35,7 @@ def backup(session: Session, folder: Path) -> Reply:
     return session.run(work())
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def restore(session: Session, folder: Path) -> Reply:
     """Make log and store, where the settings say, from the backup in FOLDER. Refuses when either exists.

@@ -10,14 +10,14 @@ from domain.onboarding import Checked
 from projections.store.store import open_store
 from streams.cli import places
 from streams.cli.codes import OK, PERSON, Undecided
-from streams.cli.command import Command, Reply, Session, day_of, table
+from streams.cli.command import CliCommand, Reply, Session, day_of, table
 from streams.credentials import Credentials, open_vault
 from streams.operate import check as checks
 from streams.operate.acts import Operator, Told, operating
 from streams.settings import Settings
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.argument("name")
 @click.option("--approve", is_flag=True, help="Put the policy into force and open the gate.")
 @click.option("--by", default=getpass.getuser, show_default="your user name", help="Who approves; it is recorded.")

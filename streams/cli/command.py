@@ -106,7 +106,7 @@ def envelope(command: str, data: Any, error: Any = None) -> str:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Rich would exit with 1 (`Group.main` says with what we do)."""
+        """Rich would exit with 1 (`CliGroup.main` says with what we do)."""
         raise BrokenPipeError
 
 
@@ -248,7 +248,7 @@ def _keep_config(context: click.Context, _parameter: click.Parameter, value: Pat
         context.meta[_CONFIG] = value
 
 
-class Command(click.Command):
+class CliCommand(click.Command):
     """A command with the options that all have."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -329,7 +329,7 @@ class _Loaded(MutableMapping[str, click.Command]):
         return len(self._lazy.keys() | self._made.keys())
 
 
-class Group(click.Group):
+class CliGroup(click.Group):
     """Commands that are loaded when they are asked for. `lazy`: name → (module, attribute, short help). `--config` may
     stand before the command as well as after it.
     """

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from streams.cli.command import Command, Group
+from streams.cli.command import CliCommand, CliGroup
 
 
-class _Alone(Command):
+class _Alone(CliCommand):
     """The command of a group; it does not run when one below it was named."""
 
     def invoke(self, ctx: click.Context) -> int:
@@ -23,7 +23,7 @@ class _Alone(Command):
 _DEFAULT = click.core.ParameterSource.DEFAULT
 
 
-class CommandGroup(Group, _Alone):
+class CommandGroup(CliGroup, _Alone):
     """A command with commands below it, which are loaded when they are asked for. Options before their names are
     refused: they would mean the command itself.
     """

@@ -20,7 +20,7 @@ from adapters.zoho.regions import REGIONS, simulator
 from projections.store.store import open_store
 from projections.work.secrets import Secrets
 from streams.cli.codes import OK, PERSON
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
 from streams.operate.installation import opened_clock
 from streams.settings import Connection, SettingsError
@@ -52,7 +52,7 @@ def _file(what: str, help_text: str) -> Callable[[_F], _F]:
     return click.option(f"--{what}-file", type=click.Path(path_type=Path, dir_okay=False), help=help_text)
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.argument("name")
 @_file("gocardless-token", "Holds the GoCardless access token.")
 @_file("zoho-client", 'Holds {"client_id": …, "client_secret": …} of the client registered in Zoho\'s API console.')

@@ -14,7 +14,7 @@ from domain.ceilings import day_key
 from domain.refs import Ref
 from domain.times import TimeError
 from streams.cli.codes import NotFound
-from streams.cli.command import Command, Group, Reply, Session, day_of, text
+from streams.cli.command import CliCommand, CliGroup, Reply, Session, day_of, text
 from streams.operate.acts import Operator, Told, operating
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ def _signed(function: _F) -> _F:
     return by(connection(function))
 
 
-@click.group(cls=Group)
+@click.group(cls=CliGroup)
 def decide() -> None:
     """Decide what waits for a person: it is recorded with who decided."""
 
@@ -69,7 +69,7 @@ def _words(operator: Operator, connection: str, kind: str, key: str, told: Told)
         return found.state if found is not None else ""
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.argument("number")
 @click.option("--retry", "action", flag_value="retry", help="Collect it again.")
 @click.option("--ignore", "action", flag_value="ignore", help="Leave it alone for good.")
@@ -99,7 +99,7 @@ def invoice(session: Session, number: str, action: str | None, note: str, by: st
     return _decided(session, connection, act)
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.argument("contact")
 @click.option("--payer", default="", metavar="ID", help="The contact is this customer of GoCardless.")
 @click.option("--invite", is_flag=True, help="Ask the contact for a mandate.")
@@ -122,7 +122,7 @@ def match(session: Session, contact: str, payer: str, invite: bool, by: str, con
     return _decided(session, connection, act)
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.argument("discrepancy", metavar="ID")
 @click.option("--note", default="", help="What was done about it; it is recorded.")
 @_signed
@@ -144,7 +144,7 @@ def discrepancy(session: Session, discrepancy: str, note: str, by: str, connecti
     return _decided(session, connection, act)
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.argument("day", metavar="DAY", callback=day_of)
 @click.option("--currency", required=True, metavar="CODE", help="In which currency, as in GBP.")
 @_signed
@@ -170,7 +170,7 @@ def day(session: Session, day: str, currency: str, by: str, connection: str | No
     return _decided(session, connection, act)
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.option("--close", is_flag=True, help="Stop collecting; facts go on being recorded and booked.")
 @click.option("--note", default="", help="Why, in your words; it is recorded.")
 @_signed
@@ -188,7 +188,7 @@ def gate(session: Session, close: bool, note: str, by: str, connection: str | No
     return _decided(session, connection, act)
 
 
-@decide.command(cls=Command)
+@decide.command(cls=CliCommand)
 @click.option(
     "--until", required=True, metavar="INSTANT", help="Believe the clock up to then, as in 2026-03-20T00:00:00Z."
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from streams.cli.codes import OK, PERSON, CannotCreate, Unavailable
-from streams.cli.command import Command, Reply, Session
+from streams.cli.command import CliCommand, Reply, Session
 from streams.demo import demo as demos
 from streams.demo import view as demo_view
 from streams.demo.folder import DemoError, FolderTakenError
@@ -14,7 +14,7 @@ from streams.demo.month import Month
 _DEFAULT: Month = Month()
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

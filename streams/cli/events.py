@@ -15,7 +15,7 @@ from rich.console import Console
 from adapters.headers import whole
 from domain.times import TimeError, parse
 from streams.cli.codes import NotFound
-from streams.cli.command import Command, Reply, Session, envelope
+from streams.cli.command import CliCommand, Reply, Session, envelope
 from streams.log.interface import Log, Record, TopicPartition
 from streams.log.records import ID_HEADER, MAX_OFFSET, TYPE_HEADER, header
 from streams.log.topics import TOPICS, Topics
@@ -43,7 +43,7 @@ class Seen(msgspec.Struct, frozen=True):
     value: Any
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option(
     "--from", "start", metavar="OFFSET|TIME", help="Begin at this offset, or at this instant of the append (ISO 8601)."
 )

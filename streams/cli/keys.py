@@ -10,18 +10,18 @@ import click
 from adapters.vault import Keyring, new_key
 from projections.store.store import open_store
 from streams.cli.codes import CannotCreate
-from streams.cli.command import Command, Group, Reply, Session, text
+from streams.cli.command import CliCommand, CliGroup, Reply, Session, text
 from streams.credentials import Credentials, open_vault
 
 _PRIVATE: Final = 0o600
 
 
-@click.group(cls=Group)
+@click.group(cls=CliGroup)
 def keys() -> None:
     """Make a key for the credentials, or seal them anew under the first key of the keyring."""
 
 
-@keys.command(cls=Command)
+@keys.command(cls=CliCommand)
 @click.argument("key_id", metavar="ID", default="main")
 @click.option(
     "--file",
@@ -66,7 +66,7 @@ def _put_first(path: Path, line: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-@keys.command(cls=Command)
+@keys.command(cls=CliCommand)
 def rotate(session: Session) -> Reply:
     """Seal every credential anew with the first key. The others can be taken out of the keyring afterwards.
 

@@ -5,7 +5,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.log.kafka.access import Access
 from streams.log.topics import Topics
 from streams.operate.installation import opened_clock
@@ -14,7 +14,7 @@ from streams.operate.move import move as move_installation
 from streams.settings import Settings
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option(
     "--to",
     required=True,

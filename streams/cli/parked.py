@@ -10,16 +10,16 @@ from rich.console import Console
 
 from domain.state import CommandRow
 from streams.cli.codes import OK, PERSON, NotFound
-from streams.cli.command import Command, Group, Reply, Session, table
+from streams.cli.command import CliCommand, CliGroup, Reply, Session, table
 from streams.operate.acts import Operator, ParkedItem, Reread, Told, operating
 
 
-@click.group(cls=Group)
+@click.group(cls=CliGroup)
 def parked() -> None:
     """What could not be processed, kept whole; list it, or try it again."""
 
 
-@parked.command(cls=Command, name="list")
+@parked.command(cls=CliCommand, name="list")
 @click.option("--connection", help="Only this one.")
 def listed(session: Session, connection: str | None) -> Reply:
     """List what is parked. Ends with 1 when there is something."""
@@ -44,7 +44,7 @@ def listed(session: Session, connection: str | None) -> Reply:
     return Reply({"items": items}, show, PERSON if items else OK)
 
 
-@parked.command(cls=Command)
+@parked.command(cls=CliCommand)
 @click.argument("item", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="All that is parked.")
 @click.option("--by", default=getpass.getuser, show_default="your user name", help="Who asks; it is recorded.")

@@ -11,7 +11,7 @@ from rich.console import Console
 from projections.state.rebuild import Difference
 from projections.store.store import open_store
 from streams.cli.codes import OK, PERSON
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.log.topics import Topics
 from streams.operate.dry_run import DryRun, dry_run
 from streams.operate.installation import events_in, last_learned, opened_log
@@ -21,7 +21,7 @@ from streams.operate.replay import verify as verify_store
 from streams.settings import group_of
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option(
     "--verify", is_flag=True, help="Rebuild into a second store and compare row by row; the live one is not touched."
 )

@@ -15,7 +15,7 @@ import click
 import structlog
 
 from streams.cli.codes import INTERNAL, CommandError
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.cli.explain import explain
 from streams.log.interface import LogLocked
 from streams.log.worker import WorkerFailed
@@ -43,7 +43,7 @@ class StageFailed(CommandError):  # noqa: N818 - named by the condition
     exit_code = INTERNAL
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option(
     "--role",
     type=click.Choice(ROLES),

@@ -7,7 +7,7 @@ import click
 
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
 from streams.cli.codes import NotFound
-from streams.cli.command import Command, Reply, Session, day_of, text
+from streams.cli.command import CliCommand, Reply, Session, day_of, text
 from streams.cli.sandbox_remote import Remote, at_option, opened
 
 #: Names shown of customers where it is not clear who is meant. Lower: the one that was meant may be missing. Higher: a
@@ -27,7 +27,7 @@ def _amount(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return f"{amount:f}"
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option("--contact", help="E-mail, name or id of the customer; not needed where the books have only one.")
 @click.option("--amount", required=True, callback=_amount, help="As 120.50, without tax.")
 @click.option("--currency", type=click.Choice(sorted(SCHEME_OF_CURRENCY)), help="Else the customer's.")

@@ -5,14 +5,14 @@ from typing import Any, Final
 import click
 
 from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.cli.sandbox_remote import Remote, at_option, opened
 
 #: What is said of a mandate → what the sandbox calls it.
 _MANDATES: Final = {"active": "active", "pending": "pending_submission", "none": None}
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option("--email", required=True, help="The same on both sides, by which the program knows them.")
 @click.option("--currency", type=click.Choice(sorted(SCHEME_OF_CURRENCY)), default="GBP", show_default=True)
 @click.option(

@@ -10,7 +10,7 @@ import click
 
 from domain.times import TimeError, instant, parse
 from streams.cli.codes import Unavailable
-from streams.cli.command import Command, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, text
 from streams.cli.sandbox_remote import Remote, at_option, opened
 
 _A_DAY: Final = timedelta(days=1)
@@ -31,7 +31,7 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option("--to", metavar="INSTANT", callback=_instant, help="Up to this instant, as 2026-03-09T12:00:00Z.")
 @click.option("--days", type=click.FloatRange(0, 3_660, min_open=True), help="So many days on.")
 @click.option("--hours", type=click.FloatRange(0, 87_840, min_open=True), help="So many hours on.")

@@ -9,7 +9,7 @@ from rich.console import Console
 from projections.queries import Status, in_words
 from projections.work.halts import Halts
 from streams.cli.codes import OK, PERSON
-from streams.cli.command import Command, Reply, Session
+from streams.cli.command import CliCommand, Reply, Session
 from streams.log.interface import TopicPartition
 from streams.operate.acts import Operator, operating
 from streams.operate.replay import positions_of
@@ -38,7 +38,7 @@ class Standing(msgspec.Struct, frozen=True):
     waits: list[str]
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.option("--connection", "name", help="Only this one.")
 def status(session: Session, name: str | None) -> Reply:
     """How every connection stands, what waits for a person, and how far the program is. Ends with 1 when something

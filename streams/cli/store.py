@@ -3,15 +3,15 @@
 import click
 
 from projections.store.store import Upgrade, upgrade_store
-from streams.cli.command import Command, Group, Reply, Session, text
+from streams.cli.command import CliCommand, CliGroup, Reply, Session, text
 
 
-@click.group(cls=Group)
+@click.group(cls=CliGroup)
 def store() -> None:
     """Look after the database of the projections."""
 
 
-@store.command(cls=Command)
+@store.command(cls=CliCommand)
 def upgrade(session: Session) -> Reply:
     """Bring the schema of the store to this version of the program.
 

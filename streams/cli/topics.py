@@ -8,7 +8,7 @@ from rich.console import Console
 
 from adapters.clock import SystemClock
 from streams.cli.codes import OK, PERSON
-from streams.cli.command import Command, Group, Reply, Session, table, text
+from streams.cli.command import CliCommand, CliGroup, Reply, Session, table, text
 from streams.log.kafka import provision
 from streams.log.kafka.access import Access
 from streams.log.kafka.provision import Plan, Wanted
@@ -18,24 +18,24 @@ from streams.settings import Settings
 _EMBEDDED = "The embedded log makes its topics by itself: there is nothing to do."
 
 
-@click.group(cls=Group)
+@click.group(cls=CliGroup)
 def topics() -> None:
     """The topics on a Kafka cluster: compare them with what they should be, and make them so."""
 
 
-@topics.command(cls=Command)
+@topics.command(cls=CliCommand)
 def plan(session: Session) -> Reply:
     """Show what `apply` would do, and what nothing repairs by itself. Changes nothing."""
     return session.run(_compared(session))
 
 
-@topics.command(cls=Command)
+@topics.command(cls=CliCommand)
 def check(session: Session) -> Reply:
     """As `plan`, but ends with 1 when something is missing, differs, or contradicts the settings."""
     return session.run(_compared(session, differs=PERSON))
 
 
-@topics.command(cls=Command)
+@topics.command(cls=CliCommand)
 def apply(session: Session) -> Reply:
     """Make the topics that are missing, set what differs, and open the log the first time. Run twice, it changes
     nothing.

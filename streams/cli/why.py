@@ -10,12 +10,12 @@ from domain.state import State
 from domain.why import Why
 from projections.queries import History
 from streams.cli.codes import NotFound
-from streams.cli.command import Command, Reply, Session
+from streams.cli.command import CliCommand, Reply, Session
 from streams.cli.trace import Source, Step, Trail
 from streams.operate.acts import Operator, operating
 
 
-@click.command(cls=Command)
+@click.command(cls=CliCommand)
 @click.argument("kind", type=click.Choice(sorted(reasons.ASK)))
 @click.argument("name", metavar="ID_OR_NUMBER")
 @click.option("--connection", help="Which connection, where there are several.")

@@ -12,7 +12,7 @@ from streams.log.interface import Log, NewRecord
 from streams.log.topics import TopicSpec
 
 
-class Producer(base.Producer):  # type: ignore[misc]  # Faust ships no types that mypy can follow
+class FaustProducer(base.Producer):  # type: ignore[misc]  # Faust ships no types that mypy can follow
     """What Faust asks of a producer."""
 
     @property

@@ -24,7 +24,7 @@ from domain.errors import AmountError
 from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
 from streams.cli import main, status
 from streams.cli.codes import MEANINGS, CommandError
-from streams.cli.command import Command, Group
+from streams.cli.command import CliCommand, CliGroup
 from streams.cli.explain import code_of, explain
 from streams.cli.run import _failed as failed
 from streams.log.interface import LogCorrupt, LogError, LogFull, LogReadOnly
@@ -53,7 +53,7 @@ def _commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tupl
 def test_every_command_has_the_common_options_and_its_section():
     documented = (DOCS / "cli.md").read_text()
     for path, command in _commands(main):
-        assert isinstance(command, Command), path
+        assert isinstance(command, CliCommand), path
         assert {"config", "as_json", "debug"} <= {one.name for one in command.params}, path
         assert f"`{' '.join(path)}" in documented, path
         for parameter in command.params:
@@ -301,11 +301,11 @@ def test_commands_are_loaded_only_when_asked_for():
 
 
 def test_the_frame_runs_coroutines_of_commands():
-    @click.group(cls=Group)
+    @click.group(cls=CliGroup)
     def group() -> None:
         """A group."""
 
-    @group.command(cls=Command)
+    @group.command(cls=CliCommand)
     def one(session):
         """One."""
         from streams.cli.command import Reply, text

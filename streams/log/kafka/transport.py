@@ -22,7 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from streams.log.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Consumption, require_our_app
 from streams.log.interface import Record, TopicPartition
 from streams.log.kafka.engine import KafkaLog
-from streams.log.producer import Producer
+from streams.log.producer import FaustProducer
 
 #: Records of one partition that wait in memory. Lower: the next batch is not there when a handler ends. Higher: memory,
 #: for each partition.
@@ -292,7 +292,7 @@ class Transport(driver.Transport):  # type: ignore[misc]  # as above
     """A cluster as Faust's broker, under `streams.log.worker`."""
 
     Consumer: ClassVar[Any] = Consumer
-    Producer: ClassVar[Any] = Producer
+    Producer: ClassVar[Any] = FaustProducer
 
     def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
         require_our_app(app, "kafkalog")

@@ -13,7 +13,7 @@ from faust.types.tuples import TP
 
 from streams.log.delivery import BatchConsumer, Consumption, require_our_app
 from streams.log.interface import Record, TopicPartition
-from streams.log.producer import Producer
+from streams.log.producer import FaustProducer
 from streams.log.sqlite.engine import SqliteLog
 
 
@@ -108,7 +108,7 @@ class Transport(base.Transport):  # type: ignore[misc]  # as above
     """The embedded log as Faust's broker."""
 
     Consumer: ClassVar[Any] = Consumer
-    Producer: ClassVar[Any] = Producer
+    Producer: ClassVar[Any] = FaustProducer
     default_port = 0
     driver_version = "embedded"
 
