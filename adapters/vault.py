@@ -10,8 +10,11 @@ authenticated with it, so an envelope moved to another connection's row does not
 
 import base64
 import binascii
+import os
 import re
 import secrets
+import shlex
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -83,9 +86,12 @@ class Keyring:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read keys from a file (a mounted secret). Raises `KeyringError`."""
+        """Read keys from a file (a mounted secret) that is closed to the machine's other users: whoever reads it can
+        open every credential. Its group may read it. Raises `KeyringError`.
+        """
         try:
             with path.open("rb") as file:
+                _refuse_open(path, os.fstat(file.fileno()).st_mode)
                 text = file.read(MAX_SECRET_BYTES).decode("ascii")
         except FileNotFoundError:
             raise KeyringError(f"the keyring file {path} is not there") from None
@@ -114,6 +120,12 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self._keys)})"
+
+
+def _refuse_open(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
+        what = f"every user of this machine may open the keyring file {path} (mode {stat.S_IMODE(mode):04o})"
+        raise KeyringError(f"{what}: close it with `chmod 600 {shlex.quote(str(path))}`")
 
 
 class Vault:

@@ -32,20 +32,24 @@ def keys() -> None:
 def new(session: Session, key_id: str, path: Path | None) -> Reply:
     """Make a key named ID. It seals from now on; the older ones still open what they sealed.
 
-    Without --file the key is printed, for the environment variable that the setting `keys` names.
+    With --file it goes into a file that only you may open. Without it the key is printed, for the environment variable
+    that the setting `keys` names.
     """
     del session
     line = new_key(key_id)
     if path is None:
         return Reply({"id": key_id, "key": line}, text(line))
-    _put_first(path, line)
-    return Reply(
-        {"id": key_id, "file": str(path)},
-        text(f"The key {key_id} is first in {path}; next: `zoho-gocardless keys rotate`."),
+    older = _put_first(path, line)
+    told = (
+        f"The key {key_id} is first in {path}; next: `zoho-gocardless keys rotate`."
+        if older
+        else f"The key {key_id} is in {path}, which only you may open. Keep a copy apart from the backups."
     )
+    return Reply({"id": key_id, "file": str(path)}, text(told))
 
 
-def _put_first(path: Path, line: str) -> None:
+def _put_first(path: Path, line: str) -> str:
+    """Write the keyring anew, private to this user; the keys that it held before."""
     older = path.read_text("ascii") if path.exists() else ""
     whole = f"{line}\n{older}"
     Keyring.from_text(whole)
@@ -64,6 +68,7 @@ def _put_first(path: Path, line: str) -> None:
         raise CannotCreate(f"the keyring file cannot be written ({error.strerror})", str(path), remedy) from None
     finally:
         draft.unlink(missing_ok=True)
+    return older
 
 
 @keys.command(cls=CliCommand)

@@ -101,6 +101,7 @@ def test_url_safe_base64_is_accepted() -> None:
 def test_a_keyring_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keyring"
     path.write_text(line("old", OLD) + "\n")
+    path.chmod(0o600)
     assert Keyring.from_file(path).ids == ["old"]
     with pytest.raises(KeyringError, match="is not there"):
         Keyring.from_file(tmp_path / "absent")
@@ -109,6 +110,18 @@ def test_a_keyring_is_read_from_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(KeyringError, match="not text"):
         Keyring.from_file(path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o606, 0o777])
+def test_a_keyring_that_every_user_may_open_is_refused_with_what_closes_it(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "key ring"
+    path.write_text(line("old", OLD) + "\n")
+    path.chmod(mode)
+    with pytest.raises(KeyringError, match=rf"mode {mode:04o}\): close it with `chmod 600 '{path}'`") as caught:
+        Keyring.from_file(path)
+    assert "old" not in str(caught.value).replace(str(path), "")
+    path.chmod(0o640)
+    assert Keyring.from_file(path).ids == ["old"], "its group is somebody's choice, as for a mounted secret"
 
 
 SHORT = base64.b64encode(b"short-key").decode()

@@ -27,6 +27,7 @@ async def office(tmp_path: Path, empty_store: Path) -> AsyncIterator[CheckedConn
     """Both simulators, empty, and a new store."""
     shutil.copy(empty_store, tmp_path / "store.db")
     (tmp_path / "keys.txt").write_text(new_key("k1"))
+    (tmp_path / "keys.txt").chmod(0o600)
     config = SandboxConfig(seed=5, start=datetime.fromisoformat(START))
     async with running_sandbox(config) as sandbox, aiohttp.ClientSession() as http:
         made = CheckedConnection(tmp_path, sandbox, http)

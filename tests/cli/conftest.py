@@ -52,6 +52,7 @@ class Installation:
         self.config = folder / "settings.toml"
         self.config.write_text(SETTINGS.format(folder=folder))
         (folder / "keys").write_text(new_key("one") + "\n")
+        (folder / "keys").chmod(0o600)
         self._runner = CliRunner()
 
     @property

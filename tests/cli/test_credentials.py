@@ -31,8 +31,11 @@ def test_a_new_key_is_printed_or_put_first(tmp_path):
     assert found.exit_code == 0
     assert found.stdout.startswith("2026-04:")
     path = tmp_path / "keys"
-    for key_id in ("old", "new"):
-        assert runner.invoke(main, ["keys", "new", key_id, "--file", str(path)]).exit_code == 0
+    first = runner.invoke(main, ["keys", "new", "old", "--file", str(path)])
+    assert (first.exit_code, "only you may open" in first.stdout) == (0, True)
+    path.chmod(0o644)
+    second = runner.invoke(main, ["keys", "new", "new", "--file", str(path)])
+    assert (second.exit_code, "`zoho-gocardless keys rotate`" in second.stdout) == (0, True)
     assert [line.partition(":")[0] for line in path.read_text().splitlines()] == ["new", "old"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert runner.invoke(main, ["keys", "new", "new", "--file", str(path)]).exit_code == 4
@@ -153,6 +156,14 @@ def test_a_data_centre_must_be_named(installation):
     assert "data centre" in error["what"]
     installation.json("connect", "c1", "--zoho-refresh-token-file", path, "--zoho-region", "eu")
     assert json.loads(held(installation, "zoho.token"))["accounts_url"] == "https://accounts.zoho.eu"
+
+
+def test_a_keyring_that_others_may_open_is_refused_before_anything_is_sealed(installation):
+    (installation.folder / "keys").chmod(0o644)
+    found = installation.cli("connect", "c1", "--gocardless-token-file", write(installation, "gc", "x1"), code=4)
+    assert found.stderr.startswith("error[keyring]: every user of this machine may open the keyring file ")
+    assert f"`chmod 600 {installation.folder}/keys`" in found.stderr
+    assert not (installation.folder / "store.db").exists()
 
 
 def test_without_a_keyring_nothing_is_kept(installation):

@@ -135,6 +135,7 @@ def test_the_keyring_is_where_the_settings_say(ours, compose, settings_of, tmp_p
     assert set(compose["secrets"]) == {"keyring"}
     keyring = tmp_path / "keyring"
     keyring.write_text(new_key("main"))
+    keyring.chmod(0o600)
     assert open_vault(f"file:{keyring}") is not None
 
 

@@ -68,6 +68,7 @@ POLICY = Policy(
 def _keyring(path: Path) -> Keyring:
     if not path.exists():
         path.write_text(new_key("k1"))
+        path.chmod(0o600)
     return Keyring.from_file(path)
 
 
