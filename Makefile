@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MAN ?= build/man
+PREFIX ?= $(HOME)/.local
+INSTALLED := $(PREFIX)/lib/zoho-gocardless
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak coverage lint docs format bench man lock clean
+.PHONY: help install demo test soak coverage lint docs format bench man lock clean
 
 help:  ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +18,14 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $(READY)
+
+install:  ## The program alone, in PREFIX/lib, and its command in PREFIX/bin; again, to upgrade it
+	$(PYTHON) -m venv $(INSTALLED)
+	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-run.lock
+	rm -rf build/lib build/bdist.*
+	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps .
+	mkdir -p $(PREFIX)/bin
+	ln -sf $(INSTALLED)/bin/zoho-gocardless $(PREFIX)/bin/zoho-gocardless
 
 demo: $(READY)  ## A company's month, collected and reconciled by the real program
 	$(BIN)/zoho-gocardless demo

@@ -62,9 +62,7 @@ async def _check(
             acts += checks.approval_events(name, checked, by, accept, now, note)
         told = await operator.tell(acts)
         if refusal:
-            raise Undecided(
-                refusal, name, f"repair or accept it, then run `zoho-gocardless check {name} --approve` again"
-            )
+            raise Undecided(refusal, name, _to_do(name, checked))
         return _reply(name, checked, told[-1], approve=approve, gate=_gate(operator, name))
 
 
@@ -84,6 +82,18 @@ def _refusal(checked: Checked, accept: list[str]) -> str:
         return f"the check found {', '.join(one.code for one in checked.stops)}"
     missing = [one.code for one in checked.decisions if one.code not in accept]
     return f"not yet accepted: {', '.join(missing)}" if missing else ""
+
+
+def _to_do(name: str, checked: Checked) -> str:
+    if checked.stops:
+        return f"`zoho-gocardless check {name}` says how to repair it; then approve again"
+    return f"read what each means with `zoho-gocardless check {name}`, then: {_approval(name, checked)}"
+
+
+def _approval(name: str, checked: Checked) -> str:
+    """The command that approves, with every code that it needs."""
+    accepts = "".join(f" --accept {one.code}" for one in checked.decisions)
+    return f'zoho-gocardless check {name} --approve --by "YOUR NAME"{accepts}'
 
 
 def _gate(operator: Operator, name: str) -> str:
@@ -118,8 +128,8 @@ def _reply(name: str, checked: Checked, last: Told, *, approve: bool, gate: str)
         elif checked.stops:
             console.print(f"{len(checked.stops)} findings stop it: repair them, then check again.")
         elif open_codes or gate != "open":
-            accepts = "".join(f" --accept {code}" for code in open_codes)
-            console.print(f"To begin: zoho-gocardless check {name} --approve --by WHO{accepts}")
+            console.print("This opens the gate; it accepts each line marked `decide`, by its code:")
+            console.print(f"  {_approval(name, checked)}")
 
     return Reply(data, show, PERSON if person else OK)
 
