@@ -76,7 +76,7 @@ def test_the_settings_of_the_docs_are_valid_and_name_every_setting():
         for field in msgspec.structs.fields(shape):
             yield field.name
         for inner in (
-            rules_of_settings.Gateway,
+            rules_of_settings.GatewayTable,
             rules_of_settings.Polling,
             rules_of_settings.Calls,
             rules_of_settings.Rules,
