@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 import click
 import msgspec
 from click.shell_completion import CompletionItem
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,9 +44,10 @@ PROGRAM: Final = "zoho-gocardless"
 #: Columns of a table that is not shown on a terminal. Lower: rows of more lines. Higher: lines that a mail or a log
 #: breaks anywhere.
 _PIPE_WIDTH: Final = 100
-#: Longest text of a column that is kept on one line. Lower: instants and codes are broken. Higher: no room is left for
-#: the columns that hold sentences.
-_UNBROKEN: Final = 24
+#: Least columns for what is broken into lines. Lower: words are broken as well. Higher: fewer columns stay whole.
+_LEAST: Final = 12
+#: Columns between two columns of a table, as rich has it.
+_BETWEEN: Final = 2
 
 #: Seconds from one line about progress to the next. Lower: a log full of them. Higher: it looks as if it hung.
 _MILESTONE_S: Final = 1.0
@@ -80,15 +81,41 @@ def text(*lines: str) -> Callable[[Console], None]:
     return show
 
 
-def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
+class _Fitted:
+    """A table that is made when its width is known."""
+
+    def __init__(self, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._whole(options.max_width)
+        found = Table(box=None, pad_edge=False, header_style="bold")
+        for number, name in enumerate(self._columns):
+            found.add_column(name, overflow="fold", no_wrap=number in whole)
+        for row in self._rows:
+            found.add_row(*row)
+        yield found
+
+    def _whole(self, width: int) -> set[int]:
+        """The columns that stay on one line: those of single words first, since a part of an id helps nobody; as many
+        as leave room for the others.
+        """
+        cells = list(zip(self._columns, *self._rows, strict=True))
+        longest = [max(map(len, one)) for one in cells]
+        words = [any(" " in cell for cell in one[1:]) for one in cells]
+        room, found = width - _BETWEEN * (len(cells) - 1) - _LEAST * len(cells), set[int]()
+        for number in sorted(range(len(cells)), key=lambda number: (words[number], longest[number])):
+            room -= max(0, longest[number] - _LEAST)
+            if room < 0:
+                break
+            found.add(number)
+        return found
+
+
+def table(*columns: str, rows: Iterable[tuple[str, ...]]) -> _Fitted:
     """A plain table, as wide as the terminal: what is too long goes on in the next line, and nothing is cut off."""
-    kept = list(rows)
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for name, cells in zip(columns, zip(columns, *kept, strict=True), strict=True):
-        found.add_column(name, overflow="fold", no_wrap=max(map(len, cells)) <= _UNBROKEN)
-    for row in kept:
-        found.add_row(*row)
-    return found
+    return _Fitted(columns, list(rows))
 
 
 def day_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

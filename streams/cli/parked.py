@@ -10,7 +10,7 @@ from rich.console import Console
 
 from domain.state import CommandRow
 from streams.cli.codes import OK, PERSON, NotFound
-from streams.cli.command import CliCommand, CliGroup, Reply, Session, table
+from streams.cli.command import CliCommand, CliGroup, Reply, Session
 from streams.operate.acts import Operator, ParkedItem, Reread, Told, operating
 
 
@@ -35,11 +35,11 @@ def listed(session: Session, connection: str | None) -> Reply:
         if not items:
             console.print("Nothing is parked.")
             return
-        rows = [
-            (item.since[:16].replace("T", " "), item.connection, item.kind, item.item, item.about, item.reason)
-            for item in items
-        ]
-        console.print(table("since", "connection", "kind", "id", "about", "why", rows=rows))
+        # Not a table: the id is copied from here, and a column would break it.
+        for item in items:
+            since = item.since[:16].replace("T", " ")
+            console.print(f"{since}  {item.connection}  {item.kind} {item.item}  {item.about}")
+            console.print(f"  why: {item.reason}")
 
     return Reply({"items": items}, show, PERSON if items else OK)
 

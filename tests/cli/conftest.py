@@ -135,6 +135,12 @@ class Installation:
         return [one["type"] for one in self.json("events", "--connection", "c1", "--limit", "10000")["records"]]
 
 
+@pytest.fixture(autouse=True)
+def no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as they are in a pipe, whatever whoever runs the tests has set."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path)

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -17,6 +18,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import streams.cli
 from adapters.errors import AdapterError, CredentialError, TransportError, VaultError
@@ -24,7 +26,7 @@ from domain.errors import AmountError
 from projections.store.errors import StoreError, StoreFenced, StoreUnavailable
 from streams.cli import main, status
 from streams.cli.codes import MEANINGS, CommandError
-from streams.cli.command import CliCommand, CliGroup
+from streams.cli.command import CliCommand, CliGroup, table
 from streams.cli.explain import code_of, explain
 from streams.cli.run import _failed as failed
 from streams.log.interface import LogCorrupt, LogError, LogFull, LogReadOnly
@@ -284,6 +286,21 @@ def test_a_table_in_a_pipe_is_a_hundred_columns_wide_unless_told(more, width):
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | more
     done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True, env=environment)
     assert widest(done.stdout) in (width, width - 1)
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 100, 160])
+def test_an_id_stays_whole_where_there_is_room_and_nothing_is_lost_where_there_is_none(width):
+    key, since = "cm-" + "0123456789abcdef" * 2, "2026-03-06 12:00"
+    shown = Console(file=io.StringIO(), width=width, markup=False)
+    shown.print(table("since", "id", "about", "why", rows=[(since, key, "bookings:PM-1-1:1", "It gave up. " * 9)]))
+    text = shown.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert (key in text) == (width >= 100)
+    assert since in text or width < 80
+    letters = sorted("".join(text.split()))
+    assert letters == sorted(
+        "".join(f"since id about why {since} {key} bookings:PM-1-1:1 {'It gave up. ' * 9}".split())
+    )
 
 
 def test_a_table_on_a_terminal_is_as_wide_as_that():
