@@ -93,7 +93,7 @@ def _to_do(name: str, checked: Checked) -> str:
 def _approval(name: str, checked: Checked) -> str:
     """The command that approves, with every code that it needs."""
     accepts = "".join(f" --accept {one.code}" for one in checked.decisions)
-    return f'zoho-gocardless check {name} --approve --by "YOUR NAME"{accepts}'
+    return f"zoho-gocardless check {name} --approve --by WHO{accepts}"
 
 
 def _gate(operator: Operator, name: str) -> str:
@@ -128,8 +128,7 @@ def _reply(name: str, checked: Checked, last: Told, *, approve: bool, gate: str)
         elif checked.stops:
             console.print(f"{len(checked.stops)} findings stop it: repair them, then check again.")
         elif open_codes or gate != "open":
-            console.print("This opens the gate; it accepts each line marked `decide`, by its code:")
-            console.print(f"  {_approval(name, checked)}")
+            console.print(f"To begin: {_approval(name, checked)}")
 
     return Reply(data, show, PERSON if person else OK)
 

@@ -198,7 +198,7 @@ def test_each_line_does_what_the_readme_says(shell: Shell, sandbox: SandboxProce
                 told = said.splitlines()[-1].strip()
             case ["zoho-gocardless", "check", "acme", "--approve", *_]:
                 assert (code, "Approved. The gate is open." in said) == (0, True), said
-                assert told.startswith('zoho-gocardless check acme --approve --by "YOUR NAME" --accept ')
+                assert told.startswith("To begin: zoho-gocardless check acme --approve --by WHO --accept ")
                 assert codes(told) == codes(line), "the check ends with the line that the README shows"
             case ["zoho-gocardless", "status"]:
                 assert (code, "acme (sandbox): gate open, policy 1" in said) == (0, True), said
