@@ -24,7 +24,7 @@ async def installation(folder, world, books, name):
 
 @pytest.mark.timeout(180)
 async def test_the_second_meets_the_key_of_the_first_and_takes_its_debit_in(tmp_path, monkeypatch):
-    """Finding F1: 14 of 14 invoices were debited twice. The two call the connection by different names, as people do."""
+    """Once 14 of 14 invoices were debited twice. The two call the connection by different names, as people do."""
     async with demo.sandbox(PLAN, tmp_path) as world:
         books = await world.post(world.zoho, "/_sandbox/zoho/populate", month.zoho_population(PLAN))
         await world.post(
