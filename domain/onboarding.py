@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from domain import money, onboarding_accounts, times
+from domain import currencies, money, onboarding_accounts, times
 from domain.errors import DomainError
 from domain.events import ConnectionChecked, Finding
 from domain.onboarding_accounts import Payee
@@ -295,7 +295,7 @@ def _policy(asked: Asked, held: Policy | None, accounts: Accounts, found: Findin
         max_debit_minor=_most("max_debit", rules.max_debit, found),
         max_payer_month_minor=_most("max_payer_month", rules.max_payer_month, found),
         max_day_minor=_most("max_day", rules.max_day, found),
-        max_day_count=dict(sorted(rules.max_day_count.items())),
+        max_day_count=_counts(rules.max_day_count, found),
         opening_clearing_minor=_minor("opening_clearing", rules.opening_clearing, found),
         unique_field=asked.unique_field,
         payer_link_field=asked.payer_link_field,
@@ -332,6 +332,18 @@ def _most(name: _Ceiling, given: dict[str, str], found: Findings) -> dict[str, i
     for currency in sorted(one for one, amount in ceilings.items() if amount < 0):
         found.stop(name, f"rules.{name}.{currency}: a ceiling is not below zero.", about=currency)
     return ceilings
+
+
+def _counts(given: dict[str, int], found: Findings) -> dict[str, int]:
+    """The most debits of a day, per currency; one of an unknown currency would hold nothing."""
+    for currency, count in sorted(given.items()):
+        try:
+            currencies.exponent(currency)
+        except DomainError as error:
+            found.stop("max_day_count", f"rules.max_day_count.{currency}: {error}.", about=currency)
+        if count < 0:
+            found.stop("max_day_count", f"rules.max_day_count.{currency}: a ceiling is not below zero.", about=currency)
+    return dict(sorted(given.items()))
 
 
 def _minor(name: _Ceiling | Literal["opening_clearing"], given: dict[str, str], found: Findings) -> dict[str, int]:

@@ -32,6 +32,7 @@ StopCode = Literal[
     "gocardless_unreadable",
     "import",
     "max_day",
+    "max_day_count",
     "max_debit",
     "max_payer_month",
     "no_bank",

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_origin
 
 import msgspec
 
@@ -238,15 +238,26 @@ def load_with_origin(path: Path | None, environment: Mapping[str, str] | None = 
     chosen = path or (Path(variables[FILE_VARIABLE]) if FILE_VARIABLE in variables else None)
     tree = {} if chosen is None else _read(chosen)
     where = "the environment" if chosen is None else str(chosen)
-    over = {
-        tuple(name[len(PREFIX) :].lower().split("__")): name for name in sorted(variables) if name.startswith(PREFIX)
-    }
+    over = {_parts(name[len(PREFIX) :]): name for name in sorted(variables) if name.startswith(PREFIX)}
     origin = Origin(where, copy.deepcopy(tree), over)
     for parts, name in over.items():
         _set(tree, parts, variables[name], origin)
     settings = decode(tree, where, origin)
     _refuse_relative(settings, origin)
     return settings, origin
+
+
+#: Tables of the rules whose names are currencies, or ids of GoCardless's: in capitals, as no setting of ours is.
+_NAMED_IN_CAPITALS: Final = frozenset(
+    field.name for field in msgspec.structs.fields(Rules) if get_origin(field.type) is dict
+)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The path of a setting from the rest of a variable's name."""
+    *tables, last = name.lower().split("__")
+    capitals = bool(tables) and tables[-1] in _NAMED_IN_CAPITALS
+    return (*tables, last.upper() if capitals else last)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -105,3 +105,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
     file.write_text(text, encoding="latin-1")
     with pytest.raises(SettingsError, match=f"^{re.escape(str(file))}: not "):
         load(file, {})
+
+
+def test_a_currency_stays_in_capitals_in_a_variable(tmp_path):
+    """A ceiling of "gbp" would hold nothing."""
+    file = tmp_path / "settings.toml"
+    file.write_text(f'log = "sqlite:////{tmp_path}/l.db"\nstore = "sqlite:////{tmp_path}/s.db"\n')
+    given = {
+        "ENVIRONMENT": "sandbox",
+        "ZOHO__REGION": "eu",
+        "ZOHO__ORGANIZATION_ID": "1",
+        "RULES__MAX_DEBIT__GBP": "100.00",
+        "RULES__MAX_DAY_COUNT__EUR": "3",
+        "RULES__TAX__GB_VAT_1": "VAT 20%",
+        "RULES__SEND_HOUR": "7",
+    }
+    rules = load(file, {f"ZOHO_GOCARDLESS__CONNECTIONS__ACME__{name}": value for name, value in given.items()})
+    found = rules.connections["acme"].rules
+    assert (found.max_debit, found.max_day_count) == ({"GBP": "100.00"}, {"EUR": 3})
+    assert (found.tax, found.send_hour) == ({"GB_VAT_1": "VAT 20%"}, 7)

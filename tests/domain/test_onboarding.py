@@ -272,6 +272,14 @@ CASES = {
         {"max_day": {"GBP": "1.005"}},
         "rules.max_day.GBP: 1.005 does not fit GBP, which has 2 minor digits; nothing is rounded.",
     ),
+    ("stop", "max_day_count", "gbp"): (
+        {"max_day_count": {"gbp": 5}},
+        "rules.max_day_count.gbp: unknown currency 'gbp': expected an ISO 4217 code such as GBP or EUR.",
+    ),
+    ("stop", "max_day_count", "EUR"): (
+        {"max_day_count": {"EUR": -1}},
+        "rules.max_day_count.EUR: a ceiling is not below zero.",
+    ),
     ("stop", "opening_clearing", "XXX"): (
         {"opening_clearing": {"XXX": "1"}},
         "rules.opening_clearing.XXX: unknown currency 'XXX': expected an ISO 4217 code such as GBP or EUR.",
