@@ -181,9 +181,9 @@ def _ask_unapply(draft: Draft, booking: Booking) -> None:
     )
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A call about a booking ended."""
-    booking = draft.state.bookings[key]
+    booking = draft.state.bookings[about.key]
     handler = {
         "zoho.create_customer_payment": _posted,
         "zoho.unapply_payment": _unapplied,

@@ -8,7 +8,7 @@ from domain import ceilings, commands, customers, events, ledger, refs, times
 from domain.draft import Draft
 from domain.envelope import Event, Touched
 from domain.refs import Ref
-from domain.state import ConnectionRow, State
+from domain.state import CommandRow, ConnectionRow, State
 from domain.vocabulary import Environment, narrowed
 
 
@@ -190,10 +190,10 @@ def ask_sweep(draft: Draft) -> None:
     )
 
 
-def on_outcome(draft: Draft, key: str, succeeded: bool, reason: str, command_id: str) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """The sweep ended. A failed one frees the way for the next, and is shown."""
-    if succeeded:
-        draft.close("read_refused", Ref("connections", key))
+    if outcome.end == "succeeded":
+        draft.close("read_refused", about)
     else:
-        draft.mark("connections", key, sweep_asked_at="")
-        draft.open("read_refused", Ref("connections", key), what="the open invoices", reason=reason, id=command_id)
+        draft.mark("connections", about.key, sweep_asked_at="")
+        draft.open("read_refused", about, what="the open invoices", reason=outcome.reason, id=row.id)

@@ -50,7 +50,7 @@ def evolve_contact(state: State, event: Event) -> Touched:
     new = replace(
         held or Contact(seen.id),
         name=seen.name,
-        email=seen.email.strip().lower(),
+        email=comparable(seen.email),
         status=seen.status,
         currency=seen.currency,
         reference=seen.reference,
@@ -72,7 +72,7 @@ def evolve_payer(state: State, event: Event) -> Touched:
     held = state.payers.get(seen.id)
     new = replace(
         held or Payer(seen.id),
-        email=seen.email.strip().lower(),
+        email=comparable(seen.email),
         name=seen.name,
         link=seen.metadata.get("zoho_contact_id", ""),
     )
@@ -97,6 +97,11 @@ def evolve_payer(state: State, event: Event) -> Touched:
 def add_reference(state: State, reference: str, payer: str) -> Touched:
     """A payer's mandate carries this reference: contacts with the same one may be it."""
     return _rehandle(state, "payers", payer, set(), {refs.handle("reference", reference)}) if reference else ()
+
+
+def comparable(email: str) -> str:
+    """An e-mail as it is kept and compared: neither case nor space around it counts."""
+    return email.strip().lower()
 
 
 def _handles(contact: Contact | None) -> set[Handle]:
@@ -459,9 +464,9 @@ def decide_billing_request(draft: Draft, key: str) -> None:
         draft.touch("contacts", contact.id)
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """An invitation's call ended."""
-    about = Ref("contacts", key)
+    key = about.key
     if outcome.end != "succeeded":
         code: Code = "posting_refused" if row.type.startswith("gocardless.create") else "read_refused"
         draft.open(code, about, what=row.type, number=key, reason=outcome.reason, id=row.id)

@@ -434,9 +434,9 @@ def on_replay(draft: Draft, key: str, row: CommandRow) -> None:
         draft.mark("invoices", key, stage="collecting", reason="", since=draft.at)
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A debit, or a read of the invoice, ended."""
-    about = Ref("invoices", key)
+    key = about.key
     invoice = draft.state.invoices.get(key)
     if row.type != "gocardless.create_payment" or invoice is None:
         if outcome.end == "succeeded":

@@ -137,9 +137,9 @@ def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> No
     )
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a mandate, or of its payments, ended."""
-    about = Ref("mandates", key)
+    key = about.key
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
         return

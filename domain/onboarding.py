@@ -323,15 +323,20 @@ def _believable_day(name: Literal["books_from", "closed_through"], day: str, fou
         found.stop(name, f"rules.{name}: {error}.")
 
 
-_Ceiling = Literal["max_debit", "max_payer_month", "max_day"]
+_Ceiling = Literal["max_debit", "max_payer_month", "max_day", "max_day_count"]
 
 
 def _most(name: _Ceiling, given: dict[str, str], found: Findings) -> dict[str, int]:
     """A ceiling per currency; below zero it would hold everything for ever, which no one means."""
     ceilings = _minor(name, given, found)
-    for currency in sorted(one for one, amount in ceilings.items() if amount < 0):
-        found.stop(name, f"rules.{name}.{currency}: a ceiling is not below zero.", about=currency)
+    for currency, amount in sorted(ceilings.items()):
+        _not_below_zero(name, currency, amount, found)
     return ceilings
+
+
+def _not_below_zero(name: _Ceiling, currency: str, ceiling: int, found: Findings) -> None:
+    if ceiling < 0:
+        found.stop(name, f"rules.{name}.{currency}: a ceiling is not below zero.", about=currency)
 
 
 def _counts(given: dict[str, int], found: Findings) -> dict[str, int]:
@@ -341,8 +346,7 @@ def _counts(given: dict[str, int], found: Findings) -> dict[str, int]:
             currencies.exponent(currency)
         except DomainError as error:
             found.stop("max_day_count", f"rules.max_day_count.{currency}: {error}.", about=currency)
-        if count < 0:
-            found.stop("max_day_count", f"rules.max_day_count.{currency}: a ceiling is not below zero.", about=currency)
+        _not_below_zero("max_day_count", currency, count, found)
     return dict(sorted(given.items()))
 
 

@@ -239,9 +239,9 @@ def _tell_invoice(draft: Draft, payment: Payment) -> None:
         mark_failed(draft, payment, last)
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a payment ended: one that GoCardless does not have is not ours (a test webhook names such)."""
-    about = Ref("payments", key)
+    key = about.key
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
     elif outcome.end == "refused" and outcome.http_status in {404, 410}:

@@ -471,9 +471,9 @@ def _ask_suspense(draft: Draft, payout: Payout, accounts: _Accounts) -> None:
 _ROW_FIELDS: Final = {"transfer": "transfer", "expense": "expense", "foreign": "suspense_transfer"}
 
 
-def on_outcome(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
+def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A call about a payout ended."""
-    about = Ref("payouts", key)
+    key = about.key
     field = _ROW_FIELDS.get(refs.split(row.purpose)[0])
     if outcome.end == "succeeded":
         draft.close("posting_refused" if field else "read_refused", about)

@@ -80,7 +80,7 @@ def _payer(data: events.PayerRead) -> Named:
     yield "payers", data.id
     yield "lists", refs.list_of("contacts", refs.handle("payer", data.id))
     if data.email:
-        yield from _shares("payers", refs.handle("email", data.email.strip().lower()), data.id)
+        yield from _shares("payers", refs.handle("email", customers.comparable(data.email)), data.id)
 
 
 def _in_list(name: ListName, key: str) -> Named:
@@ -124,7 +124,7 @@ def _contact(data: events.ContactFacts) -> Named:
     yield "payers", data.payer_link
     yield "elements", lists.element(customers.UNMATCHED, data.id)
     if data.email:
-        yield from _shares("contacts", refs.handle("email", data.email.strip().lower()), data.id)
+        yield from _shares("contacts", refs.handle("email", customers.comparable(data.email)), data.id)
     if data.reference:
         yield from _shares("contacts", refs.handle("reference", data.reference), data.id)
 
@@ -219,7 +219,7 @@ def _behind_view(event: Event, peek: Peek) -> Named:
 
 def _behind_payer(event: Event, peek: Peek) -> Named:
     if event.data.email:
-        sharing = peek("lists", refs.list_of("contacts", refs.handle("email", event.data.email.strip().lower())))
+        sharing = peek("lists", refs.list_of("contacts", refs.handle("email", customers.comparable(event.data.email))))
         if sharing is not None:
             yield "contacts", sharing.first
             yield "elements", lists.element(customers.UNMATCHED, sharing.first)

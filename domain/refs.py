@@ -145,4 +145,4 @@ def balance(account: str, currency: str) -> str:
 
 def discrepancy(code: Code, about: Ref) -> str:
     """The id of a discrepancy: one per code and row."""
-    return f"{code}:{about.kind}:{about.key}"
+    return f"{code}:{about}"

@@ -180,26 +180,20 @@ def _decide_outcome(draft: Draft, key: str) -> None:
         return
     handler = _OUTCOMES.get(about.kind)
     if handler is not None:
-        handler(draft, about.key, row, draft.event.data)
+        handler(draft, about, row, draft.event.data)
     if draft.event.data.reason == "duplicate":
         draft.open("duplicate_found", about, command=row.type, got=draft.event.data.resource_id)
 
 
-def _on_connection(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
-    connections.on_outcome(draft, key, outcome.end == "succeeded", outcome.reason, row.id)
-
-
-def _on_read(draft: Draft, key: str, row: CommandRow, outcome: events.Outcome) -> None:
-    about = Ref.parse(row.about)
-    assert about is not None, "`_decide_outcome` has just found a rule for it"
+def _on_read(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     if outcome.end == "succeeded":
         draft.close("read_refused", about)
     else:
-        draft.open("read_refused", about, what=key, reason=outcome.reason, id=row.id)
+        draft.open("read_refused", about, what=about.key, reason=outcome.reason, id=row.id)
 
 
-_OUTCOMES: Final[dict[RefKind, Callable[[Draft, str, CommandRow, events.Outcome], None]]] = {
-    "connections": _on_connection,
+_OUTCOMES: Final[dict[RefKind, Callable[[Draft, Ref, CommandRow, events.Outcome], None]]] = {
+    "connections": connections.on_outcome,
     "contacts": customers.on_outcome,
     "payers": _on_read,
     "billing_requests": _on_read,

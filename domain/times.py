@@ -105,6 +105,11 @@ def local_day(at: str, zone: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def to_minute(at: str) -> str:
+    """An instant as people read it: "2026-03-02 09:00", in UTC."""
+    return at[:16].replace("T", " ")
+
+
 def local_instant(on: str, hour: int, zone: str) -> str:
     """`hour` o'clock on a day in the organisation's zone, as an instant."""
     start = day(on)

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, MutableMapping
+from datetime import datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -126,6 +127,14 @@ def day_of(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(str(error)) from None
 
 
+def instant_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Read an option that is an instant; None where it was not given."""
+    try:
+        return None if value is None else times.parse(value)
+    except times.TimeError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def envelope(command: str, data: Any, error: Any = None) -> str:
     """The one line of `--json`."""
     return _encode({"ok": error is None, "command": command, "data": data, "error": error}).decode()
@@ -157,7 +166,7 @@ class Session:
         """Whether settings were given at all: a file, or the environment."""
         return self._settings_file is not None or any(name.startswith(PREFIX) for name in os.environ)
 
-    @property
+    @cached_property
     def _settings_file(self) -> Path | None:
         return self._config or settings_file(os.environ)
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from domain import times
 from domain.state import CommandRow
 from streams.cli.codes import OK, PERSON, NotFound
 from streams.cli.command import CliCommand, CliGroup, Reply, Session
@@ -37,8 +38,7 @@ def listed(session: Session, connection: str | None) -> Reply:
             return
         # Not a table: the id is copied from here, and a column would break it.
         for item in items:
-            since = item.since[:16].replace("T", " ")
-            console.print(f"{since}  {item.connection}  {item.kind} {item.item}  {item.about}")
+            console.print(f"{times.to_minute(item.since)}  {item.connection}  {item.kind} {item.item}  {item.about}")
             console.print(f"  why: {item.reason}")
 
     return Reply({"items": items}, show, PERSON if items else OK)

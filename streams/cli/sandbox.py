@@ -3,34 +3,35 @@
 import asyncio
 import signal
 from datetime import datetime
+from typing import Final
 
 import click
 
-from domain.times import TimeError, parse
 from sandbox.server import SandboxConfig, running_sandbox
 from sandbox.world import DEFAULT_START, iso_utc
-from streams.cli.command import Reply, Session, text
+from streams.cli.command import Reply, Session, instant_of, text
 from streams.cli.command_group import CommandGroup
 from streams.cli.sandbox_address import noted
-from streams.cli.sandbox_commands import BELOW
 from streams.cli.sandbox_flow import flow_options, speed_given
 
+_HERE: Final = "streams.cli"
 
-def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime:
-    try:
-        return DEFAULT_START if value is None else parse(value)
-    except TimeError as error:
-        raise click.BadParameter(str(error)) from None
+#: The commands below it: name → (module, attribute, short help).
+_BELOW: Final = {
+    "tick": (f"{_HERE}.sandbox_tick", "tick", "Move the time of a running sandbox."),
+    "invoice": (f"{_HERE}.sandbox_invoice", "invoice", "Write an invoice in the books, and send it."),
+    "payer": (f"{_HERE}.sandbox_payer", "payer", "Make a customer in the books who pays by GoCardless."),
+}
 
 
-@click.command(cls=CommandGroup, lazy=BELOW)
+@click.command(cls=CommandGroup, lazy=_BELOW)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where they listen; 0.0.0.0 in a container.")
 @click.option(
     "--gocardless-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port."
 )
 @click.option("--zoho-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0: any free port.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same world.")
-@click.option("--start", callback=_instant, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
+@click.option("--start", callback=instant_of, help=f"Simulated time begins here; {iso_utc(DEFAULT_START)} unless told.")
 @flow_options
 def sandbox(
     session: Session,
@@ -38,7 +39,7 @@ def sandbox(
     gocardless_port: int,
     zoho_port: int,
     seed: int,
-    start: datetime,
+    start: datetime | None,
     speed: float | None,
     day_s: float | None,
 ) -> Reply:
@@ -47,7 +48,7 @@ def sandbox(
     """
     config = SandboxConfig(
         seed=seed,
-        start=start,
+        start=start or DEFAULT_START,
         host=host,
         gocardless_port=gocardless_port,
         zoho_port=zoho_port,

@@ -70,8 +70,7 @@ async def _invoice(
 
 async def _customer(sandbox: Remote, wanted: str | None) -> dict[str, Any]:
     """The customer who is meant. Raises `NotFound`: nobody, or it is not clear who."""
-    contacts: list[dict[str, Any]] = await sandbox.get("/_sandbox/state", part="zoho/contacts")
-    customers = [held for held in contacts if held["contact_type"] == "customer"]
+    customers = await sandbox.customers()
     chosen = [held for held in customers if wanted is None or _is(held, wanted)]
     if len(chosen) == 1:
         return chosen[0]

@@ -1,6 +1,6 @@
 """`sandbox payer`: a customer in the simulated books who pays by the simulated GoCardless, under one e-mail address."""
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -57,9 +57,8 @@ async def _payer(session: Session, at: str | None, email: str, currency: str, ma
 
 async def _contact(sandbox: Remote, email: str, currency: str) -> str:
     """The customer with this e-mail in the books, made if there is none."""
-    contacts: list[dict[str, Any]] = await sandbox.get("/_sandbox/state", part="zoho/contacts")
-    for held in contacts:
-        if held["email"].lower() == email.lower() and held["contact_type"] == "customer":
+    for held in await sandbox.customers():
+        if held["email"].lower() == email.lower():
             return str(held["contact_id"])
     name = _name(email)
     body = {

@@ -63,6 +63,11 @@ class Remote:
         """Read something."""
         return self._decoded(await self._sent(Call("GET", path, query=query)))
 
+    async def customers(self) -> list[dict[str, Any]]:
+        """The customers in the simulated books."""
+        contacts: list[dict[str, Any]] = await self.get("/_sandbox/state", part="zoho/contacts")
+        return [held for held in contacts if held["contact_type"] == "customer"]
+
     async def post(self, path: str, document: dict[str, Any]) -> Any:
         """Have something done. Raises `CannotCreate` when the sandbox refuses it, with its words."""
         headers = {"Content-Type": "application/json"}

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import click
 
-from domain.times import TimeError, instant, parse
+from domain.times import instant, parse
 from streams.cli.codes import Unavailable
-from streams.cli.command import CliCommand, Reply, Session, text
+from streams.cli.command import CliCommand, Reply, Session, instant_of, text
 from streams.cli.sandbox_remote import Remote, at_option, opened
 
 _A_DAY: Final = timedelta(days=1)
@@ -24,15 +24,8 @@ _LOOK_S: Final = 1
 _STUCK_S: Final = 60.0
 
 
-def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
-    try:
-        return None if value is None else parse(value)
-    except TimeError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command(cls=CliCommand)
-@click.option("--to", metavar="INSTANT", callback=_instant, help="Up to this instant, as 2026-03-09T12:00:00Z.")
+@click.option("--to", metavar="INSTANT", callback=instant_of, help="Up to this instant, as 2026-03-09T12:00:00Z.")
 @click.option("--days", type=click.FloatRange(0, 3_660, min_open=True), help="So many days on.")
 @click.option("--hours", type=click.FloatRange(0, 87_840, min_open=True), help="So many hours on.")
 @click.option("--alone", is_flag=True, help="Wait for no program: what it would have done meanwhile, it does late.")

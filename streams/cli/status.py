@@ -6,6 +6,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from domain import times
 from projections.queries import Status, in_words
 from projections.work.halts import Halts
 from streams.cli.codes import OK, PERSON
@@ -135,5 +136,5 @@ def _show(console: Console, one: Standing) -> None:
         console.print(f"  needs a person: {line}")
     # Not a table: what to do holds commands, which a column would break.
     for row in one.discrepancies:
-        console.print(f"  {row.opened_at[:16].replace('T', ' ')}  {row.code}  {row.text}")
+        console.print(f"  {times.to_minute(row.opened_at)}  {row.code}  {row.text}")
         console.print(f"    to do: {row.remedy}")

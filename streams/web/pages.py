@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from domain import times
 from projections.queries import Queries, in_words
 from projections.store.errors import StoreError
 from projections.store.store import Store
@@ -85,7 +86,7 @@ class Web:
         lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(said)}</dd>" for what, said in facts)
         told = "".join(f"<p class='waits'>{escape(one)}</p>" for one in waits)
         rows = "".join(
-            f"<tr><td>{escape(row.opened_at[:16].replace('T', ' '))}</td><td>{escape(row.code)}</td>"
+            f"<tr><td>{escape(times.to_minute(row.opened_at))}</td><td>{escape(row.code)}</td>"
             f"<td>{escape(row.text)}</td><td>{escape(row.remedy)}</td></tr>"
             for row in opened[:_SHOWN]
         )
