@@ -8,10 +8,12 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from projections.store.store import open_store
 from tests.support import kafka_brokers, postgres_servers
 from tests.support.servers_found import Missing, required
 
@@ -25,6 +27,14 @@ def _without(kind: str, missing: Missing) -> NoReturn:
     if required(_KINDS[kind]):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store, made once: each test gets a copy."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
 
 
 @pytest.fixture(scope="session")

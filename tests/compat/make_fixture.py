@@ -29,10 +29,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from streams.demo import demo  # noqa: E402
-from streams.demo.month import Month  # noqa: E402
-from tests.support.earlier import WHEELS, Earlier  # noqa: E402 - the path was set just now
-from tests.support.served_company import ServedCompany, invoice  # noqa: E402
+from streams.demo import demo  # noqa: E402 - the path was set just now
+from streams.demo.month import Month  # noqa: E402 - as above
+from tests.support.earlier import WHEELS, Earlier  # noqa: E402 - as above
+from tests.support.served_company import ServedCompany, invoice  # noqa: E402 - as above
 
 PLAN = Month(customers=8, invoices=16, days=16, drain_days=16, invited_every=4, fail_before=1, fail_after=1)
 

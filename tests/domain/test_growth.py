@@ -49,7 +49,7 @@ def growth(few: list[int], many: list[int]) -> dict[str, float]:
 def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)
     found = growth(few.rows, many.rows)
-    print(  # noqa: T201
+    print(  # noqa: T201 - the figure is for whoever reads the run
         f"rows, {name}: costliest event {max(few.rows)} → {max(many.rows)}, an invoice {sum(few.rows) // FEW} → {sum(many.rows) // MANY}"
     )
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}
@@ -59,7 +59,7 @@ def test_the_rows_that_an_event_touches_do_not_grow_with_what_is_open(walked, na
 def test_the_bytes_that_an_event_decides_do_not_grow_with_what_is_open(walked, name):
     few, many = walked(name)
     found = growth(few.bytes, many.bytes)
-    print(  # noqa: T201
+    print(  # noqa: T201 - the figure is for whoever reads the run
         f"bytes, {name}: largest {max(few.bytes)} → {max(many.bytes)}, an invoice {sum(few.bytes) // FEW} → {sum(many.bytes) // MANY}"
     )
     assert {what: times for what, times in found.items() if times > ALLOWED} == {}

@@ -2,16 +2,7 @@
 
 import pytest
 
-from projections.store.store import open_store
 from tests.support import installation
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """A new store, made once: each test gets a copy."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-    open_store(f"sqlite:///{path}").close()
-    return path
 
 
 @pytest.fixture

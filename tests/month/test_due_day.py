@@ -36,7 +36,7 @@ async def test_each_of_many_invoices_due_on_one_day_is_debited_once(tmp_path, nu
     assert found == due_day.each_once(number)
     assert await due_day.last_read(tmp_path) == due_day.LAST[late]
     sizes = await due_day.decision_sizes(tmp_path)
-    print(  # noqa: T201
+    print(  # noqa: T201 - the figure is for whoever reads the run
         f"{number} invoices: largest decision {sizes.largest:,} bytes, {sizes.total // number:,} bytes of decisions an invoice"
     )
     assert sizes.largest < LARGEST

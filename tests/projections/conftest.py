@@ -18,14 +18,6 @@ from projections.store.store import Store, open_store
 from projections.store.tables import metadata
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store, made once: each test gets a copy."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-    open_store(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
 def sqlite_url(tmp_path: Path, empty_store: Path) -> str:
     shutil.copy(empty_store, tmp_path / "store.db")

@@ -234,17 +234,22 @@ def lease_that_has_lapsed_already(store, _patch):
     Leases(store, simulated=True).acquire("acme", "zoho", "one", make.NOW, -1)
 
 
-def lease_that_the_database_has_for_another(store, patch):
-    held_lease(store)
+def change_after_update(patch, table, statement):
+    """Something else changes a table in the transaction, right after each update of it."""
     real = sa.Connection.execute
 
-    def meddled(self, statement, *rest, **more):
-        done = real(self, statement, *rest, **more)
-        if isinstance(statement, sa.Update) and statement.table.name == "leases":
-            real(self, sa.text("UPDATE leases SET owner = 'other'"))
+    def changed_after(self, asked, *rest, **more):
+        done = real(self, asked, *rest, **more)
+        if isinstance(asked, sa.Update) and asked.table.name == table:
+            real(self, sa.text(statement))
         return done
 
-    patch.setattr(sa.Connection, "execute", meddled)
+    patch.setattr(sa.Connection, "execute", changed_after)
+
+
+def lease_that_the_database_has_for_another(store, patch):
+    held_lease(store)
+    change_after_update(patch, "leases", "UPDATE leases SET owner = 'other'")
     held_lease(store)
 
 
@@ -280,15 +285,7 @@ def progress_before_the_beginning(store, _patch):
 
 def progress_that_does_not_stand(store, patch):
     Progress(store).advance("translate", "deliveries-zoho", 0, 3)
-    real = sa.Connection.execute
-
-    def meddled(self, statement, *rest, **more):
-        done = real(self, statement, *rest, **more)
-        if isinstance(statement, sa.Update) and statement.table.name == "positions":
-            real(self, sa.text("UPDATE positions SET next_offset = 0"))
-        return done
-
-    patch.setattr(sa.Connection, "execute", meddled)
+    change_after_update(patch, "positions", "UPDATE positions SET next_offset = 0")
     Progress(store).advance("translate", "deliveries-zoho", 0, 7)
 
 

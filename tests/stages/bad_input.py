@@ -6,31 +6,11 @@ from adapters.errors import TransportError
 from domain import commands
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.api_rows import invoice_in_part
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0, park_after=3)
-INVOICE = {
-    "invoice_id": "910000000042001",
-    "invoice_number": "INV-0042",
-    "date": "2026-02-20",
-    "due_date": "2026-03-06",
-    "customer_id": "910000000031007",
-    "currency_code": "GBP",
-    "status": "sent",
-    "exchange_rate": 1,
-    "total": 119.99,
-    "balance": 19.90,
-    "last_modified_time": "2026-02-21T10:00:00+0100",
-}
-PAYMENT = {
-    "id": "PM1",
-    "status": "pending_submission",
-    "amount": 1200,
-    "currency": "GBP",
-    "created_at": NOW,
-    "links": {"mandate": "MD1"},
-    "metadata": {"zoho_invoice_id": "inv-1"},
-}
+INVOICE = invoice_in_part("910000000042001", "INV-0042")
 
 CASES = {}
 

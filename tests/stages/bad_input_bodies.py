@@ -10,7 +10,8 @@ from domain import commands
 from streams.stages import gateway, translate
 from streams.stages.executor import Executor
 from streams.stages.relay import Relay
-from tests.stages.bad_input import CALLS, INVOICE, NOW, PAYMENT, case, gc_row, read_payment
+from tests.stages.bad_input import CALLS, INVOICE, NOW, case, gc_row, read_payment
+from tests.support.api_rows import PAYMENT
 
 # --- at the gateway ---------------------------------------------------------------------------------------------------
 

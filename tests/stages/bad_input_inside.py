@@ -8,7 +8,8 @@ from projections.work.polls import Polls
 from streams.log.interface import NewRecord
 from streams.settings import Polling
 from streams.stages.poller import Poller
-from tests.stages.bad_input import CALLS, PAYMENT, case, read_payment
+from tests.stages.bad_input import CALLS, case, read_payment
+from tests.support.api_rows import PAYMENT
 
 # --- on the topics ----------------------------------------------------------------------------------------------------
 

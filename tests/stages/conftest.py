@@ -11,14 +11,6 @@ from tests.support import installation
 from tests.support.kafka_secured import Secured
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """A new store, made once: each test gets a copy."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-    open_store(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
 async def company(tmp_path, empty_store):
     """Log, store and context; no Faust, no ports."""

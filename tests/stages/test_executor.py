@@ -12,38 +12,10 @@ from adapters.errors import TransportError
 from domain import commands
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.api_rows import INVOICE, NO_TRANSFERS, PAYMENT, TRANSFER
 from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
-PAYMENT = {
-    "id": "PM1",
-    "status": "pending_submission",
-    "amount": 1200,
-    "currency": "GBP",
-    "created_at": "2026-03-02T09:00:00.000Z",
-    "links": {"mandate": "MD1"},
-    "metadata": {"zoho_invoice_id": "inv-1"},
-}
-TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
-NOTHING_FOUND = {
-    "code": 0,
-    "message": "success",
-    "banktransactions": [],
-    "page_context": {"page": 1, "has_more_page": False},
-}
-INVOICE = {
-    "invoice_id": "inv-2",
-    "invoice_number": "INV-2",
-    "customer_id": "c-1",
-    "status": "sent",
-    "currency_code": "GBP",
-    "total": 12,
-    "balance": 12,
-    "date": "2026-03-01",
-    "due_date": "2026-03-02",
-    "exchange_rate": 1,
-    "last_modified_time": "2026-03-01T09:00:00+0000",
-}
 
 
 # --- intent, call, answer ---------------------------------------------------------------------------------------------
@@ -178,8 +150,8 @@ async def test_at_zoho_two_searches_apart_find_nothing_before_a_second_write(com
     access = office(
         "zoho",
         (500, b"oops"),
-        (200, NOTHING_FOUND),
-        (200, NOTHING_FOUND),
+        (200, NO_TRANSFERS),
+        (200, NO_TRANSFERS),
         (201, {"code": 0, "banktransaction": TRANSFER}),
     )
     await access.turn()
@@ -198,7 +170,7 @@ async def test_at_zoho_two_searches_apart_find_nothing_before_a_second_write(com
 async def test_at_zoho_what_a_search_finds_is_not_written_again(company, office):
     await company.ask(company.transfer())
     hit = {**TRANSFER, "description": "GoCardless [sandbox:cm-transfer]"}
-    access = office("zoho", TransportError("reset", sent=True), (200, {**NOTHING_FOUND, "banktransactions": [hit]}))
+    access = office("zoho", TransportError("reset", sent=True), (200, {**NO_TRANSFERS, "banktransactions": [hit]}))
     await access.turn()
     await access.later(1)
     assert [method for method, _ in access.methods] == ["POST", "GET"]
@@ -256,7 +228,7 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
         task.cancel()
     await asyncio.gather(*executor._tasks, return_exceptions=True)
     async with again() as restarted:
-        restart = office("zoho", answer(200, NOTHING_FOUND), over=restarted)
+        restart = office("zoho", answer(200, NO_TRANSFERS), over=restarted)
         assert restart.access.hold()
         assert await restart.turn() == "2026-03-02T09:00:35.000Z", "deadline and settle time"
         assert restart.row("cm-transfer").state == "unknown"
@@ -266,7 +238,7 @@ async def test_what_was_begun_when_the_process_died_is_looked_up_after_it_has_se
 
 async def test_a_command_that_says_so_is_looked_up_before_its_first_write(company, office):
     await company.ask(company.transfer(look_up_first=True))
-    access = office("zoho", (200, NOTHING_FOUND), (201, {"code": 0, "banktransaction": TRANSFER}))
+    access = office("zoho", (200, NO_TRANSFERS), (201, {"code": 0, "banktransaction": TRANSFER}))
     await access.turn()
     assert [method for method, _ in access.methods] == ["GET", "POST"]
 

@@ -15,38 +15,10 @@ from streams.log.interface import LogClosed
 from streams.settings import Calls
 from streams.stages.executor import Executor
 from streams.stages.refusals import refusals
+from tests.support.api_rows import INVOICE, NO_TRANSFERS, PAYMENT, TRANSFER
 from tests.support.installation import Script, answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=3, lookup_again_s=60)
-PAYMENT = {
-    "id": "PM1",
-    "status": "pending_submission",
-    "amount": 1200,
-    "currency": "GBP",
-    "created_at": "2026-03-02T09:00:00.000Z",
-    "links": {"mandate": "MD1"},
-    "metadata": {"zoho_invoice_id": "inv-1"},
-}
-TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
-NOTHING_FOUND = {
-    "code": 0,
-    "message": "success",
-    "banktransactions": [],
-    "page_context": {"page": 1, "has_more_page": False},
-}
-INVOICE = {
-    "invoice_id": "inv-2",
-    "invoice_number": "INV-2",
-    "customer_id": "c-1",
-    "status": "sent",
-    "currency_code": "GBP",
-    "total": 12,
-    "balance": 12,
-    "date": "2026-03-01",
-    "due_date": "2026-03-02",
-    "exchange_rate": 1,
-    "last_modified_time": "2026-03-01T09:00:00+0000",
-}
 
 
 # --- the whole API waits ----------------------------------------------------------------------------------------------
@@ -256,7 +228,7 @@ async def test_a_log_that_is_lost_ends_the_loop_and_the_answer_is_asked_for_agai
     await company.log.start()
     async with again() as restarted:
         hit = {**TRANSFER, "description": "[sandbox:cm-transfer]"}
-        restart = office("zoho", answer(200, {**NOTHING_FOUND, "banktransactions": [hit]}), over=restarted)
+        restart = office("zoho", answer(200, {**NO_TRANSFERS, "banktransactions": [hit]}), over=restarted)
         assert restart.access.hold()
         await restart.later(35)
         assert [method for method, _ in restart.methods] == ["GET"]

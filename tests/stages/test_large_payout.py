@@ -73,5 +73,5 @@ async def test_what_an_event_of_a_payout_touches_does_not_grow_with_its_payments
         paid_out(books, payments, bookings)
         async with make_company() as company:
             largest.append(max(await costs(company, books, tally, bookings)))
-    print(f"bookings {bookings} the payout: {largest[0]} rows among {FEW}, {largest[1]} among {number}")  # noqa: T201
+    print(f"bookings {bookings} the payout: {largest[0]} rows among {FEW}, {largest[1]} among {number}")  # noqa: T201 - as a figure
     assert largest[1] <= ALLOWED * largest[0]

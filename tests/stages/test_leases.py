@@ -18,17 +18,11 @@ from projections.work.polls import Polls
 from streams.settings import Calls, Polling
 from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
+from tests.support.api_rows import NO_TRANSFERS, TRANSFER
 from tests.support.installation import Script, answer
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
-NOTHING_FOUND = {
-    "code": 0,
-    "message": "success",
-    "banktransactions": [],
-    "page_context": {"page": 1, "has_more_page": False},
-}
-TRANSFER = {"transaction_id": "T1", "transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
 MADE = (201, {"code": 0, "banktransaction": TRANSFER})
 
 
@@ -191,7 +185,7 @@ async def begin_and_die(process):
 
 async def test_what_a_dead_owner_had_begun_is_taken_over_by_one_that_nobody_woke(company, process, beside):
     one = process("one")
-    two = process("two", (200, NOTHING_FOUND), (200, NOTHING_FOUND), MADE, over=await beside())
+    two = process("two", (200, NO_TRANSFERS), (200, NO_TRANSFERS), MADE, over=await beside())
     assert await two.turn() == "2026-03-02T09:01:00.000Z"
     await company.ask(company.transfer())
     company.clock.move(10)
@@ -260,7 +254,7 @@ async def test_a_second_step_is_not_begun_by_an_owner_that_lost_its_lease(compan
         one.send.calls.append(call)
         company.clock.move(61)
         assert two.access.hold()
-        return answer(200, NOTHING_FOUND)
+        return answer(200, NO_TRANSFERS)
 
     one.access._send = slow
     await company.ask(company.transfer(look_up_first=True))

@@ -10,15 +10,10 @@ from adapters.errors import TransportError
 from domain.state import Payout
 from streams.settings import Calls
 from streams.stages.executor import Executor
+from tests.support.api_rows import NO_TRANSFERS
 from tests.support.installation import answer
 
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
-NOTHING_FOUND = {
-    "code": 0,
-    "message": "success",
-    "banktransactions": [],
-    "page_context": {"page": 1, "has_more_page": False},
-}
 TRANSFER = {"transaction_type": "transfer_fund", "amount": 50.00, "currency_code": "GBP"}
 
 
@@ -33,7 +28,7 @@ class Api:
     def of(self, owner):
         async def send(call, deadline_s):
             if call.method == "GET":
-                return await self._maybe(owner, lambda: answer(200, {**NOTHING_FOUND, "banktransactions": self.made}))
+                return await self._maybe(owner, lambda: answer(200, {**NO_TRANSFERS, "banktransactions": self.made}))
             mark = orjson.loads(call.body)["description"]
             return await self._maybe(owner, lambda: self._make(mark))
 

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from adapters.clock import SystemClock
 from domain.times import add_seconds
+from tests.support.api_rows import PAYMENT
 
 #: The old owner's lease is short, since the new one has to wait for its end; the new one's outlasts the test.
 LEASE_S = {"old": 3, "new": 60}
@@ -31,15 +32,6 @@ WAIT_S = 2
 PATIENCE_S = 30
 
 NO_PAYMENTS = {"payments": [], "meta": {"cursors": {"after": None}}}
-PAYMENT = {
-    "id": "PM1",
-    "status": "pending_submission",
-    "amount": 1200,
-    "currency": "GBP",
-    "created_at": "2026-03-02T09:00:00.000Z",
-    "links": {"mandate": "MD1"},
-    "metadata": {"zoho_invoice_id": "inv-1"},
-}
 
 
 class Api:
