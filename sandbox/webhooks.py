@@ -1,5 +1,5 @@
-"""Webhooks: takes signed bodies from the simulators and delivers them over real HTTP at their
-simulated due times.
+"""Webhooks: takes signed bodies from the simulators and delivers them at their simulated due times: over real HTTP,
+or by whatever way of posting it is given.
 
 One delivery is under way at a time, in the order (due time, order of posting), so a seed gives one order of
 deliveries; where time flows by itself, those that fall due meanwhile go out as soon as it has ended. An answer that is
@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -35,6 +35,11 @@ _DUPLICATE_S = 30
 _RULES_MAX = 200
 # Attempts remembered for the state document; older ones are forgotten, their counts stay.
 _ATTEMPTS_KEPT = 2000
+
+#: (status, headers, body) of an answer; None: nobody answered, or nobody in time.
+PostAnswer = tuple[int, Mapping[str, str], bytes] | None
+#: Posts (url, headers, body). It raises nothing but `TimeoutError`, which means that nobody answered.
+Post = Callable[[str, Mapping[str, str], bytes], Awaitable[PostAnswer]]
 
 
 class WebhookRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +95,7 @@ class WebhookSender:
 
     `retries_s[api]` is the ladder of intervals between attempts (an API without one gets a single attempt).
     `attempted` is called after each attempt, `keep_up` before its end is noted, since time may have flowed meanwhile.
+    `post`: how a message is posted; None: over real HTTP.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class WebhookSender:
         clock: Callable[[], datetime],
         attempted: Callable[[], None],
         keep_up: Callable[[], None] = lambda: None,
+        post: Post | None = None,
     ) -> None:
         self.retries_s: dict[str, tuple[int, ...]] = {"gocardless": GOCARDLESS_RETRIES_S}
         self.rules: list[WebhookRule] = []
@@ -108,7 +115,8 @@ class WebhookSender:
         self._keep_up = keep_up
         self._due: list[tuple[datetime, int, Delivery]] = []
         self._sequence = 0
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HttpClient()
+        self._post = self._http.post if post is None else post
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -174,8 +182,7 @@ class WebhookSender:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        await self._http.close()
 
     def state(self) -> dict[str, Any]:
         """Give counts, rules, attempts (the latest ones) and the number of deliveries still waiting."""
@@ -193,7 +200,7 @@ class WebhookSender:
     async def _deliver(self, delivery: Delivery) -> None:
         delivery.attempts += 1
         try:
-            attempt = await self._post(delivery)
+            attempt = await self._attempt(delivery)
         finally:
             self._task = None
         self._remember(attempt)
@@ -204,22 +211,13 @@ class WebhookSender:
             delivery.on_attempt(attempt)
         self._attempted()
 
-    async def _post(self, delivery: Delivery) -> Attempt:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
-        status: int | None = None
-        headers: dict[str, str] = {}
-        body = b""
+    async def _attempt(self, delivery: Delivery) -> Attempt:
         try:
-            async with self._session.post(
-                delivery.url, data=delivery.body, headers=delivery.headers, allow_redirects=False
-            ) as answer:
-                headers = {str(name): value for name, value in answer.headers.items()}
-                body = await answer.content.read(_ANSWER_BYTES_MAX)
-                status = answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            # Nobody there, or nobody in time: that is an outcome of the attempt, told by `status` None.
-            status = None
+            async with asyncio.timeout(_TIMEOUT_S):
+                answer = await self._post(delivery.url, delivery.headers, delivery.body)
+        except TimeoutError:
+            answer = None
+        status, headers, body = (None, {}, b"") if answer is None else answer
         self._keep_up()
         return Attempt(
             at=self._clock(),
@@ -227,8 +225,8 @@ class WebhookSender:
             url=delivery.url,
             number=delivery.attempts,
             status=status,
-            headers=headers,
-            body=body.decode("utf-8", "replace"),
+            headers=dict(headers),
+            body=body[:_ANSWER_BYTES_MAX].decode("utf-8", "replace"),
         )
 
     def _remember(self, attempt: Attempt) -> None:
@@ -236,3 +234,29 @@ class WebhookSender:
         self.attempts.append(attempt)
         if len(self.attempts) > _ATTEMPTS_KEPT:
             del self.attempts[0]
+
+
+class HttpClient:
+    """Posts over real HTTP, with one session for all. Redirects are not followed."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes] | None:
+        """Post `body`; None: nobody is there. The deadline is the caller's."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                read = await answer.content.read(_ANSWER_BYTES_MAX)
+                return answer.status, {str(name): value for name, value in answer.headers.items()}, read
+        except aiohttp.ClientError:
+            # An outcome of the attempt: told by None.
+            return None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from sandbox.faults import Faults
 from sandbox.flow import Flow
-from sandbox.webhooks import WebhookSender
+from sandbox.webhooks import Post, WebhookSender
 
 # A fixed Monday, so that a world without a stated start is still the same world every time.
 DEFAULT_START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -49,10 +49,10 @@ class World:
 
     `now` is aware and in UTC. `activity` rises at every completed API request and every webhook delivery attempt;
     together with `now` it is what a participant's word "I am quiet" is valid for. `in_flight` counts API requests
-    being handled at this moment.
+    being handled at this moment. `post`: how webhooks are posted; None: over real HTTP.
     """
 
-    def __init__(self, *, seed: int = 0, start: datetime = DEFAULT_START) -> None:
+    def __init__(self, *, seed: int = 0, start: datetime = DEFAULT_START, post: Post | None = None) -> None:
         if start.tzinfo is None:
             raise ValueError("the start of a world must name its time zone")
         self.seed = seed
@@ -65,7 +65,7 @@ class World:
         self.faults = Faults()
         self.flow = Flow()
         self.listeners: list[Callable[[], None]] = []
-        self.webhooks = WebhookSender(clock=lambda: self.now, attempted=self.happened, keep_up=self.keep_up)
+        self.webhooks = WebhookSender(clock=lambda: self.now, attempted=self.happened, keep_up=self.keep_up, post=post)
         self._heap: list[tuple[datetime, int, int, Callable[[], None]]] = []
         self._sequence = 0
         self._streams: dict[str, random.Random] = {}

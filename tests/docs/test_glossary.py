@@ -98,7 +98,7 @@ TWICE = {
     "Progress": "how far a partition is, and what a test counts",
     "Record": _SIMULATED,
     "Refusal": "a broker's, an API's of our credentials, and the simulators'",
-    "Reply": _STAND_IN,
+    "Reply": "what a command prints, what an application of the sandbox answers, and a stand-in",
     "Row": "base of the state's rows, and of the rows of an API's wire",
     "Seen": "how many there are, what `events` shows, and what a test has seen",
     "Server": "in tests, a server of an API, and one of PostgreSQL",
