@@ -1,9 +1,9 @@
 """The rules that every call to an API obeys: one write, a hard deadline, a bounded answer, and a clear word on what is
 unknown.
 
-Both clients use this; neither adds a retry of its own. `exchange` sends one `Call` exactly once: aiohttp would silently
-send GET, PUT and DELETE again on a kept connection that died, which for a payment record in Zoho (PUT) would be a blind
-second write.
+Both clients use this; neither adds a retry of its own. `HttpTransport.exchange` sends one `Call` exactly once: aiohttp
+would silently send GET, PUT and DELETE again on a kept connection that died, which for a payment record in Zoho (PUT)
+would be a blind second write.
 
 A process may be stopped anywhere (a signal, a debugger, a machine that sleeps) and go on when another has taken its
 work over. So the deadline is an absolute instant, and is compared with the clock once more when the connection stands
@@ -14,17 +14,17 @@ microseconds between that and the system's own `send`.
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, Self
 
 import aiohttp
 from yarl import URL
 
 from adapters.errors import TransportError
+from adapters.machine import uptime_s
 from adapters.texts import encodable
 
 #: Seconds to get a connection (DNS, TCP, TLS, and a free place in the pool). Lower: a slow handshake fails calls that
@@ -73,17 +73,7 @@ class Answer:
     body: bytes
 
 
-#: A clock that nobody sets, and that counts the time a machine sleeps where the system has one that does.
-_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
 _last_moment_s: Final[ContextVar[float]] = ContextVar("last_moment_s", default=math.inf)
-
-
-def uptime_s() -> float:
-    """Seconds on a clock for deadlines: it goes on while this process is stopped, and (on Linux) while the machine
-    sleeps.
-    """
-    return time.clock_gettime(_CLOCK)
 
 
 @contextlib.contextmanager
@@ -98,6 +88,24 @@ def nothing_sent_after(last_moment_s: float) -> Iterator[None]:
         yield
     finally:
         _last_moment_s.reset(token)
+
+
+def last_moment_s() -> float:
+    """The instant of `uptime_s` after which nothing may be sent here; infinite outside of `nothing_sent_after`."""
+    return _last_moment_s.get()
+
+
+class Transport(Protocol):
+    """The way to an API and back."""
+
+    async def exchange(self, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float) -> Answer:
+        """Send `call` once to `base_url` + `call.path` and give the whole answer, whatever its status; redirects are
+        answers too.
+
+        `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`: seconds from now for everything,
+        the body included; less where `nothing_sent_after` leaves less. Raises `TransportError` when no whole answer
+        came.
+        """
 
 
 class _SecondSendError(aiohttp.ClientError):
@@ -142,53 +150,56 @@ def _at_the_last_moment() -> aiohttp.TraceConfig:
     return tracing
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session for `exchange`: no cookies, no proxies or credentials from the environment, bounded connections. The
-    caller closes it.
+class HttpTransport:
+    """Over sockets: no cookies, no proxies or credentials from the environment, bounded connections. Made where a loop
+    runs; whoever made it closes it.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
-        trace_configs=[_at_the_last_moment()],
-    )
 
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
+            trace_configs=[_at_the_last_moment()],
+        )
 
-async def exchange(
-    session: aiohttp.ClientSession, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float
-) -> Answer:
-    """Send `call` once to `base_url` + `call.path` and give the whole answer, whatever its status; redirects are
-    answers too.
+    async def __aenter__(self) -> Self:
+        return self
 
-    `session` comes from `open_session`. `headers` (credentials, fixed headers) win over `call.headers`. `deadline_s`:
-    seconds from now for everything, the body included; less where `nothing_sent_after` leaves less. Raises
-    `TransportError` when no whole answer came.
-    """
-    now_s = uptime_s()
-    last_moment_s = min(now_s + deadline_s, _last_moment_s.get())
-    left_s = last_moment_s - now_s
-    if left_s <= 0:
-        raise TransportError("deadline", sent=False)
-    gate = _Gate(last_moment_s)
-    try:
-        # aiohttp rounds its own long timeouts up to whole seconds; the deadline is exact.
-        async with asyncio.timeout(left_s):
-            return await _send(session, base_url, call, headers, min(CONNECT_TIMEOUT_S, left_s), gate)
-    except aiohttp.ConnectionTimeoutError:
-        raise TransportError("connect_timeout", sent=False) from None
-    except TimeoutError:
-        raise TransportError("deadline", sent=not gate.late) from None
-    except aiohttp.ClientConnectorError:  # DNS, TCP and TLS failures: before the request
-        raise TransportError("refused", sent=False) from None
-    except aiohttp.ClientPayloadError:
-        raise TransportError("truncated", sent=True) from None
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, _SecondSendError, ConnectionError):
-        raise TransportError("reset", sent=True) from None
-    except aiohttp.ClientError:
-        if gate.late:  # aiohttp's wrapping of what the gate raised for a body
-            raise TransportError("deadline", sent=False) from None
-        raise TransportError("malformed", sent=True) from None
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def exchange(self, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float) -> Answer:
+        """As `Transport.exchange`."""
+        now_s = uptime_s()
+        end_s = min(now_s + deadline_s, last_moment_s())
+        left_s = end_s - now_s
+        if left_s <= 0:
+            raise TransportError("deadline", sent=False)
+        gate = _Gate(end_s)
+        try:
+            # aiohttp rounds its own long timeouts up to whole seconds; the deadline is exact.
+            async with asyncio.timeout(left_s):
+                return await _send(self._session, base_url, call, headers, min(CONNECT_TIMEOUT_S, left_s), gate)
+        except aiohttp.ConnectionTimeoutError:
+            raise TransportError("connect_timeout", sent=False) from None
+        except TimeoutError:
+            raise TransportError("deadline", sent=not gate.late) from None
+        except aiohttp.ClientConnectorError:  # DNS, TCP and TLS failures: before the request
+            raise TransportError("refused", sent=False) from None
+        except aiohttp.ClientPayloadError:
+            raise TransportError("truncated", sent=True) from None
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, _SecondSendError, ConnectionError):
+            raise TransportError("reset", sent=True) from None
+        except aiohttp.ClientError:
+            if gate.late:  # aiohttp's wrapping of what the gate raised for a body
+                raise TransportError("deadline", sent=False) from None
+            raise TransportError("malformed", sent=True) from None
 
 
 async def _send(

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from adapters.errors import ClockError, TransportError
-from adapters.http import Answer, Call, exchange, open_session
+from adapters.http import Answer, Call, HttpTransport, Transport
 from domain.times import TimeError, instant, normalise, parse
 
 #: Seconds between looks while the program is not quiet and nothing wakes it. Lower: the looks cost more than the work.
@@ -99,7 +98,7 @@ class SandboxClock:
         self._sleepers: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._numbers = 0
         self._woken = asyncio.Event()
-        self._session: aiohttp.ClientSession | None = None
+        self._transport: HttpTransport | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._failure: ClockError | None = None
         self._failed = asyncio.Event()
@@ -108,21 +107,21 @@ class SandboxClock:
         """Read the time, then keep it until `close`. Raises `ClockError` when the sandbox does not answer."""
         if self._keeper is not None:
             raise ClockError("the clock was started before")
-        self._session = open_session()
+        self._transport = HttpTransport()
         try:
-            self._learn(await self._ask(self._session, self._question()))
+            self._learn(await self._ask(self._transport, self._question()))
         except ClockError:
-            await self._session.close()
+            await self._transport.close()
             raise
-        self._keeper = asyncio.create_task(self._keep(self._session, quiet, fingerprint_of), name="sandbox-clock")
+        self._keeper = asyncio.create_task(self._keep(self._transport, quiet, fingerprint_of), name="sandbox-clock")
 
     async def close(self) -> None:
         """Stop taking part. Sleepers stay asleep: whoever made them cancels them."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        if self._transport is not None:
+            await self._transport.close()
 
     async def run_until_failed(self) -> None:
         """Raise `ClockError` once time stands still for good: for a process that has nothing to sleep for. Never
@@ -175,12 +174,10 @@ class SandboxClock:
         """The instant at which the first sleeper wants to be woken; None when nobody sleeps."""
         return min((at for at, _ in self._sleepers.values()), default=None)
 
-    async def _keep(
-        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None
-    ) -> None:
+    async def _keep(self, transport: Transport, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None) -> None:
         try:
             while True:
-                reading = await self._next_reading(session, quiet, fingerprint_of)
+                reading = await self._next_reading(transport, quiet, fingerprint_of)
                 if reading is not None:
                     self._learn(reading)
         except ClockError as error:
@@ -191,15 +188,15 @@ class SandboxClock:
             self._fail(failure)
 
     async def _next_reading(
-        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None
+        self, transport: Transport, quiet: Callable[[], bool], fingerprint_of: Fingerprint | None
     ) -> _Reading | None:
         """Wait for time to move; None when the program began to work before that."""
         left_s = self._flowing_for_s()
         if left_s is not None:
             await asyncio.sleep(left_s)
         elif (fingerprint := await self._until_all_quiet(quiet, fingerprint_of)) is not None:
-            return await self._hold_token(session, quiet, fingerprint)
-        return await self._ask(session, self._question())
+            return await self._hold_token(transport, quiet, fingerprint)
+        return await self._ask(transport, self._question())
 
     def _question(self) -> Call:
         """What time is it? The name tells the sandbox that this program takes part, also while it works."""
@@ -255,14 +252,12 @@ class SandboxClock:
         except TimeoutError:
             return
 
-    async def _hold_token(
-        self, session: aiohttp.ClientSession, quiet: Callable[[], bool], fingerprint: str
-    ) -> _Reading | None:
+    async def _hold_token(self, transport: Transport, quiet: Callable[[], bool], fingerprint: str) -> _Reading | None:
         """Say "quiet" until the sandbox answers; None when the program began to work, or wants to be woken earlier,
         before that.
         """
         wake = self.next_wake()
-        asking = asyncio.create_task(self._ask_quiet(session, wake, fingerprint))
+        asking = asyncio.create_task(self._ask_quiet(transport, wake, fingerprint))
         try:
             while not asking.done():
                 woken = asyncio.create_task(self._woken.wait())
@@ -278,7 +273,7 @@ class SandboxClock:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def _ask_quiet(self, session: aiohttp.ClientSession, wake: str | None, fingerprint: str) -> _Reading:
+    async def _ask_quiet(self, transport: Transport, wake: str | None, fingerprint: str) -> _Reading:
         assert self._reading is not None
         token = {
             "participant": self._participant,
@@ -290,11 +285,11 @@ class SandboxClock:
         }
         body = msgspec.json.encode(token)
         return await self._ask(
-            session, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"})
+            transport, Call("POST", "/_sandbox/clock/quiet", body=body, headers={"Content-Type": "application/json"})
         )
 
-    async def _ask(self, session: aiohttp.ClientSession, call: Call) -> _Reading:
-        answer = await self._exchange(session, call)
+    async def _ask(self, transport: Transport, call: Call) -> _Reading:
+        answer = await self._exchange(transport, call)
         if answer.status != 200:
             said = answer.body[:2000].decode(errors="replace")
             raise ClockError(f"the sandbox at {self._url} answered {answer.status} when asked for the time: {said}")
@@ -303,11 +298,11 @@ class SandboxClock:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ClockError(f"{self._url} does not speak the sandbox's clock") from None
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call) -> Answer:
+    async def _exchange(self, transport: Transport, call: Call) -> Answer:
         give_up_at = asyncio.get_running_loop().time() + self._gone_after_s
         while True:
             try:
-                return await exchange(session, self._url, call, {}, deadline_s=_HOLD_S + _GRACE_S)
+                return await transport.exchange(self._url, call, {}, deadline_s=_HOLD_S + _GRACE_S)
             except TransportError as error:
                 if asyncio.get_running_loop().time() >= give_up_at:
                     raise ClockError(

@@ -12,12 +12,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-import aiohttp
 import msgspec
 import structlog
 
 from adapters.errors import CredentialError, KeyringError, VaultError
 from adapters.gocardless import client as gocardless
+from adapters.http import Transport
 from adapters.senders import Send
 from adapters.vault import Keyring, Secret, Vault
 from adapters.zoho import client as zoho
@@ -59,9 +59,10 @@ def open_vault(keys: str) -> Vault:
 class Credentials:
     """All credentials of an installation. Webhook secrets are kept opened in memory, for `RELOAD_S` at most."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
+    def __init__(self, store: Store, vault: Vault, monotonic_s: Callable[[], float] = monotonic) -> None:
         self._secrets = Secrets(store)
         self._vault = vault
+        self._monotonic_s = monotonic_s
         self._webhooks: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         self._read_at_s = 0.0
         self.reload()
@@ -74,11 +75,11 @@ class Credentials:
             if label:
                 found.setdefault((connection, api), []).append((label, self.get(connection, name)))
         self._webhooks = found
-        self._read_at_s = monotonic()
+        self._read_at_s = self._monotonic_s()
 
     def webhook_secrets(self, connection: str, api: str) -> list[tuple[str, bytes]]:
         """(label, secret) of each that is valid now."""
-        if monotonic() - self._read_at_s > RELOAD_S:
+        if self._monotonic_s() - self._read_at_s > RELOAD_S:
             try:
                 self.reload()
             except (
@@ -86,7 +87,7 @@ class Credentials:
                 VaultError,
                 CredentialError,
             ) as error:  # one that cannot be opened must not refuse the webhooks of all
-                self._read_at_s = monotonic()
+                self._read_at_s = self._monotonic_s()
                 structlog.get_logger("zoho_gocardless").warning("keys.not_read_again", error=type(error).__name__)
         return self._webhooks.get((connection, api), [])
 
@@ -159,7 +160,7 @@ class SealedTokens:
 
 def sender(
     api: Api,
-    session: aiohttp.ClientSession,
+    transport: Transport,
     credentials: Credentials,
     name: str,
     connection: Connection,
@@ -173,6 +174,6 @@ def sender(
     """
     if api == "gocardless":
         url = connection.gocardless.url
-        return gocardless.sender(session, lambda: credentials.gocardless_token(name), connection.environment, url)
+        return gocardless.sender(transport, lambda: credentials.gocardless_token(name), connection.environment, url)
     tokens, side = SealedTokens(credentials, name), connection.zoho
-    return zoho.sender(session, lambda: credentials.zoho_client(name), tokens, side.organization_id, now, side.url)
+    return zoho.sender(transport, lambda: credentials.zoho_client(name), tokens, side.organization_id, now, side.url)

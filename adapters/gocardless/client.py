@@ -6,10 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-import aiohttp
-
 from adapters.errors import CredentialError
-from adapters.http import Answer, Call, exchange
+from adapters.http import Answer, Call, Transport
 from adapters.senders import Send, renewing
 from adapters.vault import Secret
 
@@ -31,9 +29,9 @@ _TOKEN: Final = re.compile(rb"[!-~]{1,512}\Z")
 
 
 class Client:
-    """Calls with one access token. The session is shared; whoever opened it closes it."""
+    """Calls with one access token. The transport is shared; whoever opened it closes it."""
 
-    def __init__(self, session: aiohttp.ClientSession, token: Secret, base_url: str) -> None:
+    def __init__(self, transport: Transport, token: Secret, base_url: str) -> None:
         """`base_url`: one of `URLS`, or a simulator's. Raises `CredentialError` when the token could not stand in a
         header.
         """
@@ -41,7 +39,7 @@ class Client:
             raise CredentialError(
                 "the GoCardless access token is empty, or holds a space or a line end: enter it again"
             )
-        self._session = session
+        self._transport = transport
         self._base_url = base_url
         self._headers = {
             "Authorization": f"Bearer {token.value.decode('ascii')}",
@@ -54,14 +52,14 @@ class Client:
         query = {name: value for name, value in call.query.items() if not name.startswith(NOTE)}
         headers = self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"}
         sent = Call(call.method, call.path, query, call.body, call.headers)
-        return await exchange(self._session, self._base_url, sent, headers, deadline_s=deadline_s)
+        return await self._transport.exchange(self._base_url, sent, headers, deadline_s=deadline_s)
 
 
-def sender(session: aiohttp.ClientSession, token: Callable[[], Secret], environment: str, url: str = "") -> Send:
+def sender(transport: Transport, token: Callable[[], Secret], environment: str, url: str = "") -> Send:
     """How to send a call. `token` is asked at first, and after GoCardless refused the one it gave; `url` replaces the
     environment's own address (a simulator, a proxy). Raises what `token` raises, and as `Client`.
     """
     return renewing(
-        lambda: Client(session, token(), url or URLS[environment]),
+        lambda: Client(transport, token(), url or URLS[environment]),
         refused=lambda answer: answer.status == UNAUTHORISED,
     )

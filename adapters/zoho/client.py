@@ -4,13 +4,10 @@ nothing and repeats nothing; what an answer means is `perform`'s.
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
-import aiohttp
-
 from adapters.errors import CredentialError, TransportError
-from adapters.http import Answer, Call, exchange
+from adapters.http import Answer, Call, Transport
 from adapters.senders import Send, renewing
 from adapters.zoho.oauth import Access, ClientKey, TokenSource, TokenStore, missing_scopes, scope_for
 from adapters.zoho.regions import simulator
@@ -21,10 +18,10 @@ BASE_PATH: Final = "/books/v3"
 
 
 class Client:
-    """Calls for one organisation. The session is shared; whoever opened it closes it."""
+    """Calls for one organisation. The transport is shared; whoever opened it closes it."""
 
-    def __init__(self, session: aiohttp.ClientSession, tokens: TokenSource, organization_id: str) -> None:
-        self._session = session
+    def __init__(self, transport: Transport, tokens: TokenSource, organization_id: str) -> None:
+        self._transport = transport
         self._tokens = tokens
         self._organization_id = organization_id
 
@@ -35,15 +32,15 @@ class Client:
         `TransportError`, and `CredentialError` when a person must act (no consent, a missing scope: at Zoho they look
         alike).
         """
-        end = monotonic() + deadline_s
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
                 access = await self._tokens.access()
         except TimeoutError:
             raise TransportError("deadline", sent=False) from None
         _check_scope(access, call)
-        answer = await exchange(
-            self._session,
+        answer = await self._transport.exchange(
             access.api_url + BASE_PATH,
             Call(
                 call.method,
@@ -53,7 +50,7 @@ class Client:
                 call.headers,
             ),
             {"Authorization": f"Zoho-oauthtoken {access.token}"},
-            deadline_s=end - monotonic(),
+            deadline_s=end_s - loop.time(),
         )
         if answer.status == 401:
             self._tokens.rejected(access.token)
@@ -63,7 +60,7 @@ class Client:
 
 
 def sender(
-    session: aiohttp.ClientSession,
+    transport: Transport,
     key: Callable[[], ClientKey],
     tokens: TokenStore,
     organization_id: str,
@@ -75,7 +72,7 @@ def sender(
     """
     table = [simulator(url)] if url else []
     # A 401 is the client's own affair: it replaces the token.
-    return renewing(lambda: Client(session, TokenSource(session, key(), tokens, now, table=table), organization_id))
+    return renewing(lambda: Client(transport, TokenSource(transport, key(), tokens, now, table=table), organization_id))
 
 
 def _check_scope(access: Access, call: Call) -> None:

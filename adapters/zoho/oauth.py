@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 
 from adapters.errors import AdapterError, CredentialError, TransportError
-from adapters.http import Answer, Call
-from adapters.http import exchange as send_once
+from adapters.http import Answer, Call, Transport
 from adapters.zoho.regions import Region, RegionError, region_of
 from domain.times import add_seconds
 
@@ -128,7 +126,7 @@ class TokenSource:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        transport: Transport,
         key: ClientKey,
         store: TokenStore,
         now: Callable[[], str],
@@ -136,7 +134,7 @@ class TokenSource:
         table: Sequence[Region] = (),
         sandbox: bool = False,
     ) -> None:
-        self._session = session
+        self._transport = transport
         self._key = key
         self._store = store
         self._now = now
@@ -210,7 +208,7 @@ class TokenSource:
             ) from None
         form = {"grant_type": "refresh_token", "refresh_token": state.refresh_token}
         try:
-            said = _decode(await _ask(self._session, region, self._key, form))
+            said = _decode(await _ask(self._transport, region, self._key, form))
         except TransportError:
             return self._old(state)
         if said.access_token:
@@ -241,7 +239,7 @@ class TokenSource:
 
 
 async def redeem(
-    session: aiohttp.ClientSession,
+    transport: Transport,
     key: ClientKey,
     accounts_address: str,
     code: str,
@@ -264,7 +262,7 @@ async def redeem(
         "code": code,
         **({"redirect_uri": redirect_uri} if redirect_uri else {}),
     }
-    said = _decode(await _ask(session, region, key, form))
+    said = _decode(await _ask(transport, region, key, form))
     if not said.access_token:
         known = {
             **_TERMINAL,
@@ -332,13 +330,13 @@ _TERMINAL: Final = {
 _decode_said: Final = msgspec.json.Decoder(_Said).decode
 
 
-async def _ask(session: aiohttp.ClientSession, region: Region, key: ClientKey, form: dict[str, str]) -> Answer:
+async def _ask(transport: Transport, region: Region, key: ClientKey, form: dict[str, str]) -> Answer:
     """One request to the token service, its secrets in the body, not in the address."""
     body = urlencode({**form, "client_id": key.client_id, "client_secret": key.client_secret}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     call = Call("POST", "/oauth/v2/token", body=body, headers=headers)
     try:
-        return await send_once(session, region.accounts_url, call, {}, deadline_s=_TOKEN_DEADLINE_S)
+        return await transport.exchange(region.accounts_url, call, {}, deadline_s=_TOKEN_DEADLINE_S)
     except TransportError as error:
         # To the caller, whatever happened here, its own call was not sent.
         raise TransportError(error.reason, sent=False) from None

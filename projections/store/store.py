@@ -41,7 +41,7 @@ _BACKUP_PAGES: Final = 1_000
 class Store:
     """An open store. Made by `open_store`; may be used from several threads, one write transaction at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, token_hex: Callable[[int], str] = secrets.token_hex) -> None:
         self.engine = engine = database.engine
         self.where = database.where
         self.generation = ""
@@ -50,6 +50,7 @@ class Store:
         back.
         """
         self._copy = database.copy
+        self._token_hex = token_hex
         self._lock = threading.Lock()
         self._writer = 0
         self._compiled: dict[str, str] = {}
@@ -227,7 +228,7 @@ class Store:
 
     def new_generation(self, connection: sa.Connection) -> str:
         """Fence every present owner off: whoever wrote under the old generation loses its next compare-and-set."""
-        self.generation = secrets.token_hex(8)
+        self.generation = self._token_hex(8)
         self.set_meta(connection, "generation", self.generation)
         connection.execute(
             sa.update(positions).values(generation=self.generation, owner_epoch=positions.c.owner_epoch + 1)
@@ -384,14 +385,23 @@ def position_name(stage: str, topic: str, partition: int) -> str:
     return f"{stage} {topic} {partition}"
 
 
-def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = False, moving: bool = False) -> Store:
+def open_store(
+    url: str,
+    *,
+    now: str = "",
+    adopt: str = "",
+    rebuilding: bool = False,
+    moving: bool = False,
+    token_hex: Callable[[int], str] = secrets.token_hex,
+) -> Store:
     """Open a store (`sqlite:///path` or `postgresql://…`), and make it if it is not there. An older SQLite file is
     brought up to date.
 
     `adopt` "restored" or "moved" accepts a backup: it becomes a new generation, at `now`, and must catch up before
     executors run; so does a PostgreSQL database that has failed over or was replaced since it was last opened.
     `rebuilding` accepts a store whose rebuild was not finished, to begin it again. `moving`, for the move alone,
-    accepts one that was moved away, and one that a move is filling.
+    accepts one that was moved away, and one that a move is filling. `token_hex`: where the names of generations come
+    from.
 
     Raises:
         StoreOutdated: an older schema on PostgreSQL; see `upgrade_store`.
@@ -402,7 +412,7 @@ def open_store(url: str, *, now: str = "", adopt: str = "", rebuilding: bool = F
         StoreError: the address, the user, the password or the database is wrong.
 
     """
-    store = Store(engine_of(url))
+    store = Store(engine_of(url), token_hex)
     try:
         with store.translated():
             migrate.open_at_head(store.engine, store.where)

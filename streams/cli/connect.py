@@ -2,10 +2,9 @@
 which others see.
 """
 
-import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,7 +12,7 @@ import click
 import msgspec
 
 from adapters.errors import CredentialError
-from adapters.http import open_session
+from adapters.http import HttpTransport
 from adapters.vault import MAX_SECRET_BYTES
 from adapters.zoho.oauth import SCOPES, ClientKey, TokenState, missing_scopes, redeem
 from adapters.zoho.regions import REGIONS, simulator
@@ -240,22 +239,13 @@ def _accounts(connection: Connection, region: str) -> str:
 async def _consent(
     credentials: Credentials, name: str, connection: Connection, code: str, region: str, now: str
 ) -> list[str]:
-    async with _http() as http:
+    async with HttpTransport() as http:
         accounts = _accounts(connection, region)
         client = credentials.zoho_client(name)
         table = [simulator(connection.zoho.url)] if connection.zoho.url else []
         state = await redeem(http, client, accounts, code, lambda: now, table=table)
     credentials.put(name, ZOHO_TOKEN, _encode(state))
     return missing_scopes(state.scopes, SCOPES)
-
-
-@contextlib.asynccontextmanager
-async def _http() -> AsyncIterator[Any]:
-    session = open_session()
-    try:
-        yield session
-    finally:
-        await session.close()
 
 
 def _forget(session: Session, name: str, removed: list[tuple[str, str]], *, everything: bool) -> Reply:

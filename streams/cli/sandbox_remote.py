@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import click
 import msgspec
 
 from adapters.errors import TransportError
-from adapters.http import Answer, Call, exchange, open_session
+from adapters.http import Answer, Call, HttpTransport, Transport
 from streams.cli.codes import CannotCreate, Unavailable
 from streams.cli.command import Session
 from streams.cli.sandbox_address import last
@@ -48,8 +47,8 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str | None
 class Remote:
     """The sandbox at an address. Raises `Unavailable` where none answers there."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
+    def __init__(self, transport: Transport, url: str) -> None:
+        self._transport = transport
         self.url = url
 
     async def clock(self) -> dict[str, Any]:
@@ -78,7 +77,7 @@ class Remote:
 
     async def _sent(self, call: Call) -> Answer:
         try:
-            return await exchange(self._session, self.url, call, {}, deadline_s=_ANSWER_S)
+            return await self._transport.exchange(self.url, call, {}, deadline_s=_ANSWER_S)
         except TransportError as error:
             raise Unavailable(f"no sandbox answers ({error.reason})", self.url, _START) from None
 
@@ -112,7 +111,7 @@ async def opened(session: Session, at: str | None) -> AsyncIterator[Remote]:
         if running is None:
             raise Unavailable("no sandbox runs that you have started", "this machine", _START)
         url = running.gocardless
-    http = open_session()
+    http = HttpTransport()
     try:
         yield Remote(http, url)
     finally:

@@ -6,7 +6,6 @@ and says so, instead of vanishing.
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -14,6 +13,7 @@ import msgspec
 
 from adapters.clock import Clock
 from adapters.deliveries import Parked
+from adapters.machine import MACHINE, Machine
 from domain import codec, events, ids, refs, routing
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -89,15 +89,16 @@ class ParkedItem(msgspec.Struct, frozen=True):
 class Operator:
     """One person at one installation. Made by `operating`."""
 
-    def __init__(self, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, log: Log, store: Store, clock: Clock, machine: Machine = MACHINE) -> None:
         self.settings = settings
         self.log = log
         self.store = store
         self.clock = clock
         self.topics = Topics(settings.topic_prefix, settings.partitions)
         self.queries = Queries(store)
+        self._token_hex = machine.token_hex
         self._context = StageContext(
-            log, self.topics, store, clock, Wakeups(Activity(clock)), Metrics(), settings.connections
+            log, self.topics, store, clock, Wakeups(Activity(clock)), Metrics(), settings.connections, machine=machine
         )
 
     # --- acts ---
@@ -106,7 +107,7 @@ class Operator:
         """An act of this moment. Each is a fact of its own, so its id is drawn."""
         now = self.clock.now()
         return Event(
-            f"op-{ids.digest(connection, type_, now, secrets.token_hex(16))}",
+            f"op-{ids.digest(connection, type_, now, self._token_hex(16))}",
             type_,
             connection,
             now,

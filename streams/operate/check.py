@@ -2,11 +2,12 @@
 an event; opening the gate is a person's event after it.
 """
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
 from adapters.errors import AdapterError
-from adapters.http import Answer, Call, open_session
+from adapters.http import Answer, Call, HttpTransport, Transport
 from adapters.senders import Send
 from domain import ids
 from domain.envelope import Event
@@ -30,17 +31,19 @@ async def check(
     credentials: Credentials,
     now: Callable[[], str],
     collect_from: str = "",
+    transport: Transport | None = None,
 ) -> Checked:
     """Run the check of one connection. Only reads; nothing is appended. What the APIs refuse is a finding, never an
     exception.
 
     `collect_from`: the day from which an approval is to collect what fell due; "": the organisation's today, at the
-    first approval.
+    first approval. `transport`: the way to the APIs; None: one of its own, over sockets.
     """
     connection = settings.connections[name]
     asked, at = _asked(connection, collect_from), now()
-    async with open_session() as session:
-        sends = {api: _send(partial(sender, api, session, credentials, name, connection, now)) for api in APIS}
+    async with contextlib.AsyncExitStack() as stack:
+        way = transport if transport is not None else await stack.enter_async_context(HttpTransport())
+        sends = {api: _send(partial(sender, api, way, credentials, name, connection, now)) for api in APIS}
         facts = await read(asked, sends)
     held = _held(name, settings, store, credentials, asked, facts, at)
     return judge(asked, facts, held, at)

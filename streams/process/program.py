@@ -17,30 +17,27 @@ from its stored position.
 import asyncio
 import contextlib
 import dataclasses
-import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Self, get_args
 
-import aiohttp
 from aiohttp import web
 
-from adapters.clock import Clock, SystemClock
-from adapters.http import open_session
+from adapters.clock import Clock
+from adapters.http import Transport
 from adapters.sandbox_clock import SandboxClock
 from domain.vocabulary import APIS, Api
 from projections.store.errors import StoreError
-from projections.store.store import Store, open_store
+from projections.store.store import Store
 from projections.store.wakeups import StoreWakeups, open_wakeups
-from streams.credentials import GOCARDLESS_TOKEN, Credentials, open_vault, sender
-from streams.log.engines import log_of
+from streams.credentials import GOCARDLESS_TOKEN, Credentials, sender
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
-from streams.log.worker import HandlerSpec, Worker
+from streams.log.worker import HandlerSpec
 from streams.process.health import Health, Role
+from streams.process.host import Host
 from streams.process.quiescence import Quiescence
 from streams.process.stall_watch import Watch
 from streams.settings import Settings, SettingsError, group_of
-from streams.stages import gateway
 from streams.stages.activity import Activity, Wakeups
 from streams.stages.api_access import EMBEDDED_OWNER, ApiAccess
 from streams.stages.clock import ClockStage
@@ -71,7 +68,7 @@ Mend = Callable[[Settings, Log, Topics, Store, str], None]
 class Program:
     """One process of a role. `async with Program(settings) as program: await program.run()`. `name` tells it apart from
     others of its role to the simulators' clock. `pages`: what is served to people; `mend`: what is repaired before a
-    worker begins.
+    worker begins; `host`: what it stands on.
 
     Raises:
         SettingsError: the settings are not for this role.
@@ -86,8 +83,10 @@ class Program:
         *,
         pages: Pages | None = None,
         mend: Mend | None = None,
+        host: Host | None = None,
     ) -> None:
         self.settings = settings
+        self.host = host or Host()
         self._pages = pages
         self._mend = mend
         self.role = role
@@ -95,10 +94,10 @@ class Program:
         _refuse_mixtures(settings, role, shared=self.shared)
         self.name = name or ("program" if role == "all" else role)
         self._simulated = SandboxClock(settings.clock, participant=self.name) if settings.clock else None
-        self.clock: Clock = self._simulated or SystemClock()
+        self.clock: Clock = self._simulated or self.host.clock()
         self.activity = Activity(self.clock)
         self.wakeups = Wakeups(self.activity)
-        self.metrics = Metrics(role)
+        self.metrics = Metrics(role, self.host.machine.monotonic_s)
         self.port = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._exit = contextlib.AsyncExitStack()
@@ -146,14 +145,14 @@ class Program:
                 await self._simulated.start(self.activity.quiet, self._all_quiet if self.shared else None)
                 self._exit.push_async_callback(self._simulated.close)
                 self._spawn("simulated-time", self._simulated.run_until_failed())
-            self.store = open_store(settings.store, now=self.clock.now())
+            self.store = self.host.store(settings, self.clock.now())
             self._exit.callback(self.store.close)
-            self.log = log_of(settings)
+            self.log = self.host.log(settings)
             await self._exit.enter_async_context(self.log)
             topics = Topics(settings.topic_prefix, settings.partitions)
             await self.log.require_topics(topics)
             self.store.bind_log(self.log.incarnation)
-            self.credentials = Credentials(self.store, open_vault(settings.keys))
+            self.credentials = Credentials(self.store, self.host.vault(settings), self.host.machine.monotonic_s)
             self.context = StageContext(
                 self.log,
                 topics,
@@ -163,6 +162,7 @@ class Program:
                 self.metrics,
                 settings.connections,
                 patience_s=PATIENCE_S if self.shared else 0.0,
+                machine=self.host.machine,
             )
             self.quiescence = Quiescence(self.log, topics, self.store, self.wakeups)
             await self._open_http()
@@ -178,21 +178,17 @@ class Program:
 
     async def _open_http(self) -> None:
         self.health = Health(self.context, self.accesses, role=self.role, stages=self._tasks)
-        webhooks = Gateway(self.context, self.credentials).routes() if self.role in ("gateway", "all") else []
+        receiver = Gateway(self.context, self.credentials) if self.role in ("gateway", "all") else None
         pages = self._pages(self.store, self.settings.connections) if self._pages is not None else []
-        served = gateway.runner([*webhooks, *pages, *self.health.routes()])
-        await served.setup()
-        self._exit.push_async_callback(served.cleanup)
-        site = web.TCPSite(served, self.settings.gateway.host, self.settings.gateway.port)
-        await site.start()
-        self.port = int(served.addresses[0][1])
+        routes = [*pages, *self.health.routes()]
+        self.port = await self.host.serve(receiver, routes, self.settings.gateway, self._exit)
 
-    def _open_accesses(self, session: aiohttp.ClientSession) -> None:
-        owner = f"{self.name}-{secrets.token_hex(6)}" if self.shared else EMBEDDED_OWNER
+    def _open_accesses(self, transport: Transport) -> None:
+        owner = f"{self.name}-{self.host.machine.token_hex(6)}" if self.shared else EMBEDDED_OWNER
         for name, connection in self.settings.connections.items():
             for api in APIS:
                 if self.credentials.has(name, GOCARDLESS_TOKEN if api == "gocardless" else "zoho.token"):
-                    send = sender(api, session, self.credentials, name, connection, self.clock.now)
+                    send = sender(api, transport, self.credentials, name, connection, self.clock.now)
                     access = ApiAccess(self.context, name, api, send, owner, self.settings.calls)
                     self.accesses[api][name] = access
                     self._exit.callback(self._release, access)
@@ -228,7 +224,7 @@ class Program:
             HandlerSpec("translate_zoho", topics.deliveries_zoho.name, *translating),
             HandlerSpec("core", topics.events.name, core.handle, own, core.revoked),
         ]
-        self.worker = Worker(self.log, group, handlers)
+        self.worker = self.host.worker(self.log, group, handlers)
         await self._exit.enter_async_context(self.worker)
         self.health.worker = self.worker
         watch = Watch(
@@ -241,9 +237,7 @@ class Program:
         self._spawn("clock", self.wakeups.loop(clock.name, clock.turn))
 
     async def _start_executors(self) -> None:
-        session = open_session()
-        self._exit.push_async_callback(session.close)
-        self._open_accesses(session)
+        self._open_accesses(await self._exit.enter_async_context(self.host.transport()))
         for api in APIS:
             poller = Poller(self.context, api, self.accesses[api], self.settings.polling, self.settings.calls)
             executor = Executor(self.context, api, self.accesses[api], self.settings.calls)

@@ -11,13 +11,12 @@ unknown, and looks them up once the deadline and the settle time have passed sin
 """
 
 import math
-from time import monotonic
 from typing import Final
 
 from adapters import budgets, headers
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless.client import UNAUTHORISED
-from adapters.http import Answer, Call, nothing_sent_after, uptime_s
+from adapters.http import Answer, Call, nothing_sent_after
 from adapters.senders import Send
 from domain import times
 from domain.times import add_seconds
@@ -206,7 +205,7 @@ class ApiAccess:
         if self.holds():
             self._row = budgets.encode(self._spent)
             self._budgets.put(self.connection, self.api, self._row)
-            self._saved_at = monotonic()
+            self._saved_at = self._context.machine.monotonic_s()
 
     def _reload(self) -> None:
         """Go on from what the former owner spent, up to the last second of it."""
@@ -241,7 +240,7 @@ class ApiAccess:
         if self._held_up:
             self._held_up = False
             self._wake()
-        if monotonic() - self._saved_at > _SPENT_EVERY_S:
+        if self._context.machine.monotonic_s() - self._saved_at > _SPENT_EVERY_S:
             self._save()
 
     async def call(self, call: Call, last_moment_s: float) -> Answer:
@@ -259,7 +258,7 @@ class ApiAccess:
             )
         try:
             with nothing_sent_after(last_moment_s):
-                answer = await self._send(call, last_moment_s - uptime_s())
+                answer = await self._send(call, last_moment_s - self._context.machine.uptime_s())
         except TransportError as error:
             self._context.metrics.calls.labels(self.api, error.reason).inc()
             if error.reason == NO_TOKEN and self.refused:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Final
 
 import structlog
 
 from adapters.clock import Clock
+from adapters.machine import MACHINE, Machine
 from domain.envelope import Event
 from projections.store.store import Store
 from streams.log.interface import Log, LogError, LogOverloaded, LogUnavailable, NewRecord, Position, TopicPartition
@@ -43,6 +43,7 @@ class StageContext:
     skews: dict[str, float] = field(default_factory=dict)
     owns: Callable[[int], bool] = lambda _: True
     patience_s: float = 0.0
+    machine: Machine = MACHINE
     journal: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("zoho_gocardless"))
 
     @property
@@ -65,7 +66,7 @@ class StageContext:
     async def _append(
         self, records: Sequence[NewRecord], positions: Mapping[str, Mapping[TopicPartition, int]] | None
     ) -> list[Position]:
-        give_up_at = monotonic() + self.patience_s
+        give_up_at = self.machine.monotonic_s() + self.patience_s
         while True:
             try:
                 places = await self.log.append(records, positions=positions)
@@ -73,7 +74,7 @@ class StageContext:
                 self.metrics.append_failed(error)
                 self.metrics.replaced(self.log.producers_replaced)
                 again = isinstance(error, LogUnavailable) and error.retriable and not isinstance(error, LogOverloaded)
-                if not again or monotonic() >= give_up_at:
+                if not again or self.machine.monotonic_s() >= give_up_at:
                     raise
                 self.journal.warning("append.again", error=type(error).__name__)
             else:

@@ -6,7 +6,6 @@ due times and intents are rows, so a restart goes on where this process died.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ from adapters import budgets
 from adapters.deliveries import CallInfo, DeliveryMeta
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import perform as gocardless
-from adapters.http import Answer, Call, uptime_s
+from adapters.http import Answer, Call
 from adapters.interface import Perform
 from adapters.verdicts import ABSENT, Done, Retry, Step, Unknown, Verdict
 from adapters.zoho import pages as zoho_pages
@@ -84,13 +83,13 @@ class Executor:
         api: Api,
         accesses: Mapping[str, ApiAccess],
         calls: Calls,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._context = context
         self._api = api
         self._accesses = accesses
         self._calls = calls
-        self._draw = draw
+        self._draw = draw or context.machine.draw
         self._queue = Queue(context.store)
         self._queries = Queries(context.store)
         self._walks: dict[tuple[str, str], _Walk] = {}
@@ -144,7 +143,7 @@ class Executor:
         deadline_at = add_seconds(now, int(self._calls.deadline_s) + 1)
         # From before the intent: a successor, which cannot come before that is committed, waits for as long and from
         # later on.
-        last_moment_s = uptime_s() + self._calls.deadline_s
+        last_moment_s = self._context.machine.uptime_s() + self._calls.deadline_s
         try:
             granted = {
                 one.command.id: one for one in self._queue.record_intents(access.lease, now, deadline_at, chosen)
@@ -297,7 +296,7 @@ class _Performance:
             # Reads may go on; a write is never begun after the deadline that its intent names (design rule 6).
             first = self._sent == 1 or step == "send"
             answer = await self._access.call(
-                call, self._last_moment_s if first else max(self._last_moment_s, uptime_s() + 5)
+                call, self._last_moment_s if first else max(self._last_moment_s, self._context.machine.uptime_s() + 5)
             )
         except LeaseLost:  # the row may be the new owner's already; then what is noted here changes nothing
             return None, Retry("lease_lost")

@@ -12,7 +12,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -79,6 +80,20 @@ _http_log: Final = logging.getLogger("zoho_gocardless.http")
 _http_log.addFilter(_Impersonal())
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook as it came: whose it is, the module that Zoho's address names ("" for GoCardless), the raw query, the
+    headers (a mapping that knows names in any case), the type of the content without parameters, and the raw body.
+    """
+
+    connection: str
+    module: str
+    query: str
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes
+
+
 def runner(routes: Iterable[web.AbstractRouteDef]) -> web.AppRunner:
     """What serves the gateway's routes, and others beside them. Bodies are bounded, and stay as they came: signatures
     are over raw bytes, so nothing is unpacked, and no small body can become a large one.
@@ -89,14 +104,14 @@ def runner(routes: Iterable[web.AbstractRouteDef]) -> web.AppRunner:
 
 
 class Gateway:
-    """The HTTP side of webhooks."""
+    """The entrance of webhooks."""
 
     def __init__(self, context: StageContext, credentials: Credentials) -> None:
         self._context = context
         self._credentials = credentials
         self._count = 0
         self._in_hand = 0
-        self._run = secrets.token_hex(8)
+        self._run = context.machine.token_hex(8)
         self._accepted = {api: context.metrics.deliveries.labels(api) for api in APIS}
 
     def routes(self) -> list[web.RouteDef]:
@@ -108,12 +123,12 @@ class Gateway:
         ]
 
     async def _gocardless(self, request: web.Request) -> web.Response:
-        return await self._receive(request, "gocardless")
+        return await self._admit(request, "gocardless")
 
     async def _zoho(self, request: web.Request) -> web.Response:
-        return await self._receive(request, "zoho")
+        return await self._admit(request, "zoho")
 
-    async def _receive(self, request: web.Request, api: Api) -> web.Response:
+    async def _admit(self, request: web.Request, api: Api) -> web.Response:
         if self._in_hand >= MAX_IN_HAND:
             return self._refuse(api, "busy", 503)
         self._in_hand += 1
@@ -134,49 +149,61 @@ class Gateway:
                 return self._refuse(api, "slow", 408)
             finally:
                 limit.cancel()
-            connection = request.match_info["connection"]
-            headers = {name: encodable(value) for name in _KEPT if (value := request.headers.get(name)) is not None}
-            secret = self._verify(request, api, connection, headers, body)
-            if secret is None:
-                return self._refuse(api, "signature", 401)
-            return await self._keep(request, api, connection, headers, body, secret)
+            webhook = Webhook(
+                request.match_info["connection"],
+                request.match_info.get("module", ""),
+                request.rel_url.raw_query_string,
+                request.headers,
+                encodable(request.content_type),
+                body,
+            )
+            return await self._receive(api, webhook)
 
-    def _verify(
-        self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes
-    ) -> str | None:
+    async def receive(self, api: Api, webhook: Webhook) -> int:
+        """Verify a webhook and keep it; the status of the answer."""
+        with self._context.activity.work("gateway"):
+            return (await self._receive(api, webhook)).status
+
+    async def _receive(self, api: Api, webhook: Webhook) -> web.Response:
+        headers = {name: encodable(value) for name in _KEPT if (value := webhook.headers.get(name)) is not None}
+        secret = self._verify(api, webhook, headers)
+        if secret is None:
+            return self._refuse(api, "signature", 401)
+        return await self._keep(api, webhook, headers, secret)
+
+    def _verify(self, api: Api, webhook: Webhook, headers: dict[str, str]) -> str | None:
         """The name of the secret that verifies it. An unknown connection is checked against a secret nobody has."""
+        connection = webhook.connection
         found = self._credentials.webhook_secrets(connection, api) if connection in self._context.connections else []
         known = [Secret(label, value) for label, value in found or [("", _NOBODY)]]
         if api == "gocardless":
-            name = gocardless.verify(headers, body, known)
+            name = gocardless.verify(headers, webhook.body, known)
         else:
-            name = zoho.verify(headers, body, request.rel_url.raw_query_string, known)
+            name = zoho.verify(headers, webhook.body, webhook.query, known)
         return name if found else None
 
     def _refuse(self, api: Api, reason: str, status: int) -> web.Response:
         self._context.metrics.refused.labels(api, reason).inc()
         return web.Response(status=status, headers=_LATER if status == 503 else None)
 
-    async def _keep(
-        self, request: web.Request, api: Api, connection: str, headers: dict[str, str], body: bytes, secret: str
-    ) -> web.Response:
+    async def _keep(self, api: Api, webhook: Webhook, headers: dict[str, str], secret: str) -> web.Response:
         now = self._context.clock.now()
         self._count += 1
         meta = DeliveryMeta(
-            id=f"wh-{ids.digest(connection, now, self._run, str(self._count))}",
-            connection=connection,
+            id=f"wh-{ids.digest(webhook.connection, now, self._run, str(self._count))}",
+            connection=webhook.connection,
             api=api,
             kind="webhook",
             received_at=now,
             headers=headers,
-            content_type=encodable(request.content_type),
+            content_type=webhook.content_type,
             secret=secret,
-            module=request.match_info.get("module", ""),
+            module=webhook.module,
         )
         failpoints.hit("gateway.before_append")
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
-                await self._context.append([delivery_record(self._context.topics, meta, body)])
+                await self._context.append([delivery_record(self._context.topics, meta, webhook.body)])
         except (LogError, TimeoutError) as error:
             if isinstance(error, TimeoutError):
                 self._context.metrics.append_failed(error)

@@ -4,6 +4,7 @@ Labels hold names of ours (an API, a topic, a state, a class of errors), never i
 connections.
 """
 
+from collections.abc import Callable
 from importlib.metadata import version
 from time import monotonic
 from typing import Final
@@ -22,7 +23,8 @@ class Metrics:
     `role`: that of the process, as `run --role` has it.
     """
 
-    def __init__(self, role: str = "all") -> None:
+    def __init__(self, role: str = "all", monotonic_s: Callable[[], float] = monotonic) -> None:
+        self._monotonic_s = monotonic_s
         self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -80,7 +82,7 @@ class Metrics:
         """The log did not take an append."""
         reason = type(error).__name__
         self.append_failures.labels(reason).inc()
-        self._failed_append = (reason, monotonic())
+        self._failed_append = (reason, self._monotonic_s())
 
     def appended(self) -> None:
         """The log took an append."""
@@ -88,7 +90,7 @@ class Metrics:
 
     def append_trouble(self) -> str:
         """Why the last append failed, "" when it did not, or when that is long past."""
-        if self._failed_append is None or monotonic() - self._failed_append[1] > APPEND_TROUBLE_S:
+        if self._failed_append is None or self._monotonic_s() - self._failed_append[1] > APPEND_TROUBLE_S:
             return ""
         return self._failed_append[0]
 

@@ -13,7 +13,7 @@ from adapters import budgets
 from adapters.deliveries import DeliveryMeta, PageInfo
 from adapters.errors import CredentialError, TransportError
 from adapters.gocardless import pages as gocardless
-from adapters.http import Answer, Call, uptime_s
+from adapters.http import Answer, Call
 from adapters.interface import Pages
 from adapters.zoho import pages as zoho
 from domain import commands, ids
@@ -173,7 +173,7 @@ class Poller:
     async def _ask(self, access: ApiAccess, call: Call) -> Answer | None:
         access.begin(commands.PRIORITY_SWEEP)
         try:
-            return await access.call(call, uptime_s() + self._calls.deadline_s)
+            return await access.call(call, self._context.machine.uptime_s() + self._calls.deadline_s)
         except (TransportError, CredentialError):
             return None
         finally:

@@ -6,12 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from adapters import http
 from adapters.errors import TransportError
-from adapters.http import Answer, Call
+from adapters.http import Answer, Call, HttpTransport
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 READ = Call("GET", "/payments")
@@ -35,12 +34,6 @@ async def listening(peer: Peer) -> AsyncIterator[str]:
         server.close()
 
 
-@asynccontextmanager
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.open_session() as opened:
-        yield opened
-
-
 async def head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
@@ -55,8 +48,8 @@ def replying(raw: bytes) -> Peer:
 
 
 async def ask(peer: Peer, call: Call = READ, *, deadline_s: float = 5.0) -> Answer:
-    async with listening(peer) as url, session() as opened:
-        return await http.exchange(opened, url, call, {}, deadline_s=deadline_s)
+    async with listening(peer) as url, HttpTransport() as opened:
+        return await opened.exchange(url, call, {}, deadline_s=deadline_s)
 
 
 async def failure(peer: Peer, call: Call = READ, *, deadline_s: float = 5.0) -> tuple[str, bool]:
@@ -87,9 +80,9 @@ async def test_path_query_headers_and_body_arrive_as_they_were_given() -> None:
         b"{}",
         {"Idempotency-Key": "zg01-1"},
     )
-    async with listening(peer) as url, session() as opened:
-        answer = await http.exchange(
-            opened, url + "/", call, {"Authorization": "Bearer t", "Content-Type": "application/json"}, deadline_s=5
+    async with listening(peer) as url, HttpTransport() as opened:
+        answer = await opened.exchange(
+            url + "/", call, {"Authorization": "Bearer t", "Content-Type": "application/json"}, deadline_s=5
         )
     assert answer.status == 204
     line, *fields = seen[0].split(b"\r\n")
@@ -106,9 +99,9 @@ async def test_credentials_win_over_headers_of_the_call() -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         await writer.drain()
 
-    async with listening(peer) as url, session() as opened:
-        await http.exchange(
-            opened, url, Call("GET", "/", headers={"Authorization": "old"}), {"Authorization": "new"}, deadline_s=5
+    async with listening(peer) as url, HttpTransport() as opened:
+        await opened.exchange(
+            url, Call("GET", "/", headers={"Authorization": "old"}), {"Authorization": "new"}, deadline_s=5
         )
     assert b"Authorization: new\r\n" in seen[0]
     assert b"old" not in seen[0]
@@ -117,9 +110,9 @@ async def test_credentials_win_over_headers_of_the_call() -> None:
 async def test_nobody_listening_was_surely_not_sent() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refused for as long as we hold it
-        async with session() as opened:
+        async with HttpTransport() as opened:
             with pytest.raises(TransportError) as caught:
-                await http.exchange(opened, f"http://127.0.0.1:{taken.getsockname()[1]}", WRITE, {}, deadline_s=5)
+                await opened.exchange(f"http://127.0.0.1:{taken.getsockname()[1]}", WRITE, {}, deadline_s=5)
     assert (caught.value.reason, caught.value.sent) == ("refused", False)
 
 
@@ -128,9 +121,9 @@ async def test_a_peer_without_tls_was_surely_not_sent() -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
 
-    async with listening(peer) as url, session() as opened:
+    async with listening(peer) as url, HttpTransport() as opened:
         with pytest.raises(TransportError) as caught:
-            await http.exchange(opened, url.replace("http:", "https:"), WRITE, {}, deadline_s=5)
+            await opened.exchange(url.replace("http:", "https:"), WRITE, {}, deadline_s=5)
     assert (caught.value.reason, caught.value.sent) == ("refused", False)
 
 
@@ -169,11 +162,11 @@ async def test_a_full_pool_was_surely_not_sent(monkeypatch: pytest.MonkeyPatch) 
         await head(reader)
         await reader.read()
 
-    async with listening(peer) as url, session() as opened:
-        first = asyncio.create_task(http.exchange(opened, url, WRITE, {}, deadline_s=0.5))
+    async with listening(peer) as url, HttpTransport() as opened:
+        first = asyncio.create_task(opened.exchange(url, WRITE, {}, deadline_s=0.5))
         await asyncio.sleep(0.05)
         with pytest.raises(TransportError) as caught:
-            await http.exchange(opened, url, WRITE, {}, deadline_s=0.4)
+            await opened.exchange(url, WRITE, {}, deadline_s=0.4)
         assert (caught.value.reason, caught.value.sent) == ("connect_timeout", False)
         with pytest.raises(TransportError):
             await first
@@ -227,12 +220,17 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    async with (
-        listening(replying(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")) as url,
-        session() as opened,
-    ):
-        await http.exchange(opened, url, READ, {}, deadline_s=5)
-        assert len(opened.cookie_jar) == 0
+    heads: list[bytes] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await head(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    async with listening(peer) as url, HttpTransport() as opened:
+        for _ in range(2):
+            await opened.exchange(url, READ, {}, deadline_s=5)
+    assert len(heads) == 2
+    assert b"cookie" not in heads[1].lower()
 
 
 async def test_a_write_into_a_dying_kept_connection_is_not_sent_again() -> None:
@@ -248,10 +246,10 @@ async def test_a_write_into_a_dying_kept_connection_is_not_sent_again() -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
 
-    async with listening(peer) as url, session() as opened:
-        await http.exchange(opened, url, READ, {}, deadline_s=5)
+    async with listening(peer) as url, HttpTransport() as opened:
+        await opened.exchange(url, READ, {}, deadline_s=5)
         with pytest.raises(TransportError) as caught:
-            await http.exchange(opened, url, WRITE, {}, deadline_s=5)
+            await opened.exchange(url, WRITE, {}, deadline_s=5)
     assert (caught.value.reason, caught.value.sent) == ("reset", True)
     assert requests == 2
 

@@ -43,7 +43,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.open_session() as opened:
+    async with http.HttpTransport() as opened:
         yield opened
 
 
@@ -70,11 +70,11 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[float]]:
 @pytest.mark.parametrize("kept", [False, True], ids=["a new connection", "a kept one"])
 async def test_a_stop_on_the_way_to_the_write_keeps_it_back(peer, session, stop_after, call, looks, kept) -> None:
     if kept:
-        await http.exchange(session, peer.url, READ, {}, deadline_s=5)
+        await session.exchange(peer.url, READ, {}, deadline_s=5)
     before = peer.got
     seen = stop_after(looks)
     with pytest.raises(TransportError) as caught:
-        await http.exchange(session, peer.url, call, {}, deadline_s=5)
+        await session.exchange(peer.url, call, {}, deadline_s=5)
     assert (caught.value.reason, caught.value.sent) == ("deadline", False)
     assert len(seen) == looks + 1, "the clock was looked at again, and that look was late"
     await asyncio.wait_for(peer.closed.wait(), 5)
@@ -84,7 +84,7 @@ async def test_a_stop_on_the_way_to_the_write_keeps_it_back(peer, session, stop_
 @pytest.mark.parametrize("call", [READ, WRITE])
 async def test_what_is_in_time_goes_out(peer, session, stop_after, call) -> None:
     seen = stop_after(99)
-    assert (await http.exchange(session, peer.url, call, {}, deadline_s=5)).status == 200
+    assert (await session.exchange(peer.url, call, {}, deadline_s=5)).status == 200
     assert len(seen) == (3 if call.body else 2)
     assert peer.got.startswith(call.method.encode())
     assert peer.got.endswith(call.body or b"\r\n\r\n")
@@ -92,17 +92,17 @@ async def test_what_is_in_time_goes_out(peer, session, stop_after, call) -> None
 
 async def test_the_last_moment_holds_whatever_the_deadline_of_the_call_says(peer, session) -> None:
     with http.nothing_sent_after(http.uptime_s()), pytest.raises(TransportError) as caught:
-        await http.exchange(session, peer.url, WRITE, {}, deadline_s=5)
+        await session.exchange(peer.url, WRITE, {}, deadline_s=5)
     assert (caught.value.reason, caught.value.sent) == ("deadline", False)
     with http.nothing_sent_after(http.uptime_s() + 5):
-        await http.exchange(session, peer.url, WRITE, {}, deadline_s=5)
+        await session.exchange(peer.url, WRITE, {}, deadline_s=5)
     with (
         http.nothing_sent_after(http.uptime_s() - 5),
         http.nothing_sent_after(http.uptime_s() + 5),
         pytest.raises(TransportError),
     ):
-        await http.exchange(session, peer.url, WRITE, {}, deadline_s=5)
-    await http.exchange(session, peer.url, READ, {}, deadline_s=5)
+        await session.exchange(peer.url, WRITE, {}, deadline_s=5)
+    await session.exchange(peer.url, READ, {}, deadline_s=5)
     assert (peer.got.count(b"POST /"), peer.got.count(b"GET /")) == (1, 1)
 
 
@@ -114,6 +114,6 @@ async def test_a_last_moment_that_comes_while_waiting_ends_the_call(session) -> 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     with http.nothing_sent_after(http.uptime_s() + 0.1), pytest.raises(TransportError) as caught:
-        await http.exchange(session, url, WRITE, {}, deadline_s=30)
+        await session.exchange(url, WRITE, {}, deadline_s=30)
     assert (caught.value.reason, caught.value.sent) == ("deadline", True)
     server.close()

@@ -13,7 +13,7 @@ import sys
 from adapters.clock import SystemClock
 from adapters.errors import TransportError
 from adapters.gocardless.client import Client
-from adapters.http import open_session
+from adapters.http import HttpTransport
 from adapters.vault import Secret
 from projections.store.store import open_store
 from streams.log.engines import open_log
@@ -52,9 +52,9 @@ def say(call, end):
     sys.stdout.flush()
 
 
-def sender(session, told):
+def sender(transport, told):
     """How this process calls the API."""
-    client = Client(session, Secret("token", b"a-token"), told["api"])
+    client = Client(transport, Secret("token", b"a-token"), told["api"])
 
     async def send(call, deadline_s):
         try:
@@ -68,7 +68,8 @@ def sender(session, told):
     if told["stops"] == "at the call":
         return stop_before_the_first(send)[0]
     if told["stops"] == "at the connection":
-        session.connector.connect = stop_before_the_first(session.connector.connect)[1]
+        connector = transport._session.connector
+        connector.connect = stop_before_the_first(connector.connect)[1]
     return send
 
 
@@ -78,10 +79,10 @@ async def main(told):
     topics = Topics("", told["partitions"])
     calls = Calls(**told["calls"])
     with open_store(told["store"]) as store:
-        async with open_log(told["log"]) as log, open_session() as session:
+        async with open_log(told["log"]) as log, HttpTransport() as transport:
             await log.ensure_topics(topics)
             context = StageContext(log, topics, store, clock, Wakeups(Activity(clock)), Metrics(), {})
-            own = access.ApiAccess(context, "acme", "gocardless", sender(session, told), told["owner"], calls)
+            own = access.ApiAccess(context, "acme", "gocardless", sender(transport, told), told["owner"], calls)
             executor = Executor(context, "gocardless", {"acme": own}, calls)
             await context.wakeups.loop(executor.name, executor.turn)
 

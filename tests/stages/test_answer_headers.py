@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from adapters import budgets
-from adapters.http import Call, open_session, uptime_s
+from adapters.http import Call, HttpTransport
+from adapters.machine import uptime_s
 from adapters.zoho.oauth import TokenState
 from domain import commands
 from projections.work.polls import Polls
@@ -69,7 +70,7 @@ class Server:
 async def rig(company):
     """Executors and pollers of both APIs for acme, over the real clients, against one server."""
     server = Server()
-    async with serving(server) as url, open_session() as session:
+    async with serving(server) as url, HttpTransport() as session:
         company.credentials.put("acme", GOCARDLESS_TOKEN, b"token")
         company.credentials.put(
             "acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"})

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from adapters.errors import CredentialError
-from adapters.http import Call, open_session, uptime_s
+from adapters.http import Call, HttpTransport
+from adapters.machine import uptime_s
 from adapters.zoho.oauth import TokenState
 from domain import commands, times
 from projections.work.polls import Polls
@@ -131,7 +132,7 @@ async def rig(company):
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     company.credentials.put("acme", GOCARDLESS_TOKEN, b"refused-token")
-    async with open_session() as session:
+    async with HttpTransport() as session:
         yield SimpleNamespace(api=api, url=url, office=lambda over=company: ApiOfOne(over, session, url))
     await runner.cleanup()
 
@@ -262,7 +263,7 @@ async def test_a_consent_that_was_revoked_at_zoho_is_told_and_a_new_one_is_taken
     )
     company.credentials.put("acme", ZOHO_CLIENT, msgspec.json.encode({"client_id": "id", "client_secret": "secret"}))
     company.credentials.put("acme", ZOHO_TOKEN, msgspec.json.encode(TokenState("revoked", url)))
-    async with open_session() as session:
+    async with HttpTransport() as session:
         send = sender("zoho", session, company.credentials, "acme", connection, company.clock.now)
         access = company.access("zoho", send, calls=CALLS)
         assert access.hold()

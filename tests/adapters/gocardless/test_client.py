@@ -28,7 +28,7 @@ async def client_of(handler: Handler) -> AsyncIterator[Client]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with http.open_session() as session:
+        async with http.HttpTransport() as session:
             yield Client(session, TOKEN, f"http://127.0.0.1:{runner.addresses[0][1]}")
     finally:
         await runner.cleanup()
@@ -73,7 +73,7 @@ async def test_notes_to_ourselves_do_not_travel() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"a b", b"a\r\nX: y", b"\xff", b"x" * 513])
 async def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_shown(value: bytes) -> None:
-    async with http.open_session() as session:
+    async with http.HttpTransport() as session:
         with pytest.raises(CredentialError) as caught:
             Client(session, Secret("main", value), URLS["live"])
     assert not caught.value.retriable
@@ -119,7 +119,7 @@ async def test_no_whole_answer_means_that_a_write_may_have_happened(handler: Han
 async def test_nobody_there_means_that_nothing_was_sent() -> None:
     async with client_of(stuck) as client:
         url = client._base_url
-    async with http.open_session() as session:
+    async with http.HttpTransport() as session:
         with pytest.raises(TransportError) as caught:
             await Client(session, TOKEN, url).send(perform.send_call(gc.command("create_payment")), deadline_s=2)
     assert not caught.value.sent

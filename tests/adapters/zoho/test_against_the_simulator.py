@@ -3,9 +3,10 @@
 import asyncio
 from types import SimpleNamespace
 
+import aiohttp
 import pytest
 
-from adapters import http
+from adapters.http import HttpTransport
 from adapters.verdicts import Done, Follow, Retry
 from adapters.zoho import pages, perform
 from adapters.zoho.client import Client
@@ -64,17 +65,20 @@ async def rig():
 
     async with (
         serving(world, Barrier(world), {"zoho": zoho_app(world)}, host="127.0.0.1", ports={"zoho": 0}) as urls,
-        http.open_session() as session,
+        aiohttp.ClientSession() as control,
+        HttpTransport() as transport,
     ):
         url = urls["zoho"]
-        async with session.post(f"{url}/_sandbox/zoho/populate", json=START) as answer:
+        async with control.post(f"{url}/_sandbox/zoho/populate", json=START) as answer:
             assert answer.status == 200, await answer.text()
             made = await answer.json()
-        async with session.post(f"{url}/_sandbox/zoho/grant", json={}) as answer:
+        async with control.post(f"{url}/_sandbox/zoho/grant", json={}) as answer:
             grant = await answer.json()
         key = ClientKey(grant["client_id"], grant["client_secret"])
-        state = await redeem(session, key, url, grant["code"], now, sandbox=True)
-        client = Client(session, TokenSource(session, key, Memory(state), now, sandbox=True), made["organization_id"])
+        state = await redeem(transport, key, url, grant["code"], now, sandbox=True)
+        client = Client(
+            transport, TokenSource(transport, key, Memory(state), now, sandbox=True), made["organization_id"]
+        )
 
         async def perform_it(data, step="send"):
             """Sends a command, or looks it up, following to the end; the last verdict and everything translated on the
@@ -222,7 +226,7 @@ async def test_a_transfer_and_an_expense_are_made_and_found_again(rig):
 
 
 async def test_another_organisation_waits_for_a_person(rig):
-    other = Client(rig.client._session, rig.client._tokens, "1")
+    other = Client(rig.client._transport, rig.client._tokens, "1")
     call = perform.send_call(z.command(c.ListOpenInvoices()))
     answer = await other.send(call, deadline_s=5)
     assert perform.verdict(z.command(c.ListOpenInvoices()), "send", call, answer) == Retry("organisation", 600.0, "api")

@@ -69,7 +69,7 @@ async def rig(clock):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     books.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with http.open_session() as session:
+    async with http.HttpTransport() as session:
         store = Store(TokenState(refresh_token="1000.refresh", accounts_url=books.url))
         tokens = TokenSource(session, ClientKey("id", "secret"), store, clock, sandbox=True)
         yield SimpleNamespace(books=books, client=Client(session, tokens, "20077001"), clock=clock, store=store)

@@ -75,7 +75,7 @@ async def service():
 
 @pytest.fixture
 async def session():
-    async with http.open_session() as opened:
+    async with http.HttpTransport() as opened:
         yield opened
 
 
