@@ -100,7 +100,7 @@ class Population:
             return self._make(body, cause, draft=draft).id
         # The id has to be told before the invoice is there.
         promised = self._books.ids.peek(invoices.MODULE, cause)
-        self._later(parse_utc(sent_at), lambda: self._keep(promised, self._make(body, cause, draft=draft)))
+        self._later(parse_utc(sent_at), lambda: self._keep(promised, body, cause, draft=draft))
         return promised
 
     def _make(self, body: Mapping[str, Any], cause: str, *, draft: bool) -> Invoice:
@@ -109,7 +109,11 @@ class Population:
             invoices.mark_sent(self._books, made)
         return made
 
-    def _keep(self, promised: str, made: Invoice) -> None:
+    def _keep(self, promised: str, body: Mapping[str, Any], cause: str, *, draft: bool) -> None:
+        """Makes a promised invoice, unless its customer has been deleted since: nobody would write it then."""
+        if self._books.contacts.get(str(body["customer_id"])) is None:
+            return
+        made = self._make(body, cause, draft=draft)
         assert made.id == promised, "an invoice made later has the id that was told"
 
     def _line(self, line: Mapping[str, Any], tax_key: str) -> Document:

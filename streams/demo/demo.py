@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiohttp
 import msgspec
@@ -37,6 +37,7 @@ from streams.log.records import event_record
 from streams.log.topics import Topics
 from streams.operate import check
 from streams.operate.installation import opened_log
+from streams.population import FEES, VAT, VENDOR, account_name
 from streams.settings import Settings, load
 
 WEBHOOK_SECRET: Final = "demoWebhookSecret1"  # noqa: S105 - of a simulator that this program starts itself
@@ -226,13 +227,10 @@ def write_settings(folder: Path, world: Simulators, organization: str, addresses
     keys = folder / "keys"
     keys.write_text(new_key("demo") + "\n")
     keys.chmod(0o600)
+    purposes: tuple[Literal["clearing", "suspense", "bank"], ...] = ("clearing", "suspense", "bank")
     named = {
-        table: ", ".join(f'{currency} = "{name} {currency}"' for currency in ("GBP", "EUR"))
-        for table, name in (
-            ("clearing", "GoCardless Clearing"),
-            ("suspense", "GoCardless Suspense"),
-            ("bank", "Current Account"),
-        )
+        table: ", ".join(f'{currency} = "{account_name(table, currency)}"' for currency in ("GBP", "EUR"))
+        for table in purposes
     }
     text = f"""\
 log = "{addresses.log}"
@@ -254,9 +252,9 @@ zoho = {{ organization_id = "{organization}", url = "{world.zoho}" }}
 clearing = {{ {named["clearing"]} }}
 suspense = {{ {named["suspense"]} }}
 bank = {{ {named["bank"]} }}
-fees = "GoCardless Fees"
-vendor = "GoCardless"
-tax = {{ GB_VAT_1 = "{month.VAT}" }}
+fees = "{FEES}"
+vendor = "{VENDOR}"
+tax = {{ GB_VAT_1 = "{VAT}" }}
 match_by_email = "auto"
 invite = "auto"
 max_day = {{ GBP = "1000000.00", EUR = "1000000.00" }}

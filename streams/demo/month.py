@@ -11,51 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-_FIRST: Final = (
-    "Ada",
-    "Ben",
-    "Cora",
-    "Dev",
-    "Elif",
-    "Finn",
-    "Gwen",
-    "Hugo",
-    "Ines",
-    "Jon",
-    "Kaya",
-    "Liam",
-    "Mira",
-    "Nils",
-    "Orla",
-    "Pia",
-)
-_LAST: Final = (
-    "Archer",
-    "Brook",
-    "Carver",
-    "Dale",
-    "Ellis",
-    "Frost",
-    "Grove",
-    "Hale",
-    "Irwin",
-    "Judd",
-    "Keane",
-    "Lowe",
-    "Marsh",
-    "North",
-)
-_GOODS: Final = (
-    ("Support plan", "45.00"),
-    ("Hosting", "12.50"),
-    ("Consulting hour", "96.00"),
-    ("Licence", "19.99"),
-    ("Training seat", "150.00"),
-)
-#: Causes that leave the mandate alive: a closed account would also end the customer's other debits.
-_FAILURES: Final = (("insufficient_funds", "ARUDD-0"), ("refer_to_payer", "ARUDD-0"))
+from streams import population
+from streams.population import FAILURES, FIRST_NAMES, GOODS, LAST_NAMES, VAT, Customer, Link
 
-VAT: Final = "VAT 20%"
+_CURRENCIES: Final = ("GBP", "EUR")
+_LINKS: Final[tuple[Link, ...]] = ("stored", "email", "email", "reference")
 
 
 class Month(msgspec.Struct, frozen=True):
@@ -115,25 +75,14 @@ def _currency(place: int) -> str:
     return "EUR" if place % 4 == 3 else "GBP"
 
 
-class Customer(msgspec.Struct, frozen=True):
-    """One customer: how the two sides know each other is `link` ("stored", "email", "reference" or "invited")."""
-
-    name: str
-    company: str
-    email: str
-    currency: str
-    link: str
-    reference: str
-
-
 def customers(month: Month) -> list[Customer]:
     """The company's customers, in order."""
     draw = random.Random(f"{month.seed}/customers")
     found = []
     for place in range(month.customers):
-        first, last = draw.choice(_FIRST), draw.choice(_LAST)
+        first, last = draw.choice(FIRST_NAMES), draw.choice(LAST_NAMES)
         invited = place % month.invited_every == month.invited_every - 1
-        link = "invited" if invited else ("stored", "email", "email", "reference")[place % 4]
+        link: Link = "invited" if invited else _LINKS[place % len(_LINKS)]
         company = f"{last} {draw.choice(('Ltd', 'Works', 'Studio', 'Trading'))} {place + 1}"
         email = f"{first}.{last}.{place + 1}@example.com".lower()
         found.append(Customer(f"{first} {last}", company, email, _currency(place), link, f"CUST{place + 1:05d}"))
@@ -142,30 +91,6 @@ def customers(month: Month) -> list[Customer]:
 
 def zoho_population(month: Month) -> dict[str, Any]:
     """The organisation, its accounts, customers and invoices, for the simulator of Zoho Books."""
-    accounts = [
-        {"name": f"GoCardless Clearing {cur}", "type": "bank", "currency_code": cur, "key": f"clearing_{cur}"}
-        for cur in ("GBP", "EUR")
-    ]
-    accounts += [
-        {"name": f"GoCardless Suspense {cur}", "type": "bank", "currency_code": cur, "key": f"suspense_{cur}"}
-        for cur in ("GBP", "EUR")
-    ]
-    accounts += [
-        {"name": f"Current Account {cur}", "type": "bank", "currency_code": cur, "key": f"bank_{cur}"}
-        for cur in ("GBP", "EUR")
-    ]
-    accounts.append({"name": "GoCardless Fees", "type": "expense", "key": "fees"})
-    contacts: list[dict[str, Any]] = [
-        {
-            "contact_name": one.company,
-            "company_name": one.company,
-            "email": one.email if one.link != "reference" else "",
-            "currency_code": one.currency,
-            "contact_number": one.reference,
-        }
-        for one in customers(month)
-    ]
-    contacts.append({"contact_name": "GoCardless", "contact_type": "vendor", "currency_code": "GBP"})
     return {
         "organization": {
             "name": "Acme Supplies",
@@ -175,14 +100,10 @@ def zoho_population(month: Month) -> dict[str, Any]:
             "plan": "premium",
         },
         "currencies": {"EUR": "0.85"},
-        "accounts": accounts,
+        "accounts": population.accounts(_CURRENCIES),
         "taxes": [{"name": VAT, "percentage": 20, "key": "vat"}],
-        "custom_fields": [
-            {"module": "customerpayments", "api_name": "cf_gocardless_key", "unique": True},
-            {"module": "expenses", "api_name": "cf_gocardless_key", "unique": True},
-            {"module": "contacts", "api_name": "cf_gocardless_customer", "unique": False},
-        ],
-        "contacts": contacts,
+        "custom_fields": population.custom_fields(),
+        "contacts": [*(population.contact(one) for one in customers(month)), population.vendor("GBP")],
         "invoices": [_invoice(month, place) for place in range(month.invoices)],
     }
 
@@ -195,7 +116,7 @@ def _due(month: Month, place: int) -> date:
 
 def _lines(month: Month, place: int) -> list[dict[str, Any]]:
     draw = random.Random(f"{month.seed}/lines/{place}")
-    goods = draw.sample(_GOODS, draw.randrange(1, 4))
+    goods = draw.sample(GOODS, draw.randrange(1, 4))
     return [{"name": name, "rate": rate, "quantity": draw.randrange(1, 4)} for name, rate in goods]
 
 
@@ -223,23 +144,11 @@ def _invoice(month: Month, place: int) -> dict[str, Any]:
 
 def gocardless_population(month: Month, contact_ids: list[str]) -> dict[str, Any]:
     """The payers and mandates that exist before the month, for the simulator of GoCardless."""
-    rows = []
-    for one, contact in zip(customers(month), contact_ids, strict=False):
-        if one.link == "invited":
-            continue
-        given, _, family = one.name.partition(" ")
-        row: dict[str, Any] = {
-            "given_name": given,
-            "family_name": family,
-            "company_name": one.company,
-            "email": one.email if one.link != "stored" else f"accounts.{one.email}",
-            "currency": one.currency,
-            "mandate": "active",
-            "metadata": {"zoho_contact_id": contact} if one.link == "stored" else {},
-        }
-        if one.link == "reference":
-            row["reference"] = one.reference
-        rows.append(row)
+    rows = [
+        population.payer(one, contact)
+        for one, contact in zip(customers(month), contact_ids, strict=False)
+        if one.link != "invited"
+    ]
     return {"quiet": True, "customers": rows}
 
 
@@ -247,7 +156,7 @@ def gocardless_settings(month: Month, endpoint: dict[str, str]) -> dict[str, Any
     """Where webhooks go, which debits fail, how soon payers sign, what it costs."""
     outcomes = []
     for place, (number, outcome) in enumerate(month.failing().items()):
-        cause, code = _FAILURES[place % len(_FAILURES)]
+        cause, code = FAILURES[place % len(FAILURES)]
         outcomes.append(
             {
                 "outcome": outcome,

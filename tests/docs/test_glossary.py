@@ -46,7 +46,7 @@ PLAIN = {
 
 #: Names of one word that says what was done, or what may follow: what one function returns, explained where it stands.
 RESULTS = """
-    Asked Checked Compared Copied Counted Differs Done Follow Go Held Moved Opened Prepared Present Queued Rebuilt
+    Asked Checked Compared Copied Counted Differs Done Follow Go Held Moved Opened Populated Prepared Present Queued Rebuilt
     Recorded Refused Reread Restored Retry Seen Shown Spent Stalled Tagged Told Undecided Unknown Unread Verified Wait
     Waiting Wanted Written Unavailable
     """
@@ -67,6 +67,7 @@ TWICE = {
     "Call": _SIMULATED,
     "Client": _TWINS,
     "Clock": _STAND_IN,
+    "Company": "all that is drawn for a connection, and in tests a connection with its rules",
     "Consumer": _TWINS,
     "Control": "what a cluster says of a log, and in tests what is posted to the sandbox",
     "Contact": "a row of the state, what the check reads, and the simulators'",
