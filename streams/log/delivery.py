@@ -7,7 +7,6 @@ once. Everything here leans on Faust 0.15.3's insides (pinned); `streams.log.wor
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
@@ -16,81 +15,13 @@ import faust
 from faust.exceptions import ImproperlyConfigured
 from faust.types.tuples import ConsumerMessage
 
-from streams.log.guard import CommitGuard
-from streams.log.interface import MEBIBYTE, Log, LogError, Record, RecordBatch, TopicPartition
+from streams.log.consumption import BATCH_BYTES, BATCH_RECORDS, Consumption
+from streams.log.interface import LogError, Record, RecordBatch, TopicPartition
 
-# One batch. Lower: Faust's and the store's cost for each batch weighs more. Higher: memory, and a longer wait for the
-# others.
-BATCH_RECORDS: Final = 1_000
-BATCH_BYTES: Final = 4 * MEBIBYTE
 # How long a rebalance waits for running handlers. Lower: their work is done again by the next owner. Higher: the whole
 # group stands still for that long when one handler is stuck.
 REVOKE_GRACE_S: Final = 5.0
 _LOG_APPEND_TIME: Final = 1
-
-_log = logging.getLogger(__name__)
-
-
-class Consumption:
-    """What the app and the engine's consumer know together. `resume` gives the offset at which a partition begins;
-    `revoked` is told of each partition that is this worker's no longer.
-    """
-
-    def __init__(
-        self,
-        log: Log,
-        group: str,
-        resume: Callable[[TopicPartition], Awaitable[int]],
-        on_failure: Callable[[BaseException], None],
-        revoked: Callable[[TopicPartition], None] = lambda _: None,
-    ) -> None:
-        self.log = log
-        self.group = group
-        self.resume = resume
-        self.revoked = revoked
-        self.on_failure = on_failure
-        self.guard = CommitGuard()
-        # Set when there may be something to deliver: new records, a free partition, a halt.
-        self.wakeup = asyncio.Event()
-        self.ready = asyncio.Event()  # set when every partition has its place and records flow
-        self.quiet = asyncio.Event()  # set while no handler runs
-        self.quiet.set()
-        self._running = 0
-        self._ends: asyncio.Future[None] | None = None
-        self.halted = False
-        self.handing_over = False  # partitions are being taken away: what has not begun is left for whoever gets them
-
-    def halt(self) -> None:
-        """Deliver nothing more."""
-        self.halted = True
-        self.wakeup.set()
-        self._tell_end()
-
-    def next_end(self) -> asyncio.Future[None]:
-        """Done when the next handler has ended, or the delivery halts. Not to be cancelled: others wait for the
-        same.
-        """
-        if self._ends is None:
-            self._ends = asyncio.get_running_loop().create_future()
-        return self._ends
-
-    def _tell_end(self) -> None:
-        ends, self._ends = self._ends, None
-        if ends is not None and not ends.done():
-            ends.set_result(None)
-
-    def begin(self) -> None:
-        """A handler begins."""
-        self._running += 1
-        self.quiet.clear()
-
-    def end(self) -> None:
-        """A handler has ended, however it ended."""
-        self._running -= 1
-        if not self._running:
-            self.quiet.set()
-        self.wakeup.set()
-        self._tell_end()
 
 
 def require_our_app(app: Any, scheme: str) -> None:
@@ -259,9 +190,7 @@ class BatchConsumer:
         try:
             done = bool(await super()._commit_offsets(offsets, start_new_transaction))  # type: ignore[misc]  # as above
         except LogError as fault:
-            if not self.delivery.halted:
-                raise
-            _log.warning("the last positions could not be stored, their records come again: %s", fault)
+            self.delivery.not_stored(fault)
             return False
         if done:
             self.delivery.guard.committed({TopicPartition(*tp): offset for tp, offset in offsets.items()})

@@ -22,8 +22,8 @@ from projections import backlog
 from projections.queries import Queries
 from projections.store.errors import StoreError
 from projections.work.halts import CatchUp, Halts, SetAside
+from streams.log.batch_worker import BatchWorker
 from streams.log.interface import LogError, TopicPartition
-from streams.log.worker import Worker
 from streams.process.probe import Probe
 from streams.process.stall_watch import Watch
 from streams.stages.api_access import ApiAccess
@@ -61,7 +61,7 @@ class Health:
     ) -> None:
         self.started = False
         self.without_credentials: list[str] = []
-        self.worker: Worker | None = None
+        self.worker: BatchWorker | None = None
         self.watch: Watch | None = None
         self.clock: ClockStage | None = None
         self._context = context

@@ -24,13 +24,11 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from streams.log.batch_worker import BatchWorker
 from streams.log.interface import Log, LogError, RecordBatch, TopicPartition
 from streams.stages.metrics import Metrics
-
-if TYPE_CHECKING:  # every command that explains an error knows `Stalled`, and must not load Faust for it
-    from streams.log.worker import Worker
 
 #: Real seconds for one batch in its handler. Lower: a batch that waits out a long failover of the brokers is cut off,
 #: and done again. Higher: a handler that hangs is noticed later.
@@ -93,7 +91,7 @@ class Watch:
     def __init__(
         self,
         log: Log,
-        worker: "Worker",
+        worker: BatchWorker,
         metrics: Metrics,
         stalled_after_s: float,
         *,
@@ -155,7 +153,7 @@ class Watch:
         self._show(assigned)
 
     async def _ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
-        asked = list(tps)
+        asked = sorted(tps)  # the same order in any run
         return dict(zip(asked, await asyncio.gather(*(self._end(tp) for tp in asked)), strict=True))
 
     async def _end(self, tp: TopicPartition) -> int | None:

@@ -19,7 +19,8 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from streams.log.delivery import BATCH_BYTES, BATCH_RECORDS, BatchConsumer, Consumption, require_our_app
+from streams.log.consumption import BATCH_BYTES, BATCH_RECORDS, Consumption
+from streams.log.delivery import BatchConsumer, require_our_app
 from streams.log.interface import Record, TopicPartition
 from streams.log.kafka.engine import KafkaLog
 from streams.log.producer import FaustProducer

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from faust.transport import base
 from faust.types.tuples import TP
 
-from streams.log.delivery import BatchConsumer, Consumption, require_our_app
+from streams.log.consumption import Consumption
+from streams.log.delivery import BatchConsumer, require_our_app
 from streams.log.interface import Record, TopicPartition
 from streams.log.producer import FaustProducer
 from streams.log.sqlite.engine import SqliteLog
