@@ -1,17 +1,25 @@
 """One contract, every engine: a `Harness` is all that an engine adds to be held to it."""
 
 import asyncio
+import random
 import secrets
 import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streams.log.batch_worker import BatchWorker, HandlerSpec
 from streams.log.engines import open_log
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import TopicSpec
+from streams.log.worker import Worker
+from streams.simulation.log_disk import LogDisk
+from streams.simulation.memory_log import MemoryLog, no_latency
+from streams.simulation.memory_worker import MemoryWorker
 from tests.support import kafka_brokers
 
 PROCESSES = Path(__file__).with_name("processes.py")
@@ -30,6 +38,9 @@ class Harness(ABC):
 
     def open(self) -> Log:
         return open_log(self.url)
+
+    def worker(self, log: Log, group: str, handlers: Sequence[HandlerSpec], **more: Any) -> BatchWorker:
+        return Worker(log, group, handlers, **more)
 
     def spec(self, partitions: int = 1) -> TopicSpec:
         """A topic that no other test uses."""
@@ -73,6 +84,29 @@ class KafkaHarness(Harness):
         return self._url
 
 
+class MemoryHarness(Harness):
+    """`atomic`: as the embedded engine, with no wait at a seam; else as a cluster, whose answers take a while."""
+
+    def __init__(self, *, atomic: bool) -> None:
+        self.atomic = atomic
+        self._disk = LogDisk(secrets.token_hex(16), atomic=atomic, keeps_positions=atomic)
+        rng = random.Random(7)
+        self._latency = no_latency if atomic else lambda _: rng.uniform(0, 0.001)
+
+    @property
+    def url(self) -> str:
+        return "memory:"
+
+    def open(self) -> Log:
+        return MemoryLog(self._disk, now_ms=lambda: time.time_ns() // 1_000_000, latency=self._latency)
+
+    def worker(self, log: Log, group: str, handlers: Sequence[HandlerSpec], **more: Any) -> BatchWorker:
+        return MemoryWorker(log, group, handlers, **more)
+
+    async def spawn(self, command: str, *arguments: str) -> asyncio.subprocess.Process:
+        pytest.skip("a log in memory ends with its process: no other can use it")
+
+
 @pytest.fixture(scope="session")
 def tidy_kafka(kafka_cluster: kafka_brokers.Brokers) -> Iterator[kafka_brokers.Brokers]:
     """The cluster; this run's topics are removed from it at the end."""
@@ -80,11 +114,13 @@ def tidy_kafka(kafka_cluster: kafka_brokers.Brokers) -> Iterator[kafka_brokers.B
     kafka_brokers.remove_topics(kafka_cluster.servers, TOPICS)
 
 
-@pytest.fixture(params=["sqlite", "kafka"])
+@pytest.fixture(params=["sqlite", "kafka", "memory", "memory-not-atomic"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
     if request.param == "kafka":
         return KafkaHarness(request.getfixturevalue("tidy_kafka").url)
-    return SqliteHarness(tmp_path)
+    if request.param == "sqlite":
+        return SqliteHarness(tmp_path)
+    return MemoryHarness(atomic=request.param == "memory")
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from streams.log.batch_worker import BatchWorker, HandlerSpec, WorkerFailed
 from streams.log.interface import NewRecord, ReadOutOfRange, TopicPartition, UnknownTopic
-from streams.log.worker import HandlerSpec, Worker, WorkerFailed
 
 
 class Seen:
@@ -38,22 +38,21 @@ def records(tp, *values):
     return [NewRecord(tp.topic, b"k", value) for value in values]
 
 
-def worker_of(log, tp, handle, **more) -> Worker:
-    return Worker(
-        log,
-        "g",
-        [HandlerSpec("contract", tp.topic, handle, more.pop("resume_at", None))],
-        commit_interval_s=0.02,
-        **more,
-    )
+@pytest.fixture
+def worker_of(engine):
+    def make(log, tp, handle, **more) -> BatchWorker:
+        spec = HandlerSpec("contract", tp.topic, handle, more.pop("resume_at", None))
+        return engine.worker(log, "g", [spec], commit_interval_s=0.02, **more)
+
+    return make
 
 
-async def until_idle(worker: Worker) -> None:
+async def until_idle(worker: BatchWorker) -> None:
     async with asyncio.timeout(20):
         await worker.until_idle()
 
 
-async def test_consecutive_records_come_as_one_batch_and_a_single_one_at_once(log, tp, seen):
+async def test_consecutive_records_come_as_one_batch_and_a_single_one_at_once(log, tp, seen, worker_of):
     await log.append(records(tp, *(b"%d" % number for number in range(50))))
     async with worker_of(log, tp, seen) as worker:
         await until_idle(worker)
@@ -65,7 +64,7 @@ async def test_consecutive_records_come_as_one_batch_and_a_single_one_at_once(lo
     assert seen.values == [*(b"%d" % number for number in range(50)), b"alone"]
 
 
-async def test_a_long_backlog_comes_in_bounded_batches_each_partition_in_order(engine, log, seen):
+async def test_a_long_backlog_comes_in_bounded_batches_each_partition_in_order(engine, log, seen, worker_of):
     spec = engine.spec(partitions=3)
     await log.ensure_topics([spec])
     for partition in range(3):
@@ -79,7 +78,7 @@ async def test_a_long_backlog_comes_in_bounded_batches_each_partition_in_order(e
         assert max(len(batch.records) for batch in own) <= 1_000
 
 
-async def test_what_was_handled_does_not_come_again(log, tp, seen):
+async def test_what_was_handled_does_not_come_again(log, tp, seen, worker_of):
     await log.append(records(tp, b"1", b"2"))
     async with worker_of(log, tp, seen) as worker:
         await until_idle(worker)
@@ -91,7 +90,7 @@ async def test_what_was_handled_does_not_come_again(log, tp, seen):
     assert await log.committed("g", tp) == 3
 
 
-async def test_the_store_says_where_to_resume_and_the_batch_begins_exactly_there(log, tp, seen):
+async def test_the_store_says_where_to_resume_and_the_batch_begins_exactly_there(log, tp, seen, worker_of):
     await log.append(records(tp, *(b"%d" % number for number in range(10))))
     await log.commit("g", {tp: 9})
 
@@ -105,7 +104,7 @@ async def test_the_store_says_where_to_resume_and_the_batch_begins_exactly_there
     assert seen.values == [b"%d" % number for number in range(4, 10)]
 
 
-async def test_a_store_without_a_position_leaves_it_to_the_log(log, tp, seen):
+async def test_a_store_without_a_position_leaves_it_to_the_log(log, tp, seen, worker_of):
     await log.append(records(tp, b"0", b"1", b"2"))
     await log.commit("g", {tp: 2})
 
@@ -117,7 +116,7 @@ async def test_a_store_without_a_position_leaves_it_to_the_log(log, tp, seen):
     assert seen.values == [b"2"]
 
 
-async def test_a_resume_beyond_the_log_is_refused(log, tp, seen):
+async def test_a_resume_beyond_the_log_is_refused(log, tp, seen, worker_of):
     await log.append(records(tp, b"0"))
 
     async def stored(_: TopicPartition) -> int:
@@ -131,7 +130,7 @@ async def test_a_resume_beyond_the_log_is_refused(log, tp, seen):
         await until_idle(well)
 
 
-async def test_a_store_that_cannot_answer_stops_the_start(log, tp, seen):
+async def test_a_store_that_cannot_answer_stops_the_start(log, tp, seen, worker_of):
     async def stored(_: TopicPartition) -> int:
         raise ConnectionError("database away")
 
@@ -140,7 +139,7 @@ async def test_a_store_that_cannot_answer_stops_the_start(log, tp, seen):
     assert isinstance(failed.value.__cause__, ConnectionError)
 
 
-async def test_a_record_whose_handler_raised_is_never_passed(log, tp, seen):
+async def test_a_record_whose_handler_raised_is_never_passed(log, tp, seen, worker_of):
     seen.fail_at = b"bad"
     await log.append(records(tp, b"1", b"2"))
     worker = worker_of(log, tp, seen)
@@ -169,7 +168,7 @@ async def test_after_a_failure_nothing_more_is_handed_to_any_handler(engine, log
     await log.ensure_topics([first, second])
     other = Seen()
     seen.fail_at = b"bad"
-    worker = Worker(
+    worker = engine.worker(
         log, "g", [HandlerSpec("one", first.name, seen), HandlerSpec("two", second.name, other)], commit_interval_s=0.02
     )
     await worker.start()
@@ -184,7 +183,7 @@ async def test_after_a_failure_nothing_more_is_handed_to_any_handler(engine, log
     assert (await log.committed("g", TopicPartition(first.name, 0)) or 0) == 0
 
 
-async def test_a_record_whose_handler_was_cancelled_is_never_passed(log, tp, seen):
+async def test_a_record_whose_handler_was_cancelled_is_never_passed(log, tp, seen, worker_of):
     await log.append(records(tp, b"1", b"2"))
 
     async def cancelled(batch) -> None:
@@ -201,7 +200,7 @@ async def test_a_record_whose_handler_was_cancelled_is_never_passed(log, tp, see
     assert seen.values == [b"1", b"2"]
 
 
-async def test_a_stop_lets_the_running_handler_end_and_keeps_its_work(log, tp, seen):
+async def test_a_stop_lets_the_running_handler_end_and_keeps_its_work(log, tp, seen, worker_of):
     seen.hold = asyncio.Event()
     await log.append(records(tp, b"1"))
     worker = worker_of(log, tp, seen)
@@ -221,7 +220,7 @@ async def test_a_stop_lets_the_running_handler_end_and_keeps_its_work(log, tp, s
     assert seen.values == [b"1", b"2"]
 
 
-async def test_a_stop_cuts_off_a_stuck_handler_and_its_record_comes_again(log, tp, seen):
+async def test_a_stop_cuts_off_a_stuck_handler_and_its_record_comes_again(log, tp, seen, worker_of):
     seen.hold = asyncio.Event()
     await log.append(records(tp, b"1"))
     worker = worker_of(log, tp, seen, stop_grace_s=0.05)
@@ -236,7 +235,7 @@ async def test_a_stop_cuts_off_a_stuck_handler_and_its_record_comes_again(log, t
     assert seen.values == [b"1"]
 
 
-async def test_lag_and_idle_count_what_is_not_handled(log, tp, seen):
+async def test_lag_and_idle_count_what_is_not_handled(log, tp, seen, worker_of):
     seen.hold = asyncio.Event()
     worker = worker_of(log, tp, seen)
     assert not await worker.idle()
@@ -255,7 +254,7 @@ async def test_lag_and_idle_count_what_is_not_handled(log, tp, seen):
     assert not await worker.idle()
 
 
-async def test_a_worker_may_be_started_again_and_runs_until_it_is_stopped(log, tp, seen):
+async def test_a_worker_may_be_started_again_and_runs_until_it_is_stopped(log, tp, seen, worker_of):
     worker = worker_of(log, tp, seen)
     for number in range(2):
         await worker.start()
@@ -267,13 +266,13 @@ async def test_a_worker_may_be_started_again_and_runs_until_it_is_stopped(log, t
     assert seen.values == [b"0", b"1"]
 
 
-async def test_a_worker_that_cannot_work_says_why(log, tp, seen):
+async def test_a_worker_that_cannot_work_says_why(engine, log, tp, seen, worker_of):
     with pytest.raises(ValueError, match="same topic or name"):
-        Worker(log, "g", [HandlerSpec("a", tp.topic, seen), HandlerSpec("b", tp.topic, seen)])
+        engine.worker(log, "g", [HandlerSpec("a", tp.topic, seen), HandlerSpec("b", tp.topic, seen)])
     with pytest.raises(WorkerFailed, match="not running"):
         await worker_of(log, tp, seen).until_idle()
     with pytest.raises(UnknownTopic, match="no-such-topic"):
-        await Worker(log, "g", [HandlerSpec("a", "no-such-topic", seen)]).start()
+        await engine.worker(log, "g", [HandlerSpec("a", "no-such-topic", seen)]).start()
 
 
 async def test_handlers_of_one_worker_may_append_to_each_other(engine, log, seen):
@@ -283,7 +282,7 @@ async def test_handlers_of_one_worker_may_append_to_each_other(engine, log, seen
     async def forward(batch) -> None:
         await log.append([NewRecord(second.name, record.key, record.value) for record in batch.records])
 
-    async with Worker(
+    async with engine.worker(
         log, "g", [HandlerSpec("one", first.name, forward), HandlerSpec("two", second.name, seen)]
     ) as worker:
         await log.append([NewRecord(first.name, b"k", b"%d" % number) for number in range(30)])
