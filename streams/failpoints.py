@@ -6,6 +6,7 @@ costs one test of a name against "".
 
 import os
 import signal
+from collections.abc import Callable
 from typing import Final
 
 VARIABLE: Final = "ZOHO_GOCARDLESS_FAILPOINT"
@@ -50,17 +51,25 @@ MOVE: Final = (
 )
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class _Armed:
     name = ""
     left = 0
+    die: Callable[[], None] = staticmethod(_kill)
 
 
-def arm(spec: str) -> None:
-    """Arm one place from "name" or "name:passage"; "" disarms. Raises `ValueError` on a name that does not exist."""
+def arm(spec: str, die: Callable[[], None] = _kill) -> None:
+    """Arm one place from "name" or "name:passage"; "" disarms. `die`: how; by `kill -9` of ourselves, unless this
+    process is only simulated. Raises `ValueError` on a name that does not exist.
+    """
     name, _, passage = spec.partition(":")
     if name and name not in (*NAMES, *MOVE):
         raise ValueError(f"{VARIABLE}: no failpoint {name!r}; there are {', '.join((*NAMES, *MOVE))}")
     _Armed.name, _Armed.left = name, int(passage or 1)
+    _Armed.die = staticmethod(die)
 
 
 def hit(name: str) -> None:
@@ -68,7 +77,7 @@ def hit(name: str) -> None:
     if _Armed.name == name:
         _Armed.left -= 1
         if _Armed.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _Armed.die()
 
 
 arm(os.environ.get(VARIABLE, ""))

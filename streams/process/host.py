@@ -16,9 +16,9 @@ from adapters.machine import MACHINE, Machine
 from adapters.vault import Vault
 from projections.store.store import Store, open_store
 from streams.credentials import open_vault
+from streams.log.batch_worker import BatchWorker, HandlerSpec
 from streams.log.engines import log_of
 from streams.log.interface import Log
-from streams.log.worker import HandlerSpec, Worker
 from streams.settings import GatewayTable, Settings
 from streams.stages import gateway
 
@@ -27,6 +27,8 @@ class Host:
     """The machine that we run on."""
 
     machine: Machine = MACHINE
+    watched = True
+    """Whether a worker that stalls ends its process, to be started again. Where it is not, the stall itself is seen."""
 
     def clock(self) -> Clock:
         """The time, where the settings name no simulators'."""
@@ -48,8 +50,10 @@ class Host:
         """The way to the APIs, to be closed."""
         return HttpTransport()
 
-    def worker(self, log: Log, group: str, handlers: Sequence[HandlerSpec]) -> Worker:
+    def worker(self, log: Log, group: str, handlers: Sequence[HandlerSpec]) -> BatchWorker:
         """What runs handlers over the log, not started yet."""
+        from streams.log.worker import Worker  # noqa: PLC0415 - Faust costs a second that only this needs
+
         return Worker(log, group, handlers)
 
     async def serve(

@@ -30,9 +30,9 @@ from projections.store.errors import StoreError
 from projections.store.store import Store
 from projections.store.wakeups import StoreWakeups, open_wakeups
 from streams.credentials import GOCARDLESS_TOKEN, Credentials, sender
+from streams.log.batch_worker import HandlerSpec
 from streams.log.interface import Log, TopicPartition
 from streams.log.topics import Topics
-from streams.log.worker import HandlerSpec
 from streams.process.health import Health, Role
 from streams.process.host import Host
 from streams.process.quiescence import Quiescence
@@ -227,12 +227,13 @@ class Program:
         self.worker = self.host.worker(self.log, group, handlers)
         await self._exit.enter_async_context(self.worker)
         self.health.worker = self.worker
-        watch = Watch(
-            self.log, self.worker, self.metrics, self.settings.kafka.stalled_after_s, silent_s=self.worker.silent_s
-        )
-        self.health.watch = watch
         self._spawn("worker", self.worker.run_until_failed())
-        self._spawn("watch", watch.run())
+        if self.host.watched:
+            watch = Watch(
+                self.log, self.worker, self.metrics, self.settings.kafka.stalled_after_s, silent_s=self.worker.silent_s
+            )
+            self.health.watch = watch
+            self._spawn("watch", watch.run())
         self._spawn("relay", self.wakeups.loop("relay", relay.turn))
         self._spawn("clock", self.wakeups.loop(clock.name, clock.turn))
 

@@ -126,12 +126,17 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
         return {currency: _decimal(default_rate(currency, self.base)) for currency in foreign}
 
 
-def draw(rng: random.Random, *, seed: int, days: int = 31, invoices: int = 16) -> Company:
-    """Draw a company whose invoices are sent within `days` of the start. `seed` is that of its world."""
+def draw(
+    rng: random.Random, *, seed: int, days: int = 31, invoices: int = 16, start: datetime | None = None
+) -> Company:
+    """Draw a company whose invoices are sent within `days` of the start. `seed` is that of its world; `start` is drawn
+    too, unless it is given: those of one installation have one.
+    """
     streams = {name: random.Random(rng.getrandbits(64)) for name in _PARTS}
     place = streams["place"]
     time_zone, country, base = place.choice(HOMES)
-    start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=place.randrange(730), minutes=place.randrange(1440))
+    drawn = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=place.randrange(730), minutes=place.randrange(1440))
+    start = start or drawn
     currencies = _currencies(streams["currencies"], base)
     paid_in, fx_paid_in = _paid_in(streams["currencies"], currencies, base)
     customers = _customers(streams["customers"], currencies)

@@ -100,6 +100,7 @@ class MemoryWorker(BaseWorker):
     async def _commit_often(self, delivery: Consumption) -> None:
         try:
             while True:
+                await asyncio.shield(delivery.next_end())
                 await asyncio.sleep(self._commit_interval_s)
                 await self._commit(delivery)
         except Exception as fault:  # noqa: BLE001 - as above

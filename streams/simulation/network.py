@@ -1,0 +1,328 @@
+"""The network between the program and the simulators: no sockets, drawn delays, and everything that networks do.
+
+A call that is on its way is not the program's any more: it arrives, or does not, also when the power of the program is
+cut meanwhile.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Final, Self
+from urllib.parse import urlencode
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from adapters.errors import TransportError
+from adapters.http import MAX_ANSWER_BYTES, Answer, Call, last_moment_s
+from domain.vocabulary import Api
+from sandbox.inprocess import InProcess, Reply
+from sandbox.loop_time import LoopTime
+from sandbox.world import World
+from streams.simulation.faults import CallFault, Outage, Rates
+from streams.simulation.power import Power
+from streams.simulation.trace import Trace
+from streams.simulation.virtual_time import begin_for
+from streams.stages.gateway import Gateway, Webhook
+
+#: Seconds until a connection is given up that nobody takes: as the real client's.
+_CONNECT_S: Final = 10.0
+
+#: Seconds by which a request may come late after its sender has given it up. Higher than the settle time of the
+#: settings (30 s): the program would be right to think that it never comes.
+_LATEST_S: Final = 25.0
+
+#: What a fault of the kernel's own is called there, for those that are an API's own words.
+_WORDS: Final[Mapping[CallFault, Mapping[Api, str]]] = {
+    "error_before": {"gocardless": "500_before", "zoho": "500_before"},
+    "error_after": {"gocardless": "500_before", "zoho": "500_before"},
+    "throttled_minute": {"gocardless": "429_gocardless", "zoho": "429_minute"},
+    "throttled_day": {"gocardless": "429_gocardless", "zoho": "429_day"},
+    "throttled_concurrency": {"gocardless": "429_gocardless", "zoho": "429_concurrency"},
+}
+_AFTER: Final[frozenset[CallFault]] = frozenset({"html_after", "error_after"})
+_BEFORE: Final[frozenset[CallFault]] = frozenset(
+    {"html_before", "error_before", "unavailable", "throttled_minute", "throttled_day", "throttled_concurrency"}
+)
+
+_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+#: Headers that an API or what stands before it may send, and that must do no harm (findings F2).
+_ODD_HEADERS: Final = (
+    {"date": "Tue, 31 Nov 2026 10:00:00 GMT"},
+    {"date": "Mon, 01 Jan 99999 00:00:00 GMT"},
+    {"date": "Sun, 31 Dec 2017 23:59:60 GMT"},
+    {"x-rate-limit-reset": "99999999999999999999"},
+    {"x-rate-limit-reset": "²"},
+    {"x-rate-limit-limit": "9" * 5_000},
+    {"x-rate-limit-remaining": "-5"},
+    {"ratelimit-reset": "soon"},
+)
+
+
+class Side:
+    """One API of one connection: its simulator, where it is reached, and how its network behaves."""
+
+    def __init__(self, connection: str, api: Api, world: World, app: web.Application) -> None:
+        self.connection = connection
+        self.api: Api = api
+        self.world = world
+        self.app = InProcess(app)
+        self.time: LoopTime | None = None
+        self.date_skew_s = 0.0
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{self.api}.{self.connection}.example"
+
+
+class Network:
+    """All sides of all connections, and the program's gateway while it is open."""
+
+    def __init__(
+        self, sides: Mapping[str, Side], rng: random.Random, rates: Rates, outages: list[Outage], trace: Trace
+    ) -> None:
+        self._sides = sides
+        self._rng = rng
+        self._rates = rates
+        self._outages = outages
+        self._trace = trace
+        self._gateway: tuple[Gateway, Power] | None = None
+        self.calls: dict[tuple[str, str, str], int] = {}
+        self.counts: dict[str, int] = {}
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        self._rates = Rates()
+        self._outages = []
+        for side in self._sides.values():
+            side.date_skew_s = 0.0
+
+    def count(self, what: str) -> None:
+        """Note that a fault happened."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # --- the program's side ---
+
+    def open(self, gateway: Gateway | None, power: Power) -> None:
+        """A program begins to take webhooks."""
+        self._gateway = None if gateway is None else (gateway, power)
+
+    def shut(self, power: Power) -> None:
+        """The program with this power takes none any more."""
+        if self._gateway is not None and self._gateway[1] is power:
+            self._gateway = None
+
+    # --- calls ---
+
+    async def call(
+        self, power: Power, base_url: str, call: Call, headers: Mapping[str, str], deadline_s: float
+    ) -> Answer:
+        """As `Transport.exchange`, for the program whose power this is."""
+        power.check()
+        loop = asyncio.get_running_loop()
+        left_s = min(deadline_s, last_moment_s() - loop.time())
+        if left_s <= 0:
+            raise TransportError("deadline", sent=False)
+        side = self._side_of(base_url)
+        fault = self._fault_of(side)
+        if fault is not None:
+            self.count(f"call.{fault}")
+        path = call.path
+        try:
+            answer = await self._exchanged(side, base_url, call, headers, left_s, fault)
+        except TransportError as error:
+            self._trace.note("call", side.connection, side.api, call.method, path, error.reason)
+            power.check()
+            raise
+        self._trace.note("call", side.connection, side.api, call.method, path, str(answer.status))
+        power.check()
+        return answer
+
+    def _side_of(self, base_url: str) -> Side:
+        host = base_url.removeprefix("http://").partition("/")[0]
+        return self._sides[host]
+
+    def _fault_of(self, side: Side) -> CallFault | None:
+        now_s = asyncio.get_running_loop().time()
+        for outage in self._outages:
+            if outage.api == f"{side.connection}/{side.api}" and outage.holds(now_s):
+                return "refused" if outage.silent else "unavailable"
+        return self._rates.of_call(self._rng)
+
+    async def _exchanged(
+        self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], left_s: float, fault: CallFault | None
+    ) -> Answer:
+        if fault in ("refused", "connect_timeout"):
+            await asyncio.sleep(min(_CONNECT_S, left_s) if fault == "connect_timeout" else self._delay_s())
+            raise TransportError(fault, sent=False)
+        out_s, back_s = self._delay_s(), self._delay_s()
+        if fault == "late_request":
+            out_s = left_s + self._rng.random() * _LATEST_S
+        loop = asyncio.get_running_loop()
+        arriving: asyncio.Future[Reply] = loop.create_future()
+        if fault not in ("lost_request", "reset_before"):
+            day = side.world.now.date().isoformat()
+            self.calls[side.connection, side.api, day] = self.calls.get((side.connection, side.api, day), 0) + 1
+            # Of nobody: what is on its way arrives, whatever happens to who sent it.
+            begin_for(None, self._arrive(arriving, side, base_url, call, headers, out_s, fault))
+        if fault in ("reset_before", "reset_after"):
+            await asyncio.sleep(min(out_s + back_s, left_s))
+            raise TransportError("reset", sent=True)
+        if fault in ("lost_request", "lost_answer", "late_request"):
+            await asyncio.sleep(left_s)
+            raise TransportError("deadline", sent=True)
+        try:
+            async with asyncio.timeout(left_s):
+                reply = await asyncio.shield(arriving)
+                await asyncio.sleep(back_s)
+        except TimeoutError:
+            raise TransportError("deadline", sent=True) from None
+        except ConnectionResetError:
+            raise TransportError("reset", sent=True) from None
+        return self._received(side, reply, fault)
+
+    async def _arrive(
+        self,
+        arriving: "asyncio.Future[Reply]",
+        side: Side,
+        base_url: str,
+        call: Call,
+        headers: Mapping[str, str],
+        out_s: float,
+        fault: CallFault | None,
+    ) -> None:
+        await asyncio.sleep(out_s)
+        assert side.time is not None, "time runs before the program does"
+        side.time.catch_up()
+        try:
+            reply = await self._handled(side, base_url, call, headers, fault)
+        except ConnectionResetError as error:
+            if not arriving.done():
+                arriving.set_exception(error)
+                arriving.exception()  # the sender may be gone: nobody has to look
+            return
+        if not arriving.done():
+            arriving.set_result(reply)
+
+    async def _handled(
+        self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], fault: CallFault | None
+    ) -> Reply:
+        if fault == "token_death":
+            side.world.apis[side.api].fault_effect("token_death")
+        if fault in _BEFORE:
+            return self._spoilt(side, fault)
+        target = base_url.partition("//")[2].partition("/")[2]
+        path = f"/{target}{call.path}" if target else call.path
+        query = urlencode(call.query)
+        reply = await side.app.request(
+            call.method,
+            f"{path}?{query}" if query else path,
+            {**call.headers, **headers, "Host": base_url.partition("//")[2].partition("/")[0]},
+            call.body or b"",
+        )
+        return self._spoilt(side, fault) if fault in _AFTER and fault is not None else reply
+
+    def _spoilt(self, side: Side, fault: CallFault) -> Reply:
+        date = {"date": side.world.date_header()}
+        if fault in ("html_before", "html_after"):
+            return Reply(status=502, headers={"content-type": "text/html", **date}, body=_HTML)
+        if fault == "unavailable":
+            return Reply(status=503, headers=date, body=b"")
+        made = side.world.apis[side.api].fault_response(_WORDS[fault][side.api])
+        headers = {name.lower(): value for name, value in made.headers.items()}
+        assert isinstance(made.body, bytes), "an API's refusal is written whole"
+        return Reply(status=made.status, headers={**headers, **date}, body=made.body)
+
+    def _received(self, side: Side, reply: Reply, fault: CallFault | None) -> Answer:
+        body, headers = reply.body, dict(reply.headers)
+        if fault == "cut_answer":
+            raise TransportError("truncated", sent=True)
+        if fault == "damaged_answer" and body:
+            place = self._rng.randrange(len(body))
+            body = body[:place] + bytes([body[place] ^ 1 << self._rng.randrange(8)]) + body[place + 1 :]
+        if len(body) > MAX_ANSWER_BYTES:
+            raise TransportError("too_large", sent=True)
+        if fault == "odd_headers":
+            headers |= self._rng.choice(_ODD_HEADERS)
+        elif side.date_skew_s:
+            said = side.world.now + timedelta(seconds=side.date_skew_s)
+            headers["date"] = format_datetime(said, usegmt=True)
+        return Answer(reply.status, headers, body)
+
+    def _delay_s(self) -> float:
+        """One way of a call: mostly tens of milliseconds, sometimes seconds."""
+        drawn = self._rng.random()
+        return 0.01 + 0.1 * drawn if drawn < 0.95 else 0.1 + 3 * self._rng.random()
+
+    # --- webhooks ---
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes] | None:
+        """A webhook of a simulator's to the program; None when nobody answered."""
+        fault = self._rates.of_webhook(self._rng)
+        if fault is not None:
+            self.count(f"webhook.{fault}")
+        if fault == "lost":
+            await asyncio.sleep(_CONNECT_S)
+            return None
+        if fault == "late":
+            await asyncio.sleep(self._rng.random() * 8)
+        if fault in ("doubled", "replayed"):
+            later_s = self._rng.random() * (5 if fault == "doubled" else 86_400 * 3)
+            begin_for(None, self._again(url, headers, body, later_s))
+        if fault == "forged":
+            await self._delivered(url, {**headers, **_forged(headers, self._rng)}, body)
+        await asyncio.sleep(self._delay_s())
+        status = await self._delivered(url, headers, body)
+        return None if status is None else (status, {}, b"")
+
+    async def _again(self, url: str, headers: Mapping[str, str], body: bytes, later_s: float) -> None:
+        await asyncio.sleep(later_s)
+        await self._delivered(url, headers, body)
+
+    async def _delivered(self, url: str, headers: Mapping[str, str], body: bytes) -> int | None:
+        if self._gateway is None or not self._gateway[1].on:
+            return None
+        gateway, power = self._gateway
+        parts, _, query = url.partition("//")[2].partition("?")
+        _, _, api, connection, *module = parts.split("/")
+        named: Api = "gocardless" if api == "gocardless" else "zoho"
+        webhook = Webhook(connection, "".join(module), query, CIMultiDict(headers), "application/json", body)
+        received = begin_for(power, gateway.receive(named, webhook))
+        await asyncio.wait([received])
+        if received.cancelled() or not power.on or received.exception() is not None:
+            return None
+        self._trace.note("webhook", connection, api, str(received.result()))
+        return received.result()
+
+
+def _forged(headers: Mapping[str, str], rng: random.Random) -> dict[str, str]:
+    """The same headers with another signature."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        if "signature" in name.lower():
+            found[name] = "".join(rng.choice("0123456789abcdef") for _ in value)
+    return found
+
+
+class SimulatedTransport:
+    """One incarnation's way to the APIs; the adapters' `Transport`."""
+
+    def __init__(self, network: Network, power: Power) -> None:
+        self._network = network
+        self._power = power
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    async def exchange(self, base_url: str, call: Call, headers: Mapping[str, str], *, deadline_s: float) -> Answer:
+        """As `Transport.exchange`."""
+        return await self._network.call(self._power, base_url, call, headers, deadline_s)

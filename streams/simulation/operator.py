@@ -1,0 +1,167 @@
+"""The person who runs the installation, as a model: opens the gate, looks at what waits, and does what it says is to be
+done. All of it by the same acts as the command line, beside the running program.
+"""
+
+import contextlib
+import random
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+
+from adapters.zoho.oauth import TokenState
+from domain import events, refs
+from domain.state import CommandRow, DiscrepancyRow
+from domain.times import add_seconds
+from projections.queries import Queries
+from projections.store.errors import StoreError
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials
+from streams.log.interface import LogError
+from streams.operate import acts, check
+from streams.settings import Settings
+from streams.simulation.machine import SimulatedHost
+from streams.simulation.trace import Trace
+
+#: Who does it; it is recorded.
+BY: Final = "operator"
+
+#: Chance that a person, looking at one thing that waits, does something about it this time. Lower: what waits for a
+#: person waits until the end of the run. Higher: nothing ever waits for days.
+_DEALS_WITH: Final = 0.6
+
+#: A command that a remedy prints.
+_COMMAND: Final = re.compile(r"`zoho-gocardless ([^`]+)`")
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """What lets a connection in: GoCardless's token, Zoho's client and tokens, and the secrets of the webhooks."""
+
+    gocardless: bytes
+    zoho_client: dict[str, str]
+    zoho_token: TokenState
+    webhook: bytes
+
+
+class Person:
+    """The operator of one installation. `new_host` gives a host to act from: its own process, of its own power."""
+
+    def __init__(
+        self, settings: Settings, new_host: Callable[[], SimulatedHost], rng: random.Random, trace: Trace
+    ) -> None:
+        self._settings = settings
+        self._new_host = new_host
+        self._rng = rng
+        self._trace = trace
+        self.open_gates: set[str] = set()
+
+    @contextlib.asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[tuple[acts.Operator, SimulatedHost]]:
+        host = self._new_host()
+        clock = host.clock()
+        async with host.log(self._settings) as log:
+            with host.store(self._settings, clock.now()) as store:
+                yield acts.Operator(self._settings, log, store, clock, host.machine), host
+
+    def enter(self, secrets: dict[str, Secrets]) -> None:
+        """What `connect` does."""
+        host = self._new_host()
+        with host.store(self._settings, host.clock().now()) as store:
+            credentials = Credentials(store, host.vault(self._settings), host.machine.monotonic_s)
+            for name, held in secrets.items():
+                credentials.put(name, GOCARDLESS_TOKEN, held.gocardless)
+                credentials.put(name, ZOHO_CLIENT, msgspec.json.encode(held.zoho_client))
+                credentials.put(name, ZOHO_TOKEN, msgspec.json.encode(held.zoho_token))
+                for api in ("gocardless", "zoho"):
+                    credentials.put(name, f"{api}.webhook.main", held.webhook)
+
+    async def visit(self, *, thorough: bool = False) -> None:
+        """Look at everything once. `thorough`: nothing is left for another day. What cannot be done now (the log is
+        full, the store locked) is left for the next visit.
+        """
+        try:
+            async with self._at_work() as (operator, host):
+                for name in self._settings.connections:
+                    if name not in self.open_gates:
+                        await self._open_gate(operator, host, name)
+                    for row in Queries(operator.store).discrepancies(name, limit=100):
+                        if thorough or self._rng.random() < _DEALS_WITH:
+                            await self._deal_with(operator, name, row)
+        except (LogError, StoreError) as error:
+            self._trace.note("operator", "not-now", type(error).__name__)
+
+    async def accept_time(self, connection: str) -> None:
+        """Vouch for the clock for the next day."""
+        async with self._at_work() as (operator, _):
+            until = add_seconds(operator.clock.now(), 86_400)
+            data = events.TimeAccepted(BY, until)
+            await operator.act(operator.event(connection, "operator.time_accepted", data))
+        self._trace.note("operator", "time", connection)
+
+    async def _open_gate(self, operator: acts.Operator, host: SimulatedHost, name: str) -> None:
+        at = operator.clock.now()
+        credentials = Credentials(operator.store, host.vault(self._settings), host.machine.monotonic_s)
+        async with host.transport() as transport:
+            checked = await check.check(
+                self._settings, name, operator.store, credentials, operator.clock.now, transport=transport
+            )
+        if checked.stops:
+            self._trace.note("operator", "check", name, *sorted(one.code for one in checked.stops))
+            return
+        accepted = [one.code for one in checked.decisions]
+        found = [
+            check.checked_event(name, checked, at),
+            *check.approval_events(name, checked, BY, accepted, at),
+        ]
+        await operator.tell(found)
+        self.open_gates.add(name)
+        self._trace.note("operator", "gate", name)
+
+    async def _deal_with(self, operator: acts.Operator, name: str, row: DiscrepancyRow) -> None:
+        """Follow one of the commands that the remedy prints; where it prints none, something is done outside, and the
+        discrepancy closed.
+        """
+        printed = [one.split() for one in _COMMAND.findall(row.remedy)]
+        chosen = self._rng.choice(printed) if printed else []
+        self._trace.note("operator", row.code, row.about, *chosen)
+        with contextlib.suppress(acts.Refused):  # somebody or something else was faster
+            match chosen:
+                case ["decide", "invoice", *_, "--retry" | "--ignore" as action]:
+                    released = events.InvoiceReleased(BY, refs.split(row.about)[1], action.removeprefix("--"))
+                    await self._act(operator, name, "operator.invoice_released", released)
+                case ["decide", "match", _, *how]:
+                    await self._match(operator, name, refs.split(row.about)[1], how)
+                case ["decide", "day", day, "--currency", currency]:
+                    await self._act(operator, name, "operator.day_accepted", events.DayAccepted(BY, day, currency))
+                case ["parked", "replay", item]:
+                    await self._replay(operator, name, item, row)
+                case _:
+                    closed = events.DiscrepancyClosed(BY, row.id, "dealt with")
+                    await self._act(operator, name, "operator.discrepancy_closed", closed)
+
+    async def _act(self, operator: acts.Operator, name: str, type_: str, data: events.Data) -> None:
+        await operator.act(operator.event(name, type_, data), refusal="nothing would change")
+
+    async def _match(self, operator: acts.Operator, name: str, contact: str, how: list[str]) -> None:
+        payer = how[1] if how[0] == "--payer" else ""
+        if payer == "ID":
+            payer = self._payer_of(operator, name, contact)
+        data = events.MatchApproved(BY, contact, payer, invite=not payer)
+        await self._act(operator, name, "operator.match_approved", data)
+
+    def _payer_of(self, operator: acts.Operator, name: str, contact: str) -> str:
+        """Who a person finds the contact to be: the payer with its e-mail address, if there is one."""
+        with operator.state(name) as state:
+            row = state.contacts.get(contact)
+            candidates = [row.payer_link, row.claimed_by] if row is not None else []
+            return next((one for one in candidates if one and one in state.payers), "")
+
+    async def _replay(self, operator: acts.Operator, name: str, item: str, row: DiscrepancyRow) -> None:
+        command = operator.queries.row("commands", name, item)
+        if isinstance(command, CommandRow):
+            await operator.resend(name, command, BY)
+            return
+        again = await operator.reread(name, item, BY)
+        if again is None or not again.closed:  # it will never be readable: a person has seen what it was
+            closed = events.DiscrepancyClosed(BY, row.id, "looked at")
+            await self._act(operator, name, "operator.discrepancy_closed", closed)

@@ -1,0 +1,311 @@
+"""One run: worlds, network, disk, the program with its crashes, the people, and at the end what the oracles say."""
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from adapters.vault import Keyring
+from adapters.zoho.oauth import TokenState
+from sandbox.gocardless.app import gocardless_app
+from sandbox.loop_time import LoopTime
+from sandbox.world import World
+from sandbox.zoho.app import zoho_app
+from streams import failpoints
+from streams.log.batch_worker import WorkerFailed
+from streams.operate.replay import mend_outbox
+from streams.process.program import Program
+from streams.settings import Connection, Settings
+from streams.simulation import company_documents
+from streams.simulation.company import Company, draw
+from streams.simulation.log_disk import LogDisk
+from streams.simulation.machine import Disk, SimulatedHost, keyring, store_template
+from streams.simulation.network import Network, Side
+from streams.simulation.operator import Person, Secrets
+from streams.simulation.plan import DAY_S, Moment, Plan
+from streams.simulation.power import PowerCut
+from streams.simulation.trace import Trace
+from streams.simulation.virtual_time import VirtualClock, begin_for, run
+
+WEBHOOK_SECRET: Final = "simulationSecret1"  # noqa: S105 - of a simulator that lives in this process
+
+#: Seconds between two starts of a program that ended by itself. Lower: a fault that stays is met more often. Higher:
+#: the program is away for longer.
+_RESTART_S: Final = 5.0
+
+#: Seconds between two visits of the operator, at the most. Lower: what waits for a person never waits long. Higher: a
+#: month has few of its answers.
+_VISIT_S: Final = 2 * DAY_S
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended. `ends`: why the program ended by itself, each with its number; `faults`: what went wrong, each
+    with its number; `digest`: of the trace.
+    """
+
+    seed: int
+    breaches: tuple[str, ...]
+    ends: dict[str, int]
+    faults: dict[str, int]
+    events: int
+    calls: int
+    digest: str
+    trace: tuple[str, ...] = ()
+
+
+class _Side(msgspec.Struct, frozen=True):
+    """One connection: its company, its world, and what lets us in."""
+
+    company: Company
+    world: World
+    settings: Connection
+    secrets: Secrets
+
+
+class Simulation:
+    """One run of a plan. `folder`: where the store's file is, best in memory."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.trace = Trace()
+        self.ends: dict[str, int] = {}
+        self._folder = folder
+        self._sides: dict[str, _Side] = {}
+        self._keyring: Keyring = keyring()
+        self._crashed = asyncio.Event()
+        self._host: SimulatedHost | None = None
+        self._over = False
+
+    def _rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.plan.seed}/{name}")
+
+    # --- the world ---
+
+    def _build(self) -> None:
+        plan = self.plan
+        sides: dict[str, Side] = {}
+        self.network = Network(sides, self._rng("network"), plan.rates, list(plan.outages), self.trace)
+        start: datetime | None = None
+        for number in range(plan.connections):
+            name = f"c{number + 1}"
+            company = draw(
+                self._rng(f"company/{name}"),
+                seed=plan.seed * 10 + number,
+                days=max(1, plan.days - 7),
+                invoices=plan.invoices,
+                start=start,
+            )
+            start = company.start
+            world = World(seed=company.seed, start=company.start, post=self.network.post)
+            apps = {"gocardless": gocardless_app(world), "zoho": zoho_app(world)}
+            for api in ("gocardless", "zoho"):
+                side = Side(name, api, world, apps[api])
+                sides[f"{api}.{name}.example"] = side
+            self._sides[name] = self._populated(name, company, world)
+        assert start is not None, "an installation has a connection"
+        self.clock = VirtualClock(start)
+        self._network_sides = sides
+
+    def _populated(self, name: str, company: Company, world: World) -> _Side:
+        def endpoint(api: str) -> dict[str, str]:
+            return {"url": f"http://gateway.example/webhooks/{api}/{name}", "secret": WEBHOOK_SECRET}
+
+        made = company_documents.populate(world, company, {api: endpoint(api) for api in ("gocardless", "zoho")})
+        zoho_url = f"http://zoho.{name}.example"
+        settings = company_documents.connection(
+            company, made.organization, gocardless_url=f"http://gocardless.{name}.example", zoho_url=zoho_url
+        )
+        client = {"client_id": made.oauth["client_id"], "client_secret": made.oauth["client_secret"]}
+        token = TokenState(made.oauth["refresh_token"], zoho_url)
+        return _Side(company, world, settings, Secrets(b"sandbox-token", client, token, WEBHOOK_SECRET.encode()))
+
+    def _settings(self) -> Settings:
+        first = next(iter(self._sides.values())).company
+        return Settings(
+            log="memory:",
+            store=f"sqlite:///{self.disk.store}",
+            partitions=self.plan.partitions,
+            connections={name: side.settings for name, side in self._sides.items()},
+            polling=first.polling,
+            calls=first.calls,
+        )
+
+    # --- the run ---
+
+    async def live(self) -> None:
+        """From the first start to the last instant."""
+        self._build()
+        shape = self._rng("disk")
+        log = LogDisk(shape.randbytes(16).hex(), atomic=shape.random() < 0.7)
+        self.disk = Disk(self._folder, log)
+        self.disk.make_store(store_template(self._folder.parent))
+        self.settings = self._settings()
+        self._program_rng = self._rng("program")
+        self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
+        self.person.enter({name: side.secrets for name, side in self._sides.items()})
+        async with contextlib.AsyncExitStack() as stack:
+            for name, side in self._sides.items():
+                time = await stack.enter_async_context(LoopTime(side.world))
+                for api in ("gocardless", "zoho"):
+                    self._network_sides[f"{api}.{name}.example"].time = time
+            supervisor = asyncio.create_task(self._supervise())
+            others = [asyncio.create_task(self._moments()), asyncio.create_task(self._visits())]
+            try:
+                await self._until(self.plan.faults_end_s)
+                self._calm()
+                await self._until(self.plan.ends_s)
+            finally:
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+                self._over = True
+                await self._cut()
+                self._crashed.set()
+                await supervisor
+
+    def _calm(self) -> None:
+        self.network.calm()
+        self.clock.skew_s = 0.0
+        self.disk.log.capacity_bytes = None
+        failpoints.arm("")
+
+    async def _until(self, at_s: float) -> None:
+        await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
+
+    def _new_host(self) -> SimulatedHost:
+        return SimulatedHost(
+            self.disk,
+            self.network,
+            self.clock,
+            self._program_rng,
+            self.trace,
+            self._keyring,
+            batch_records=self.plan.batch_records,
+        )
+
+    # --- the program ---
+
+    async def _supervise(self) -> None:
+        """Start the program, and again whenever it ends, as whoever runs it does."""
+        off_s = 0.0
+        while not self._over:
+            await asyncio.sleep(off_s)
+            self._crashed.clear()
+            self._off_s = _RESTART_S
+            host = self._host = self._new_host()
+            running = begin_for(host.power, self._incarnation(host))
+            crashed = asyncio.create_task(self._crashed.wait())
+            await asyncio.wait({running, crashed}, return_when=asyncio.FIRST_COMPLETED)
+            crashed.cancel()
+            if running.done() and host.power.on:
+                self._note_end(running)
+            await self._cut()
+            if not running.cancelled():
+                running.exception()  # a program without power ends by whatever it meets
+            off_s = self._off_s
+
+    async def _incarnation(self, host: SimulatedHost) -> None:
+        async with Program(self.settings, mend=mend_outbox, host=host) as program:
+            self.trace.note("program", "started")
+            await program.run()
+
+    def _note_end(self, running: "asyncio.Task[None]") -> None:
+        error = None if running.cancelled() else running.exception()
+        cause = error.__cause__ if isinstance(error, WorkerFailed) and error.__cause__ is not None else error
+        words = f"{type(cause).__name__}: {cause}"[:200]
+        self.ends[words] = self.ends.get(words, 0) + 1
+        self.trace.note("program", "ended", words)
+        self.last_end = cause
+
+    async def _cut(self) -> None:
+        """The power goes: nothing that runs reaches anything any more."""
+        host, self._host = self._host, None
+        if host is None:
+            return
+        host.power.cut()
+        loop = asyncio.get_running_loop()
+        while tasks := loop.tasks_of(host.power):  # type: ignore[attr-defined] # a simulation runs on its own loop
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        self.disk.log.end_of_power(self._program_rng)
+        self.trace.note("program", "off")
+
+    def _crash(self, off_s: float) -> None:
+        self._off_s = off_s
+        if self._host is not None:
+            self._host.power.cut()
+        self._crashed.set()
+
+    # --- what happens ---
+
+    async def _moments(self) -> None:
+        for moment in self.plan.moments:
+            await self._until(moment.at_s)
+            self._happen(moment)
+
+    def _happen(self, moment: Moment) -> None:
+        self.trace.note("moment", moment.name)
+        self.network.count(moment.kind)
+        loop = asyncio.get_running_loop()
+        match moment.kind:
+            case "crash":
+                self._crash(moment.value)
+            case "failpoint":
+                failpoints.arm(moment.what, die=lambda: self._die(moment.value))
+            case "clock_jump" | "clock_ahead":
+                self.clock.skew_s = moment.value
+                loop.call_later(float(moment.what), self._set_clock_right)
+            case "date_skew":
+                connection, api, lasts_s = moment.what.split("/")
+                side = self._network_sides[f"{api}.{connection}.example"]
+                side.date_skew_s = moment.value
+                loop.call_later(float(lasts_s), setattr, side, "date_skew_s", 0.0)
+            case "full_disk":
+                self.disk.log.capacity_bytes = self.disk.log.bytes_used
+                loop.call_later(moment.value, setattr, self.disk.log, "capacity_bytes", None)
+            case "act" | "outage":
+                pass
+
+    def _set_clock_right(self) -> None:
+        self.clock.skew_s = 0.0
+
+    def _die(self, off_s: float) -> None:
+        failpoints.arm("")
+        self._crash(off_s)
+        raise PowerCut
+
+    async def _visits(self) -> None:
+        rng = self._rng("visits")
+        while True:
+            await asyncio.sleep(600 if len(self.person.open_gates) < len(self._sides) else rng.random() * _VISIT_S)
+            await self.person.visit(thorough=asyncio.get_running_loop().time() > self.plan.faults_end_s)
+
+
+def simulate(plan: Plan, folder: Path | None = None) -> Report:
+    """Live a plan, and ask the oracles. The same plan and version give the same report."""
+    where = Path("/dev/shm") if folder is None and Path("/dev/shm").is_dir() else folder  # noqa: S108 - a folder of its own is made in it
+    with tempfile.TemporaryDirectory(dir=where, prefix="simulation-") as made:
+        own = Path(made) / "run"
+        own.mkdir()
+
+        async def main() -> Report:
+            simulation = Simulation(plan, own)
+            await simulation.live()
+            return Report(
+                seed=plan.seed,
+                breaches=(),
+                ends=simulation.ends,
+                faults=dict(sorted(simulation.network.counts.items())),
+                events=0,
+                calls=sum(simulation.network.calls.values()),
+                digest=simulation.trace.digest,
+                trace=tuple(simulation.trace.lines),
+            )
+
+        return run(main())
