@@ -15,7 +15,7 @@ from domain.state import Booking, Payout
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
-from streams.simulation.oracles.exempt import excused, told
+from streams.simulation.oracles.exempt import ELSEWHERE, excused, told
 
 #: Account and currency; an account of ours ("receivables"), or the id of one of Zoho's.
 Place = tuple[str, str]
@@ -173,6 +173,11 @@ def _moved(documents: list[Document], account: str) -> int:
 
 def _allowed(evidence: Evidence, row: Booking | Payout, documents: list[Document], about: str, payment: str) -> str:
     """Why Zoho and our ledger may differ about one record."""
+    if isinstance(row, Payout) and row.posted:
+        if row.fee_minor > 0 and not evidence.state.policy.fee_expense:
+            return "finance books the fees"
+        if row.fee_minor < 0 and f"fee_refund:{about}" in evidence.state.discrepancies:
+            return "a person books the fees that came back"
     if any(one.about == about and one.status == "open" for one in evidence.state.commands.values()):
         return "under way"
     ids = [
@@ -192,13 +197,12 @@ def _allowed(evidence: Evidence, row: Booking | Payout, documents: list[Document
             (row.expense_command, row.expense),
             (row.suspense_command, row.suspense_transfer),
         )
-        unfinished = row.fee_minor < 0 or any(command and not resource for command, resource in asked)
-        unfinished = unfinished or not evidence.state.policy.fee_expense
+        unfinished = any(command and not resource for command, resource in asked)
         twice = len([one for one in documents if "transaction_id" in one]) > 1
     names = (row.id, payment, f"{row.id}:suspense", *ids)
     if excused(evidence, *names):
         return "changed by a person, and told"
-    if (unfinished or twice) and told(evidence, *names):
+    if (unfinished and told(evidence, *names, besides=ELSEWHERE)) or (twice and told(evidence, *ids)):
         return "told"
     return ""
 

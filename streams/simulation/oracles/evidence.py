@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from adapters import budgets
-from domain import codec
+from domain import codec, times
 from domain.commands import Command
 from domain.decisions import Decision
 from domain.envelope import Event
@@ -34,7 +34,9 @@ _PUBLIC: Final = ("reconciled-payments", "reconciled-payouts", "discrepancies")
 
 
 class Act(msgspec.Struct, frozen=True):
-    """What somebody did beside our program: when (an instant), what ("zoho.delete_payment"), and to which resources."""
+    """What somebody did beside our program: when (an instant as `domain.times` writes it), what
+    ("zoho.delete_payment"), and to which resources.
+    """
 
     at: str
     name: str
@@ -130,7 +132,7 @@ def gather(
     return Evidence(
         connection=connection,
         settings=settings,
-        now=now,
+        now=times.normalise(now),
         gocardless=gocardless,
         zoho=zoho,
         state=_state(store, connection),
@@ -142,7 +144,7 @@ def gather(
         set_aside=tuple(one for one in halts.set_aside() if one.connection == connection),
         catch_ups=tuple(one for one in halts.catch_ups() if one.connection == connection),
         day_limits=_day_limits(store, connection),
-        acts=tuple(acts),
+        acts=tuple(Act(times.normalise(one.at), one.name, tuple(one.touched)) for one in acts),
         calls_a_day=dict(calls_a_day or {}),
         events=None if log is None else lambda: _events(log, topics, connection),
         decisions=None if log is None else lambda: _decisions(log, topics, connection),

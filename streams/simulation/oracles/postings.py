@@ -28,7 +28,7 @@ def posting_unfounded(evidence: Evidence) -> Iterator[Breach]:
     environment = evidence.state.own.environment
     for one in truth.keyed_payments(evidence):
         about = f"zoho payment {one.document['payment_id']}"
-        confirmed = truth.standing(happened.get(one.payment, [])).confirmed
+        confirmed = truth.confirmations(happened.get(one.payment, [])).confirmed
         if one.payment not in made or one.key != f"{environment}:{one.payment}:{one.number}":
             words = f"its key {one.key} names no payment of ours at GoCardless"
             yield Breach("posting_unfounded", evidence.connection, about, words)
@@ -56,13 +56,8 @@ def posting_differs(evidence: Evidence) -> Iterator[Breach]:
         }
         if invoice is not None:
             wanted["customer_id"] = invoice["customer_id"]
-        ids = (
-            one.document["payment_id"],
-            one.payment,
-            f"{one.payment}:{one.number}",
-            invoice and invoice["invoice_id"],
-        )
-        if not excused(evidence, *(name for name in ids if name)):
+        ids = (one.document["payment_id"], one.payment, f"{one.payment}:{one.number}")
+        if not excused(evidence, *ids, through=payment["metadata"]["zoho_invoice_id"]):
             yield from _unlike(evidence, "posting_differs", f"zoho payment {ids[0]}", one.document, wanted)
 
 
@@ -79,8 +74,7 @@ def refund_twice(evidence: Evidence) -> Iterator[Breach]:
     """One refund per reversal. Zoho has no key for it: a second one must be told."""
     for booking, made in truth.reversals(evidence).items():
         ids = [one["payment_refund_id"] for one in made]
-        names = (booking, booking.rpartition(":")[0], *ids, *(one["payment_id"] for one in made))
-        if len(made) > 1 and not told(evidence, *names):
+        if len(made) > 1 and not told(evidence, *ids):
             words = f"one refund per reversal; found {len(made)}: {', '.join(ids)}, and no discrepancy names it"
             yield Breach("refund_twice", evidence.connection, f"bookings:{booking}", words)
 
@@ -91,7 +85,7 @@ def refund_unfounded(evidence: Evidence) -> Iterator[Breach]:
     happened = truth.happenings(evidence, "payments", "payment")
     for booking, refunds in truth.reversals(evidence).items():
         payment, _, number = booking.rpartition(":")
-        taken_back = truth.standing(happened.get(payment, [])).taken_back
+        taken_back = truth.confirmations(happened.get(payment, [])).taken_back
         for one in refunds:
             about = f"zoho refund {one['payment_refund_id']}"
             if payment not in made or not number.isdecimal() or not 1 <= int(number) <= taken_back:
@@ -109,7 +103,7 @@ def transfer_twice(evidence: Evidence) -> Iterator[Breach]:
     """One transfer per marker. Zoho has no key for it: a second one must be told."""
     for name, made in truth.transfers(evidence).items():
         ids = [one["transaction_id"] for one in made]
-        if len(made) > 1 and not told(evidence, name, name.split(":")[0], name.rpartition(":")[0], *ids):
+        if len(made) > 1 and not told(evidence, *ids):
             words = f"one transfer per marker; found {len(made)}: {', '.join(ids)}, and no discrepancy names it"
             yield Breach("transfer_twice", evidence.connection, f"marker {name}", words)
 
@@ -149,7 +143,7 @@ def _wanted_transfer(evidence: Evidence, name: str) -> dict[str, object] | None:
     booking = evidence.state.bookings.get(name.removesuffix(":suspense"))
     if booking is not None and name.endswith(":suspense"):
         happened = truth.happenings(evidence, "payments", "payment").get(booking.payment, [])
-        if truth.standing(happened).taken_back >= booking.number:
+        if truth.confirmations(happened).taken_back >= booking.number:
             return {
                 "amount_minor": booking.amount_minor,
                 "from_account_id": accounts.clearing.get(booking.currency, ""),

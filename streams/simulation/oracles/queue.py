@@ -25,12 +25,15 @@ _THINGS: Final = ("invoices", "payments", "payouts", "mandates", "contacts", "pa
 
 
 def command_open(evidence: Evidence) -> Iterator[Breach]:
-    """Each command has its final outcome, or waits for an instant that is to come with a reason, or is told."""
+    """Each command has its final outcome, or waits for an instant that is to come with a reason, or is told; while the
+    connection stands still, that says so (`set_aside`, `catch_up`).
+    """
     waits = {row.command.id for row in evidence.queue}
     for row in evidence.queue:
         key = refs.split(row.command.about)[1]
         words = _stands_still(evidence, row)
-        if words and not told(evidence, row.command.id, key) and not evidence.set_aside:
+        halted = evidence.set_aside or any(one.api == row.api for one in evidence.catch_ups)
+        if words and not halted and not told(evidence, row.command.id):
             about = f"commands:{row.command.id}"
             yield Breach("command_open", evidence.connection, about, f"{row.command.type} about {key}: {words}")
     for command in evidence.state.commands.values():

@@ -8,13 +8,13 @@ from streams.simulation.oracles import (
     books,
     debit_commands,
     debits,
+    discrepancies,
     invitations,
     postings,
     public,
     queue,
     rows,
     running,
-    told,
     waiting,
 )
 from streams.simulation.oracles.breach import Breach
@@ -70,7 +70,7 @@ ORACLES: Final[tuple[Question, ...]] = (
     running.poll_late,
     running.set_aside,
     running.timer_past,
-    told.discrepancy_stale,
+    discrepancies.discrepancy_stale,
     waiting.invoice_left,
     waiting.payout_left,
     waiting.posting_missing,

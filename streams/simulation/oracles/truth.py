@@ -80,14 +80,14 @@ def _statuses(events: Happenings, meaning: dict[str, str], start: str, end: str)
     return found or [status]
 
 
-class Standing(NamedTuple):
+class ConfirmationCount(NamedTuple):
     """How often a payment was confirmed, and how often that was taken back."""
 
     confirmed: int
     taken_back: int
 
 
-def standing(events: Happenings) -> Standing:
+def confirmations(events: Happenings) -> ConfirmationCount:
     """From the events of a payment. A payment that is paid out has been confirmed before."""
     confirmed = taken_back = 0
     for event in events:
@@ -95,7 +95,7 @@ def standing(events: Happenings) -> Standing:
             confirmed += 1
         elif event["action"] in {"failed", "charged_back", "cancelled"} and confirmed > taken_back:
             taken_back += 1
-    return Standing(confirmed, taken_back)
+    return ConfirmationCount(confirmed, taken_back)
 
 
 def tenths(text: str) -> int:

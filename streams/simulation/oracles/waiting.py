@@ -10,11 +10,16 @@ from domain.state import Invoice
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
-from streams.simulation.oracles.exempt import changed_beside_us, told
+from streams.simulation.oracles.exempt import ELSEWHERE, changed_beside_us, excused, told
 
 #: Days after its charge date by which a debit has ended. Lower: a debit over public holidays looks forgotten. Higher: a
 #: lost confirmation is told later.
 _BANK_DAYS: Final = 21
+
+#: What is told of a debit that has ended, and of credit that was left over: neither says why money is not applied, or
+#: why an invoice is held.
+_OF_DEBITS: Final = frozenset({"debit_failed", "debit_reversed"})
+_OF_CREDIT: Final = frozenset({"excess", "unapplied"})
 
 _UNFINISHED: Final = frozenset({"waiting", "scheduled", "viewing", "collecting", "failed", "hold"})
 
@@ -59,12 +64,12 @@ def _left(evidence: Evidence, row: Invoice, payments: dict[str, Document]) -> st
                 one.document["invoices"] for one in truth.keyed_payments(evidence) if one.payment == row.payment
             )
             under_way = any(state.bookings[key].stage == "asked" for key in bookings)
-            if under_way or told(evidence, row.id, row.payment, *bookings):
+            if under_way or told(evidence, row.id, row.payment, *bookings, besides=_OF_DEBITS):
                 return ""
             return "the rest is never collected" if posted else "the money is not applied in Zoho, and nobody is told"
         case "failed" | "hold":
             day = times.local_day(row.since, state.own.time_zone)
-            held = told(evidence, row.id, row.number, row.payment, f"{day}:{row.currency}")
+            held = told(evidence, row.id, row.number, f"{day}:{row.currency}", besides=_OF_CREDIT)
             return "" if held else f"{row.reason}, and no open discrepancy names it"
     return ""
 
@@ -105,7 +110,7 @@ def payout_left(evidence: Evidence) -> Iterator[Breach]:
         payments = [item["links"].get("payment", "") for item in items.get(key, [])]
         bookings = [one.id for one in evidence.state.bookings.values() if one.payment in payments]
         ids = (key, f"{key}:suspense", *([] if status == "bounced" else [*payments, *bookings]))
-        if not told(evidence, *ids):
+        if not told(evidence, *ids, besides=ELSEWHERE):
             stage = row.stage if row is not None else "not known to us"
             words = f"it is {status} at GoCardless and {stage} here; no open discrepancy names it"
             yield Breach("payout_left", evidence.connection, f"payouts:{key}", words)
@@ -119,10 +124,10 @@ def posting_missing(evidence: Evidence) -> Iterator[Breach]:
     refunded = truth.reversals(evidence)
     for document in truth.debits(evidence):
         key, events = document["id"], happened.get(document["id"], [])
-        now = truth.standing([one for one in events if one["created_at"] <= since])
+        now = truth.confirmations([one for one in events if one["created_at"] <= since])
         row = evidence.state.payments.get(key)
         booked, unbooked = (row.booked, row.unbooked) if row is not None else (0, 0)
-        names = (key, document["metadata"]["zoho_invoice_id"], *(f"{key}:{n + 1}" for n in range(now.confirmed)))
+        names = (key, *(f"{key}:{number + 1}" for number in range(now.confirmed)))
         missing = []
         if booked < now.confirmed:
             missing.append(f"confirmed {now.confirmed} times, booked {booked} times")
@@ -138,7 +143,8 @@ def posting_missing(evidence: Evidence) -> Iterator[Breach]:
                 missing.append(f"confirmation {number} is not in Zoho")
             elif undone and value in keys and f"{key}:{number}" not in refunded and booking.stage != "suspense":
                 missing.append(f"reversal {number} is not in Zoho")
-        if missing and not told(evidence, *names):
+        records = [evidence.state.bookings[one].zoho_payment for one in names if one in evidence.state.bookings]
+        if missing and not told(evidence, *names, besides=ELSEWHERE) and not excused(evidence, *names, *records):
             words = f"{'; '.join(missing)}; and no open discrepancy names it"
             yield Breach("posting_missing", evidence.connection, f"payments:{key}", words)
 
