@@ -74,6 +74,7 @@ EXEMPTIONS = [
     ("a mandate that went to another payer since", "debit_mandate", of.the_payer_is_claimed_by_another, [act("gocardless.transfer_mandate", lambda month: of.payment(month)["links"]["mandate"], "2026-04-01T00:00:00.000Z")]),
     ("an invoice that was sent again", "debit_uncollectable", of.before_its_debit("zoho.void_invoice", 24), [of.before_its_debit("zoho.send_invoice", 12)]),
     ("a tax that is told", "expense_tax", lambda month: of.of_record(month, "expenses", "expense", lambda one, books: one.update(tax_minor=1)), [tell("account_missing", lambda month: f"payouts:{of.payout(month).id}", what="x", number="x")]),
+    ("a debit that could not be cancelled, and told", "debit_left", of.before_its_debit("zoho.void_invoice", -3), [tell("account_missing", lambda month: f"payments:{payment_id(month)}", what="x", number="x")]),
     ("a command of a connection that stands still", "command_open", of.waits(), [of.owes_a_look_at("gocardless")]),
     ("a command that is told", "command_open", of.waits(), [tell("command_parked", lambda month: "invoices:4711", command="x", number="x", reason="x", id="cm-x")]),
     ("a command that is parked, and told", "parked_untold", of.a_command_is(status="parked"), [lambda month: with_discrepancy(month, "read_refused", "payouts:POX", what="x", reason="x", id=next(one.id for one in month.state.commands.values() if one.status == "parked"))]),

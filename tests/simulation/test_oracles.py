@@ -85,6 +85,7 @@ MUTATIONS = [
     ("command_open", "one waits without a reason", of.waits(due_at="2026-04-03T00:00:00.000Z"), ""),
     ("command_open", "one is being called for days", of.waits(state="sent", due_at=""), ""),
     ("command_open", "one has no row in the queue", of.a_command_is(status="open"), ""),
+    ("debit_left", "the invoice is void, and the debit goes on", of.before_its_debit("zoho.void_invoice", -3), ""),
     ("heap", "two for one purpose", of.two_wait_for_one_purpose, ""),
     ("grown", "ten thousand finished commands", lambda month: msgspec.structs.replace(month, queue_done=10_000), ""),
     ("outbox_left", "one decision is not published", lambda month: msgspec.structs.replace(month, unpublished=1), ""),

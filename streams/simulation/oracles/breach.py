@@ -37,6 +37,7 @@ Oracle = Literal[
     "calls_over_budget",
     "catch_up",
     "command_open",
+    "debit_left",
     "discrepancy_stale",
     "future_instant",
     "grown",

@@ -7,7 +7,7 @@ from domain import times
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
-from streams.simulation.oracles.exempt import excused, told
+from streams.simulation.oracles.exempt import ELSEWHERE, excused, told
 
 #: What a person can do in Zoho after which nothing of an invoice is owing.
 _ENDS_OWING = frozenset({"zoho.void_invoice", "zoho.delete_invoice", "zoho.write_off_invoice"})
@@ -69,6 +69,31 @@ def debit_uncollectable(evidence: Evidence) -> Iterator[Breach]:
                     continue
                 words = f"{debit['id']} was made at {debit['created_at']}; {end.name} was done at {end.at}"
                 yield Breach("debit_uncollectable", evidence.connection, f"invoices:{invoice}", words)
+
+
+def debit_left(evidence: Evidence) -> Iterator[Breach]:
+    """One that could still be cancelled when somebody voided, deleted or wrote off its invoice is not sent to the banks
+    later on, or a person is told why.
+    """
+    happened = truth.happenings(evidence, "payments", "payment")
+    known_after_min = truth.lag_s(evidence) / 60
+    for invoice, made in truth.debits_by_invoice(evidence).items():
+        ends = [act for act in evidence.acts if act.name in _ENDS_OWING and invoice in act.touched]
+        for debit in made:
+            events = happened.get(debit["id"], [])
+            submitted = [one["created_at"] for one in events if one["action"] == "submitted"]
+            sent = submitted[-1] if submitted else evidence.now
+            late = [one for one in ends if truth.minutes_apart(one.at, sent) > known_after_min]
+            cancelled = not submitted and debit["status"] not in truth.UNDER_WAY
+            if (
+                cancelled
+                or not late
+                or debit["created_at"] > late[0].at
+                or told(evidence, debit["id"], besides=ELSEWHERE)
+            ):
+                continue
+            words = f"{late[0].name} was done at {late[0].at}; {debit['id']} went on, to the banks at {sent}"
+            yield Breach("debit_left", evidence.connection, f"invoices:{invoice}", words)
 
 
 def overcollected(evidence: Evidence) -> Iterator[Breach]:

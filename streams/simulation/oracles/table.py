@@ -47,6 +47,7 @@ ORACLES: Final[tuple[Question, ...]] = (
     debit_commands.debit_decided,
     debit_commands.debit_mandate,
     debit_commands.debit_without_command,
+    debits.debit_left,
     debits.overcollected,
     postings.expense_tax,
     postings.expense_unfounded,
