@@ -165,8 +165,9 @@ class Network:
         loop = asyncio.get_running_loop()
         arriving: asyncio.Future[Reply] = loop.create_future()
         if fault not in ("lost_request", "reset_before"):
-            day = side.world.now.date().isoformat()
-            self.calls[side.connection, side.api, day] = self.calls.get((side.connection, side.api, day), 0) + 1
+            if not call.path.startswith("/oauth"):
+                day = side.world.now.date().isoformat()
+                self.calls[side.connection, side.api, day] = self.calls.get((side.connection, side.api, day), 0) + 1
             # Of nobody: what is on its way arrives, whatever happens to who sent it.
             begin_for(None, self._arrive(arriving, side, base_url, call, headers, out_s, fault))
         if fault in ("reset_before", "reset_after"):

@@ -13,6 +13,7 @@ import msgspec
 from domain.vocabulary import APIS
 from streams import failpoints
 from streams.simulation.faults import CALL_FAULTS, WEBHOOK_FAULTS, Outage, Rates, draw_rates
+from streams.simulation.people import SPECS
 
 DAY_S: Final = 86_400.0
 
@@ -45,7 +46,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `moments` in the order of time."""
+    """One run. `moments` in the order of time; `acts`: names of what people may do."""
 
     seed: int
     days: int
@@ -56,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     moments: tuple[Moment, ...]
     outages: tuple[Outage, ...]
+    acts: tuple[str, ...] = ()
     heal_days: int = HEAL_DAYS
 
     @property
@@ -76,6 +78,7 @@ def draw_plan(
     invoices: int = 16,
     allowed: Iterable[str] = FAULTS,
     without: Iterable[str] = (),
+    acts: Iterable[str] = tuple(SPECS),
 ) -> Plan:
     """The plan of a seed. `allowed`: which faults may be drawn; `without`: names of moments, of outages
     ("outage:0") and of rates ("rate:refused") that are left out.
@@ -106,6 +109,7 @@ def draw_plan(
         batch_records=shape.choice((1, 3, 20, 1_000)),
         rates=rates,
         moments=tuple(sorted(chosen, key=lambda one: (one.at_s, one.name))),
+        acts=tuple(acts),
         outages=tuple(one for place, one in enumerate(outages) if f"outage:{place}" not in left_out),
     )
 

@@ -12,21 +12,27 @@ import msgspec
 
 from adapters.vault import Keyring
 from adapters.zoho.oauth import TokenState
+from domain.times import instant
 from sandbox.gocardless.app import gocardless_app
 from sandbox.loop_time import LoopTime
 from sandbox.world import World
 from sandbox.zoho.app import zoho_app
 from streams import failpoints
 from streams.log.batch_worker import WorkerFailed
+from streams.log.topics import Topics
 from streams.operate.replay import mend_outbox
 from streams.process.program import Program
 from streams.settings import Connection, Settings
-from streams.simulation import company_documents
+from streams.simulation import company_documents, oracles
+from streams.simulation.acts import Act
 from streams.simulation.company import Company, draw
 from streams.simulation.log_disk import LogDisk
 from streams.simulation.machine import Disk, SimulatedHost, keyring, store_template
 from streams.simulation.network import Network, Side
 from streams.simulation.operator import Person, Secrets
+from streams.simulation.oracles import Breach
+from streams.simulation.people import ActRates, draw_act, perform
+from streams.simulation.people import draw_rates as draw_act_rates
 from streams.simulation.plan import DAY_S, Moment, Plan
 from streams.simulation.power import PowerCut
 from streams.simulation.trace import Trace
@@ -49,12 +55,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seed: int
-    breaches: tuple[str, ...]
+    breaches: tuple[Breach, ...]
     ends: dict[str, int]
     faults: dict[str, int]
     events: int
     calls: int
     digest: str
+    acts: tuple[Act, ...] = ()
     trace: tuple[str, ...] = ()
 
 
@@ -74,6 +81,7 @@ class Simulation:
         self.plan = plan
         self.trace = Trace()
         self.ends: dict[str, int] = {}
+        self.acts: dict[str, list[Act]] = {}
         self._folder = folder
         self._sides: dict[str, _Side] = {}
         self._keyring: Keyring = keyring()
@@ -146,6 +154,8 @@ class Simulation:
         self.disk.make_store(store_template(self._folder.parent))
         self.settings = self._settings()
         self._program_rng = self._rng("program")
+        drawn = draw_act_rates(self._rng("who"))
+        self._act_rates = ActRates(1.0, {name: one for name, one in drawn.weights.items() if name in self.plan.acts})
         self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
         self.person.enter({name: side.secrets for name, side in self._sides.items()})
         async with contextlib.AsyncExitStack() as stack:
@@ -173,6 +183,34 @@ class Simulation:
         self.clock.skew_s = 0.0
         self.disk.log.capacity_bytes = None
         failpoints.arm("")
+
+    async def judge(self) -> list[Breach]:
+        """What the oracles find at the end."""
+        host = self._new_host()
+        found: list[Breach] = []
+        async with host.log(self.settings) as log:
+            with host.store(self.settings, self.clock.now()) as store:
+                for name, side in self._sides.items():
+                    calls = {(api, day): count for (own, api, day), count in self.network.calls.items() if own == name}
+                    evidence = oracles.gather(
+                        store,
+                        log,
+                        connection=name,
+                        settings=self.settings,
+                        gocardless=side.world.apis["gocardless"].state(),
+                        zoho=side.world.apis["zoho"].state(),
+                        now=self.clock.now(),
+                        acts=[
+                            oracles.Act(instant(one.at), one.name, one.touched)
+                            for one in self.acts.get(name, [])
+                            if not one.refused
+                        ],
+                        calls_a_day=calls,
+                    )
+                    found += oracles.breaches(evidence)
+                topics = Topics(self.settings.topic_prefix, self.settings.partitions)
+                found += oracles.rebuild_breaches(log, topics, store, self.clock.now(), self._folder)
+        return found
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
@@ -269,8 +307,20 @@ class Simulation:
             case "full_disk":
                 self.disk.log.capacity_bytes = self.disk.log.bytes_used
                 loop.call_later(moment.value, setattr, self.disk.log, "capacity_bytes", None)
-            case "act" | "outage":
-                pass
+            case "act":
+                self._act(moment)
+            case "outage":
+                raise AssertionError("an outage is the network's")
+
+    def _act(self, moment: Moment) -> None:
+        """Somebody does something at one of the APIs, of what can be done there just now."""
+        world, rng = self._sides[moment.what].world, self._rng(moment.name)
+        drawn = draw_act(rng, world, self._act_rates)
+        if drawn is None:
+            return
+        done = perform(world, *drawn)
+        self.trace.note("act", moment.what, done.name, done.words, done.refused)
+        self.acts.setdefault(moment.what, []).append(done)
 
     def _set_clock_right(self) -> None:
         self.clock.skew_s = 0.0
@@ -299,12 +349,13 @@ def simulate(plan: Plan, folder: Path | None = None) -> Report:
             await simulation.live()
             return Report(
                 seed=plan.seed,
-                breaches=(),
+                breaches=tuple(await simulation.judge()),
                 ends=simulation.ends,
                 faults=dict(sorted(simulation.network.counts.items())),
                 events=0,
                 calls=sum(simulation.network.calls.values()),
                 digest=simulation.trace.digest,
+                acts=tuple(act for acts in simulation.acts.values() for act in acts),
                 trace=tuple(simulation.trace.lines),
             )
 
