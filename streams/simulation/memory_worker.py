@@ -82,13 +82,13 @@ class MemoryWorker(BaseWorker):
         """Deliver one batch of each partition that is free and has records; False if there was none."""
         delivered = False
         for tp in delivery.guard.positions():
+            if delivery.halted:
+                break
             offset = delivery.guard.position(tp)
             assert offset is not None
             if not delivery.guard.is_free(tp) or self._memory.end_now(tp) <= offset:
                 continue
             records = await self.log.read(tp, offset, self._batch_records, self._batch_bytes)
-            if delivery.halted:
-                break
             batch = RecordBatch(tp, records)
             delivery.guard.deliver(batch)
             agents[tp.topic].put_nowait(batch)
