@@ -37,6 +37,9 @@ UNMATCHED: Final = refs.list_of("unmatched")
 #: schemes activate a mandate only with its first payment, so waiting for "active" would wait for ever).
 CHARGEABLE = ("active", "submitted", "pending_submission")
 
+#: Of a mandate in these states nothing comes any more (the same page). A blocked one may be let go again.
+LOST = ("cancelled", "failed", "expired", "consumed")
+
 
 # --- facts ------------------------------------------------------------------------------------------------------------
 
@@ -421,7 +424,7 @@ def _wake(draft: Draft, contact: Contact, currency: str) -> None:
 def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
     request = draft.state.billing_requests.get(contact.billing_request)
     invited = draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
-    over = request is not None and request.status in {"cancelled", "failed"}
+    over = request is not None and _is_over(draft.state, request)
     undecided = contact.match in {"ambiguous", "proposed"} or not judged(draft.state)
     if draft.state.own.gate != "open" or undecided or (invited and not over):
         return
@@ -429,6 +432,14 @@ def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
         _invite(draft, contact, currency)
     else:
         draft.open("needs_mandate", Ref("contacts", contact.id), name=contact.id)
+
+
+def _is_over(state: State, request: BillingRequest) -> bool:
+    """Whether nothing more comes of an invitation: it was cancelled, or the mandate that it gave is lost."""
+    if request.status in {"cancelled", "failed"}:
+        return True
+    mandate = state.mandates.get(request.mandate)
+    return request.status == "fulfilled" and mandate is not None and mandate.status in LOST and not mandate.new_mandate
 
 
 def _invite(draft: Draft, contact: Contact, currency: str) -> None:
@@ -440,6 +451,8 @@ def _invite(draft: Draft, contact: Contact, currency: str) -> None:
     if contact.match != "linked":
         draft.mark("contacts", contact.id, match="invited")
     draft.close("needs_mandate", Ref("contacts", contact.id))
+    # The one before is over, and says nothing of this one.
+    draft.mark("contacts", contact.id, billing_request="")
     draft.command(
         Ref("contacts", contact.id),
         purpose,

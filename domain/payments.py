@@ -11,7 +11,7 @@ What happens when a payment fails after it was confirmed: `_reverse`.
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -46,6 +46,9 @@ MAX_FACTS: Final = 200
 
 _CONFIRMS: Final = frozenset({"confirmed", "chargeback_cancelled", "paid_out"})
 _REVERSES: Final = frozenset({"failed", "charged_back", "cancelled"})
+
+#: What one fact does to what is booked: "item", it is in a payout, and out again by another item.
+Effect = Literal["confirms", "reverses", "item", ""]
 
 #: The charge is made once more: what is paid out after this may be the new charge.
 _RENEWS: Final = frozenset({"resubmission_requested", "submitted"})
@@ -92,12 +95,14 @@ def _order(fact: PaymentFact) -> tuple[str, int, str]:
 def fold(payment: Payment) -> Payment:
     """Status, counts, reason and payout from the facts in their own order."""
     status, reason, payout = payment.status if not payment.facts else "", "", ""
-    confirmed, reversed_ = (sum(1 for _ in alternating_facts(payment, reverses=reverses)) for reverses in (False, True))
-    for fact in payment.facts:
-        now = ACTIONS.get(fact.action, (9, ""))[1]
+    confirmed = reversed_ = 0
+    for fact, effect in _effects(payment):
+        now = "" if effect == "item" else ACTIONS.get(fact.action, (9, ""))[1]
         if now:
             status, reason = now, fact.cause if fact.action in _REVERSES else ""
         payout = fact.payout or payout
+        confirmed += effect == "confirms"
+        reversed_ += effect == "reverses"
     return replace(
         payment,
         status=status or payment.status,
@@ -109,23 +114,27 @@ def fold(payment: Payment) -> Payment:
 
 
 def alternating_facts(payment: Payment, *, reverses: bool) -> Iterator[PaymentFact]:
-    """The facts that confirmed the payment, or those that took it back, in order; the two take turns.
+    """The facts that confirmed the payment, or those that took it back, in order; the two take turns."""
+    wanted: Effect = "reverses" if reverses else "confirms"
+    return (fact for fact, effect in _effects(payment) if effect == wanted)
 
-    A payment that failed before its payout is in that payout twice, in and out (reference 5.2): the item alone confirms
-    nothing anew.
+
+def _effects(payment: Payment) -> Iterator[tuple[PaymentFact, Effect]]:
+    """What each fact does, in order. A payment that failed before its payout is in that payout twice, in and out
+    (reference 5.2): the item alone confirms nothing anew, and the payment stays what it was.
     """
     live = taken_back = False
     for fact in payment.facts:
-        if fact.action in _CONFIRMS and not live and not (taken_back and fact.action == "paid_out"):
-            live = True
-            if not reverses:
-                yield fact
+        effect: Effect = ""
+        if fact.action == "paid_out" and taken_back and not live:
+            effect = "item"
+        elif fact.action in _CONFIRMS and not live:
+            live, effect = True, "confirms"
         elif fact.action in _REVERSES and live:
-            live, taken_back = False, True
-            if reverses:
-                yield fact
+            live, taken_back, effect = False, True, "reverses"
         elif fact.action in _RENEWS:
             taken_back = False
+        yield fact, effect
 
 
 def with_claim(payment: Payment, metadata: dict[str, str]) -> Payment:

@@ -5,7 +5,7 @@ Each part has a stream of chance of its own: fewer invoices, or one draw more in
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -20,6 +20,7 @@ from sandbox.gocardless.schemes import SCHEME_OF_CURRENCY
 from streams.population import FEES, GOODS, LAST_NAMES, VAT, VENDOR, Customer, Link, account_name
 from streams.settings import Calls, Polling
 from streams.simulation import company_accounts
+from streams.simulation.traits import TRAITS
 
 #: Where a company can be: time zone, country, base currency. Both ends of the day's line, a zone of half an hour, and
 #: both countries in which fees bear tax.
@@ -127,10 +128,16 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(
-    rng: random.Random, *, seed: int, days: int = 31, invoices: int = 16, start: datetime | None = None
+    rng: random.Random,
+    *,
+    seed: int,
+    days: int = 31,
+    invoices: int = 16,
+    start: datetime | None = None,
+    traits: Collection[str] = TRAITS,
 ) -> Company:
     """Draw a company whose invoices are sent within `days` of the start. `seed` is that of its world; `start` is drawn
-    too, unless it is given: those of one installation have one.
+    too, unless it is given: those of one installation have one. `traits`: which of `TRAITS` it may have.
     """
     streams = {name: random.Random(rng.getrandbits(64)) for name in _PARTS}
     place = streams["place"]
@@ -164,7 +171,7 @@ def draw(
         outcomes=company_accounts.outcomes(
             streams["outcomes"], [(one.number, customers[one.customer].currency) for one in planned]
         ),
-        payer=company_accounts.payer(streams["payer"]),
+        payer=_payer(streams["payer"], traits),
         tariff=company_accounts.tariff(streams["tariff"]),
         creditor=company_accounts.creditor(streams["creditor"]),
         gocardless=company_accounts.gocardless(streams["gocardless"]),
@@ -173,7 +180,7 @@ def draw(
         webhooks={api: streams["webhooks"].random() < 0.8 for api in APIS},
         rules=_rules(streams["rules"], currencies, paid_in, country, first_day),
         polling=_polling(streams["polling"]),
-        calls=_calls(streams["calls"]),
+        calls=_calls(streams["calls"], traits),
     )
 
 
@@ -358,10 +365,15 @@ def _polling(rng: random.Random) -> Polling:
     return Polling(**{name: rng.choice(pauses) for name, pauses in _WALKS_S.items()})
 
 
-def _calls(rng: random.Random) -> Calls:
+def _payer(rng: random.Random, traits: Collection[str]) -> dict[str, Any]:
+    drawn = company_accounts.payer(rng)
+    return drawn if "no_signature" in traits else {**drawn, "behaviour": "completes"}
+
+
+def _calls(rng: random.Random, traits: Collection[str]) -> Calls:
     return Calls(
         deadline_s=rng.choice((2.0, 10.0, 30.0, 60.0)),
         settle_s=rng.choice((0, 10, 30, 120)),
-        park_after=rng.choice((3, 10, 30)),
+        park_after=max(rng.choice((3, 10, 30)), 0 if "few_tries" in traits else 30),
         lookup_again_s=rng.choice((10, 60, 300)),
     )

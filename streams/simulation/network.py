@@ -30,10 +30,6 @@ from streams.stages.gateway import Gateway, Webhook
 #: Seconds until a connection is given up that nobody takes: as the real client's.
 _CONNECT_S: Final = 10.0
 
-#: Seconds by which a request may come late after its sender has given it up. Higher than the settle time of the
-#: settings (30 s): the program would be right to think that it never comes.
-_LATEST_S: Final = 25.0
-
 #: What a fault of the kernel's own is called there, for those that are an API's own words.
 _WORDS: Final[Mapping[CallFault, Mapping[Api, str]]] = {
     "error_before": {"gocardless": "500_before", "zoho": "500_before"},
@@ -91,6 +87,8 @@ class Network:
         self._outages = outages
         self._trace = trace
         self._gateway: tuple[Gateway, Power] | None = None
+        self.settle_s = 0.0
+        """Seconds by which a request may come late after its sender has given it up: what the settings allow for."""
         self.calls: dict[tuple[str, str, str], int] = {}
         self.counts: dict[str, int] = {}
 
@@ -161,7 +159,7 @@ class Network:
             raise TransportError(fault, sent=False)
         out_s, back_s = self._delay_s(), self._delay_s()
         if fault == "late_request":
-            out_s = left_s + self._rng.random() * _LATEST_S
+            out_s = left_s + self._rng.random() * self.settle_s
         loop = asyncio.get_running_loop()
         arriving: asyncio.Future[Reply] = loop.create_future()
         if fault not in ("lost_request", "reset_before"):

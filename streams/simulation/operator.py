@@ -30,6 +30,10 @@ BY: Final = "operator"
 #: person waits until the end of the run. Higher: nothing ever waits for days.
 _DEALS_WITH: Final = 0.6
 
+#: Codes that ask for a look and no more. What is to be done by hand at an API stays open: this person does nothing
+#: there.
+_ONLY_TOLD: Final = frozenset({"account_missing", "already_booked", "excess", "facts_left_out", "unapplied"})
+
 #: A command that a remedy prints.
 _COMMAND: Final = re.compile(r"`zoho-gocardless ([^`]+)`")
 
@@ -135,7 +139,7 @@ class Person:
                     await self._act(operator, name, "operator.day_accepted", events.DayAccepted(BY, day, currency))
                 case ["parked", "replay", item]:
                     await self._replay(operator, name, item, row)
-                case _:
+                case _ if row.code in _ONLY_TOLD:
                     closed = events.DiscrepancyClosed(BY, row.id, "dealt with")
                     await self._act(operator, name, "operator.discrepancy_closed", closed)
 

@@ -28,6 +28,9 @@ FAULTS: Final[tuple[str, ...]] = (*HOUSE_FAULTS, *CALL_FAULTS, *WEBHOOK_FAULTS)
 #: scenario has that.
 _OUTAGE_DAYS: Final = 3.0
 
+#: Longest outage without the trait of long ones, seconds: shorter than thirty tries take.
+_SHORT_OUTAGE_S: Final = 1_200.0
+
 #: Days without faults at the end, in which everything has to come to rest: a payout is paid within a week of its
 #: payments, and a read that waits for its quota waits for a day. Lower: what is merely slow looks stuck.
 HEAL_DAYS: Final = 21
@@ -46,7 +49,9 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `moments` in the order of time; `acts`: names of what people may do."""
+    """One run. `moments` in the order of time; `acts`: names of what people may do;
+    `traits`: what the world may have.
+    """
 
     seed: int
     days: int
@@ -58,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     moments: tuple[Moment, ...]
     outages: tuple[Outage, ...]
     acts: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
     heal_days: int = HEAL_DAYS
 
     @property
@@ -79,11 +85,12 @@ def draw_plan(
     allowed: Iterable[str] = FAULTS,
     without: Iterable[str] = (),
     acts: Iterable[str] = tuple(SPECS),
+    traits: Iterable[str] = (),
 ) -> Plan:
     """The plan of a seed. `allowed`: which faults may be drawn; `without`: names of moments, of outages
     ("outage:0") and of rates ("rate:refused") that are left out.
     """
-    kinds, left_out = frozenset(allowed), frozenset(without)
+    kinds, left_out, had = frozenset(allowed), frozenset(without), tuple(traits)
     shape = random.Random(f"{seed}/shape")
     connections = 2 if shape.random() < 0.15 else 1
     drawn = draw_rates(random.Random(f"{seed}/rates"), kinds)
@@ -99,7 +106,9 @@ def draw_plan(
         *_acts(random.Random(f"{seed}/acts"), days, names),
     ]
     chosen = [one for one in moments if one.kind in kinds and one.name not in left_out]
-    outages = _outages(random.Random(f"{seed}/outages"), days, names) if "outage" in kinds else []
+    outages = (
+        _outages(random.Random(f"{seed}/outages"), days, names, long="long_outage" in had) if "outage" in kinds else []
+    )
     return Plan(
         seed=seed,
         days=days,
@@ -110,6 +119,7 @@ def draw_plan(
         rates=rates,
         moments=tuple(sorted(chosen, key=lambda one: (one.at_s, one.name))),
         acts=tuple(acts),
+        traits=had,
         outages=tuple(one for place, one in enumerate(outages) if f"outage:{place}" not in left_out),
     )
 
@@ -162,11 +172,12 @@ def _acts(rng: random.Random, days: int, connections: list[str]) -> list[Moment]
     ]
 
 
-def _outages(rng: random.Random, days: int, connections: list[str]) -> list[Outage]:
+def _outages(rng: random.Random, days: int, connections: list[str], *, long: bool) -> list[Outage]:
     found = []
     for _ in range(rng.choice((0, 0, 1, 2))):
         begins_s = rng.random() * days * DAY_S
         lasts_s = rng.choice((600.0, 14_400.0, _OUTAGE_DAYS * DAY_S * rng.random()))
+        lasts_s = lasts_s if long else min(lasts_s, _SHORT_OUTAGE_S)
         side = f"{rng.choice(connections)}/{rng.choice(APIS)}"
         found.append(Outage(side, begins_s, min(begins_s + lasts_s, days * DAY_S), rng.random() < 0.5))
     return found

@@ -6,7 +6,7 @@ import random
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -82,6 +82,7 @@ class Simulation:
         self.trace = Trace()
         self.ends: dict[str, int] = {}
         self.acts: dict[str, list[Act]] = {}
+        self.unhandled: list[Breach] = []
         self._folder = folder
         self._sides: dict[str, _Side] = {}
         self._keyring: Keyring = keyring()
@@ -107,6 +108,7 @@ class Simulation:
                 days=max(1, plan.days - 7),
                 invoices=plan.invoices,
                 start=start,
+                traits=plan.traits,
             )
             start = company.start
             world = World(seed=company.seed, start=company.start, post=self.network.post)
@@ -147,12 +149,14 @@ class Simulation:
 
     async def live(self) -> None:
         """From the first start to the last instant."""
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
         self._build()
         shape = self._rng("disk")
         log = LogDisk(shape.randbytes(16).hex(), atomic=shape.random() < 0.7)
         self.disk = Disk(self._folder, log)
         self.disk.make_store(store_template(self._folder.parent))
         self.settings = self._settings()
+        self.network.settle_s = float(self.settings.calls.settle_s)
         self._program_rng = self._rng("program")
         drawn = draw_act_rates(self._rng("who"))
         self._act_rates = ActRates(1.0, {name: one for name, one in drawn.weights.items() if name in self.plan.acts})
@@ -178,6 +182,14 @@ class Simulation:
                 self._crashed.set()
                 await supervisor
 
+    def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What was raised and nobody took: of a program without power, nothing; else it is a fault of somebody's."""
+        error = context.get("exception")
+        if not isinstance(error, PowerCut):
+            words = f"{context.get('message', '')}: {type(error).__name__}: {error}"
+            self.trace.note("unhandled", words)
+            self.unhandled.append(Breach("unhandled", "", "", words))
+
     def _calm(self) -> None:
         self.network.calm()
         self.clock.skew_s = 0.0
@@ -187,7 +199,7 @@ class Simulation:
     async def judge(self) -> list[Breach]:
         """What the oracles find at the end."""
         host = self._new_host()
-        found: list[Breach] = []
+        found = list(self.unhandled)
         async with host.log(self.settings) as log:
             with host.store(self.settings, self.clock.now()) as store:
                 for name, side in self._sides.items():

@@ -244,6 +244,29 @@ def test_an_invitation_that_was_cancelled_is_made_again_only_by_a_person(company
     first, second = company.asked("gocardless.create_billing_request")
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.key != second.key
+    assert company.open_codes() == set()
+
+
+def test_an_invitation_whose_mandate_is_lost_is_told_and_a_person_invites_again(company):
+    company.open_gate()
+    company.contact(email="")
+    company.invoice("1")
+    (invite,) = company.asked("gocardless.create_billing_request")
+    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
+    keep_payer(company, "CU5")
+    company.answer_all()
+    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
+    company.gc("billing_requests", "fulfilled", links=links)
+    company.answer_all()
+    assert company.open_codes() == set()
+    company.gc("mandates", "cancelled", links={"mandate": "MD5"})
+    company.invoice("2")
+    company.answer_all()
+    assert company.open_codes() == {"needs_mandate"}
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    again = company.asked("gocardless.create_billing_request")[-1]
+    assert (again.attempt, again.key != invite.key, again.data.payer) == (2, True, "CU5")
+    assert company.open_codes() == set()
 
 
 def test_a_refused_invitation_is_shown_and_closed_when_it_succeeds_after_all(company):

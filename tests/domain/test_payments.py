@@ -85,6 +85,8 @@ def test_a_payment_that_failed_before_its_payout_is_not_booked_again_by_the_payo
     ]
     company.payout("PO1", items, 0)
     assert counts(company, payment) == (1, 1, 1, 1)
+    company.pay(payment, "paid_out", T[9])
+    assert company.state.payments[payment].status == "failed"
     assert stage(company) == ("hold", "refer_to_payer")
     assert company.clearing() == 0
     assert not company.state.open_items

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from domain import ledger
+from domain.refs import Ref
 from domain.state import Booking, Payout
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
@@ -135,7 +136,7 @@ def _of_booking(
     held = amount if not row.reversal_at else 0
     received, given = _sum(payments), _sum(refunds)
     put_aside = _sum(moved)
-    allowed = _allowed(evidence, row, [*payments, *refunds, *moved], f"bookings:{row.id}", row.payment)
+    allowed = _allowed(evidence, row, [*payments, *refunds, *moved], str(Ref("bookings", row.id)), row.payment)
     currency = row.currency or next((one["currency_code"] for one in [*payments, *refunds, *moved]), "")
     clearing, suspense = accounts.clearing.get(currency, ""), accounts.suspense.get(currency, "")
     on_clearing = sum(one["amount_minor"] for one in payments if one["account_id"] == clearing)
@@ -155,7 +156,7 @@ def _of_payout(
     amount, fee = (row.amount_minor, row.fee_minor) if row.posted else (0, 0)
     currency = row.currency or next((one["currency_code"] for one in documents), "")
     clearing, suspense = accounts.clearing.get(currency, ""), accounts.suspense.get(currency, "")
-    allowed = _allowed(evidence, row, documents, f"payouts:{row.id}", row.id)
+    allowed = _allowed(evidence, row, documents, str(Ref("payouts", row.id)), row.id)
     sent, kept = _sum(transfers), sum(one["total_minor"] for one in expenses)
     on_clearing = -amount - fee + row.foreign_minor
     yield _Effect((clearing, currency), on_clearing, -sent - kept + _moved(foreign, clearing), allowed)

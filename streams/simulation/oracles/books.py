@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from domain import ledger
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Evidence
@@ -37,7 +38,7 @@ def balance_differs(evidence: Evidence) -> Iterator[Breach]:
     for key in sorted({*sums, *held}):
         if sums.get(key, 0) != held.get(key, 0):
             words = f"its lines sum to {sums.get(key, 0)}; the balance is {held.get(key, 0)}"
-            yield Breach("balance_differs", evidence.connection, f"balances:{key}", words)
+            yield Breach("balance_differs", evidence.connection, f"balance {key}", words)
 
 
 def clearing_items(evidence: Evidence) -> Iterator[Breach]:
@@ -54,15 +55,15 @@ def clearing_items(evidence: Evidence) -> Iterator[Breach]:
         found = held.amount_minor if held is not None else 0
         if lines.get(key, 0) != found:
             words = f"its lines sum to {lines.get(key, 0)}; the open item is {found}"
-            yield Breach("clearing_items", evidence.connection, f"open_items:{key}", words)
+            yield Breach("clearing_items", evidence.connection, f"open item {key}", words)
         elif held is not None and not (held.name and held.since and held.amount_minor):
-            yield Breach("clearing_items", evidence.connection, f"open_items:{key}", "it has no name, day or amount")
+            yield Breach("clearing_items", evidence.connection, f"open item {key}", "it has no name, day or amount")
     for row in evidence.state.balances.values():
         if row.account == ledger.CLEARING:
             sum_minor = sum(one.amount_minor for one in items.values() if one.currency == row.currency)
             if sum_minor != row.amount_minor:
                 words = f"its open items sum to {sum_minor}; the balance is {row.amount_minor}"
-                yield Breach("clearing_items", evidence.connection, f"balances:{row.id}", words)
+                yield Breach("clearing_items", evidence.connection, f"balance {row.id}", words)
 
 
 def payout_figures(evidence: Evidence) -> Iterator[Breach]:
@@ -96,8 +97,8 @@ def payout_figures(evidence: Evidence) -> Iterator[Breach]:
         for name, value in wanted.items():
             if getattr(row, name) != value:
                 words = f"{name} is {value} at GoCardless; found {getattr(row, name)}"
-                yield Breach("payout_figures", evidence.connection, f"payouts:{row.id}", words)
+                yield Breach("payout_figures", evidence.connection, str(Ref("payouts", row.id)), words)
         residue = document["amount"] * 10 - sum(truth.tenths(item["amount"]) for item in items)
         if abs(residue) >= 10:
             words = f"its items are {residue} tenths away from its amount, and it was posted"
-            yield Breach("payout_figures", evidence.connection, f"payouts:{row.id}", words)
+            yield Breach("payout_figures", evidence.connection, str(Ref("payouts", row.id)), words)

@@ -55,6 +55,8 @@ Oracle = Literal[
     "unseen_resource",
     # rebuild
     "rebuild_differs",
+    # of the run itself: something was raised and nobody took it
+    "unhandled",
 ]
 
 

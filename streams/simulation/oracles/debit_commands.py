@@ -6,6 +6,7 @@ from typing import Final
 from domain import commands, events
 from domain.envelope import Event
 from domain.invoices import OPEN
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
@@ -22,12 +23,12 @@ def debit_without_command(evidence: Evidence) -> Iterator[Breach]:
     for one in truth.debits(evidence):
         row = evidence.state.commands.get(one["metadata"]["command"])
         invoice = one["metadata"]["zoho_invoice_id"]
-        about = f"payments:{one['id']}"
+        about = str(Ref("payments", one["id"]))
         if row is None:
             if one["created_at"] >= restored:
                 words = f"its command {one['metadata']['command']} is not in the store"
                 yield Breach("debit_without_command", evidence.connection, about, words)
-        elif (row.type, row.about) != ("gocardless.create_payment", f"invoices:{invoice}"):
+        elif (row.type, row.about) != ("gocardless.create_payment", str(Ref("invoices", invoice))):
             words = f"it collects invoice {invoice}; its command is {row.type} about {row.about}"
             yield Breach("debit_without_command", evidence.connection, about, words)
 
@@ -41,7 +42,7 @@ def debit_amount(evidence: Evidence) -> Iterator[Breach]:
         row = evidence.state.commands.get(one["metadata"]["command"])
         invoice = invoices.get(one["metadata"]["zoho_invoice_id"])
         found = (one["amount"], one["currency"])
-        about = f"payments:{one['id']}"
+        about = str(Ref("payments", one["id"]))
         if not isinstance(one["amount"], int) or one["amount"] <= 0:
             words = f"an amount is whole minor units above zero; found {one['amount']}"
             yield Breach("debit_amount", evidence.connection, about, words)
@@ -68,11 +69,11 @@ def debit_mandate(evidence: Evidence) -> Iterator[Breach]:
         if changed_beside_us(evidence, invoice["invoice_id"], contact, payer, mandate["id"], since=one["created_at"]):
             continue  # who was whose then cannot be told from what is now
         for words in _mismatches(evidence, payer, contact, payers.get(payer)):
-            yield Breach("debit_mandate", evidence.connection, f"payments:{one['id']}", words)
+            yield Breach("debit_mandate", evidence.connection, str(Ref("payments", one["id"])), words)
         account = accounts.get(mandate["links"]["customer_bank_account"])
         if account is not None and account["currency"] != one["currency"]:
             words = f"it is in {one['currency']}; mandate {mandate['id']} is on an account in {account['currency']}"
-            yield Breach("debit_mandate", evidence.connection, f"payments:{one['id']}", words)
+            yield Breach("debit_mandate", evidence.connection, str(Ref("payments", one["id"])), words)
 
 
 def _mismatches(evidence: Evidence, payer: str, contact: str, held: Document | None) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from domain import times
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
@@ -22,7 +23,7 @@ def debit_twice(evidence: Evidence) -> Iterator[Breach]:
         if count > 1:
             ids = [one["id"] for one in truth.debits(evidence) if one["metadata"]["command"] == command]
             words = f"one command makes one debit; found {count}: {', '.join(ids)}"
-            yield Breach("debit_twice", evidence.connection, f"commands:{command}", words)
+            yield Breach("debit_twice", evidence.connection, str(Ref("commands", command)), words)
 
 
 def debit_beside_live(evidence: Evidence) -> Iterator[Breach]:
@@ -37,7 +38,7 @@ def debit_beside_live(evidence: Evidence) -> Iterator[Breach]:
                 blocks = status in truth.UNDER_WAY or (status in truth.LIVE and earlier["id"] not in posted)
                 if blocks and not _revived_unseen(evidence, events, earlier, later):
                     words = f"{later['id']} was made while {earlier['id']} was {status.replace('_', ' ')}"
-                    yield Breach("debit_beside_live", evidence.connection, f"invoices:{invoice}", words)
+                    yield Breach("debit_beside_live", evidence.connection, str(Ref("invoices", invoice)), words)
 
 
 def _revived_unseen(evidence: Evidence, events: truth.Happenings, earlier: Document, later: Document) -> bool:
@@ -68,7 +69,7 @@ def debit_uncollectable(evidence: Evidence) -> Iterator[Breach]:
                 if again or truth.minutes_apart(end.at, debit["created_at"]) <= evidence.state.policy.view_hours * 60:
                     continue
                 words = f"{debit['id']} was made at {debit['created_at']}; {end.name} was done at {end.at}"
-                yield Breach("debit_uncollectable", evidence.connection, f"invoices:{invoice}", words)
+                yield Breach("debit_uncollectable", evidence.connection, str(Ref("invoices", invoice)), words)
 
 
 def debit_left(evidence: Evidence) -> Iterator[Breach]:
@@ -93,7 +94,7 @@ def debit_left(evidence: Evidence) -> Iterator[Breach]:
             ):
                 continue
             words = f"{late[0].name} was done at {late[0].at}; {debit['id']} went on, to the banks at {sent}"
-            yield Breach("debit_left", evidence.connection, f"invoices:{invoice}", words)
+            yield Breach("debit_left", evidence.connection, str(Ref("invoices", invoice)), words)
 
 
 def overcollected(evidence: Evidence) -> Iterator[Breach]:
@@ -111,7 +112,7 @@ def overcollected(evidence: Evidence) -> Iterator[Breach]:
                 f"{invoice['invoice_number']} is over {invoice['total_minor']} {invoice['currency_code']}; live debits "
                 f"take {amount_minor}: {', '.join(ids)}"
             )
-            yield Breach("overcollected", evidence.connection, f"invoices:{key}", words)
+            yield Breach("overcollected", evidence.connection, str(Ref("invoices", key)), words)
 
 
 def _postings(evidence: Evidence, payments: list[str]) -> list[str]:
@@ -125,4 +126,4 @@ def debit_creditor(evidence: Evidence) -> Iterator[Breach]:
     for one in truth.debits(evidence):
         if own and one["links"]["creditor"] != own:
             words = f"it is for creditor {one['links']['creditor']}; the connection is {own}'s"
-            yield Breach("debit_creditor", evidence.connection, f"payments:{one['id']}", words)
+            yield Breach("debit_creditor", evidence.connection, str(Ref("payments", one["id"])), words)

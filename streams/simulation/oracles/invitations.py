@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from domain import times
 from domain.customers import CHARGEABLE
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
@@ -38,7 +39,7 @@ def invited_twice(evidence: Evidence) -> Iterator[Breach]:
             over = any(one["action"] in _ENDS and one["created_at"] <= at for one in happened.get(earlier["id"], []))
             if same and not over and pages.get(earlier["id"], "") > at:
                 words = f"{later['id']} was made while the page of {earlier['id']} still worked"
-                yield Breach("invited_twice", evidence.connection, f"contacts:{contact}", words)
+                yield Breach("invited_twice", evidence.connection, str(Ref("contacts", contact)), words)
 
 
 def invited_beside_mandate(evidence: Evidence) -> Iterator[Breach]:
@@ -67,4 +68,4 @@ def invited_beside_mandate(evidence: Evidence) -> Iterator[Breach]:
             statuses = truth.mandate_statuses(happened.get(mandate["id"], []), since, at)
             if known and all(status in CHARGEABLE for status in statuses):
                 words = f"{request['id']} was made; {mandate['id']} of its payer was {statuses[-1]}"
-                yield Breach("invited_beside_mandate", evidence.connection, f"contacts:{contact}", words)
+                yield Breach("invited_beside_mandate", evidence.connection, str(Ref("contacts", contact)), words)

@@ -4,6 +4,7 @@ without a cause.
 
 from collections.abc import Iterator
 
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach, Oracle
 from streams.simulation.oracles.evidence import Document, Evidence
@@ -76,7 +77,7 @@ def refund_twice(evidence: Evidence) -> Iterator[Breach]:
         ids = [one["payment_refund_id"] for one in made]
         if len(made) > 1 and not told(evidence, *ids):
             words = f"one refund per reversal; found {len(made)}: {', '.join(ids)}, and no discrepancy names it"
-            yield Breach("refund_twice", evidence.connection, f"bookings:{booking}", words)
+            yield Breach("refund_twice", evidence.connection, str(Ref("bookings", booking)), words)
 
 
 def refund_unfounded(evidence: Evidence) -> Iterator[Breach]:
@@ -164,7 +165,7 @@ def expense_twice(evidence: Evidence) -> Iterator[Breach]:
         if len(made) > 1:
             ids = ", ".join(one["expense_id"] for one in made)
             words = f"one expense per payout; found {len(made)}: {ids}"
-            yield Breach("expense_twice", evidence.connection, f"payouts:{payout}", words)
+            yield Breach("expense_twice", evidence.connection, str(Ref("payouts", payout)), words)
 
 
 def expense_unfounded(evidence: Evidence) -> Iterator[Breach]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from domain import refs, times
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Evidence, QueueRow
@@ -34,12 +35,12 @@ def command_open(evidence: Evidence) -> Iterator[Breach]:
         words = _stands_still(evidence, row)
         halted = evidence.set_aside or any(one.api == row.api for one in evidence.catch_ups)
         if words and not halted and not told(evidence, row.command.id):
-            about = f"commands:{row.command.id}"
+            about = str(Ref("commands", row.command.id))
             yield Breach("command_open", evidence.connection, about, f"{row.command.type} about {key}: {words}")
     for command in evidence.state.commands.values():
         if command.status == "open" and command.id not in waits:
             words = f"{command.type} about {command.about} has no outcome, and nothing will send it"
-            yield Breach("command_open", evidence.connection, f"commands:{command.id}", words)
+            yield Breach("command_open", evidence.connection, str(Ref("commands", command.id)), words)
 
 
 def _stands_still(evidence: Evidence, row: QueueRow) -> str:
@@ -62,7 +63,7 @@ def heap(evidence: Evidence) -> Iterator[Breach]:
     for purpose, count in Counter(row.command.purpose for row in evidence.queue).items():
         if count > 1:
             words = f"one open command per purpose; found {count}"
-            yield Breach("heap", evidence.connection, f"purposes:{purpose}", words)
+            yield Breach("heap", evidence.connection, f"purpose {purpose}", words)
 
 
 def grown(evidence: Evidence) -> Iterator[Breach]:
@@ -81,7 +82,7 @@ def parked_untold(evidence: Evidence) -> Iterator[Breach]:
     for row in evidence.state.commands.values():
         if row.status == "parked" and not told(evidence, row.id):
             words = f"{row.type} about {row.about} is parked ({row.reason}), and no open discrepancy names it"
-            yield Breach("parked_untold", evidence.connection, f"commands:{row.id}", words)
+            yield Breach("parked_untold", evidence.connection, str(Ref("commands", row.id)), words)
     if evidence.events is None:
         return
     for _, event in evidence.events():
@@ -89,7 +90,7 @@ def parked_untold(evidence: Evidence) -> Iterator[Breach]:
             key = event.data.delivery
             if f"delivery_parked:deliveries:{key}" not in evidence.state.discrepancies:
                 words = "it is parked, and no discrepancy was ever opened about it"
-                yield Breach("parked_untold", evidence.connection, f"deliveries:{key}", words)
+                yield Breach("parked_untold", evidence.connection, str(Ref("deliveries", key)), words)
 
 
 def outbox_left(evidence: Evidence) -> Iterator[Breach]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from domain.invoices import OPEN
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
@@ -100,17 +101,17 @@ def stale_row(evidence: Evidence) -> Iterator[Breach]:
         if row is None:
             continue
         if row.status not in {*statuses, document["status"]}:
-            yield _stale(evidence, f"payments:{row.id}", "status", document["status"], row.status)
+            yield _stale(evidence, str(Ref("payments", row.id)), "status", document["status"], row.status)
         facts = {"amount_minor": document["amount"], "currency": document["currency"]}
         for name, value in facts.items():
             if row.read and getattr(row, name) != value:
-                yield _stale(evidence, f"payments:{row.id}", name, value, getattr(row, name))
+                yield _stale(evidence, str(Ref("payments", row.id)), name, value, getattr(row, name))
     mandates = truth.happenings(evidence, "mandates", "mandate")
     for document in truth.resources(evidence, "mandates"):
         mandate = evidence.state.mandates.get(document["id"])
         statuses = truth.mandate_statuses(mandates.get(document["id"], []), since, evidence.now)
         if mandate is not None and mandate.status not in {*statuses, document["status"]}:
-            yield _stale(evidence, f"mandates:{document['id']}", "status", document["status"], mandate.status)
+            yield _stale(evidence, str(Ref("mandates", document["id"])), "status", document["status"], mandate.status)
 
 
 def _stale_invoices(evidence: Evidence, since: str) -> Iterator[Breach]:
@@ -128,10 +129,10 @@ def _stale_invoices(evidence: Evidence, since: str) -> Iterator[Breach]:
         }
         for name, (wanted, found) in facts.items():
             if wanted != found:
-                yield _stale(evidence, f"invoices:{row.id}", name, wanted, found)
+                yield _stale(evidence, str(Ref("invoices", row.id)), name, wanted, found)
     for row in evidence.state.invoices.values():
         if row.id not in seen and row.status != "deleted" and not changed_beside_us(evidence, row.id, since=since):
-            yield _stale(evidence, f"invoices:{row.id}", "status", "deleted", row.status)
+            yield _stale(evidence, str(Ref("invoices", row.id)), "status", "deleted", row.status)
 
 
 def _standing(status: str) -> str:

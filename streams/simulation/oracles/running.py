@@ -5,6 +5,7 @@ budget.
 from collections.abc import Iterator
 
 from domain import times
+from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Evidence
@@ -50,16 +51,18 @@ def timer_past(evidence: Evidence) -> Iterator[Breach]:
     for row in evidence.state.timers.values():
         if row.at < early:
             words = f"it was reached at {row.at}, and {row.about} has not looked again"
-            yield Breach("timer_past", evidence.connection, f"timers:{row.id}", words)
+            yield Breach("timer_past", evidence.connection, str(Ref("timers", row.id)), words)
 
 
 def future_instant(evidence: Evidence) -> Iterator[Breach]:
     """What says when something was read, or done, lies in the past."""
     now = times.normalise(evidence.now)
     instants = [(f"polls:{one.kind}", one.head_at) for one in evidence.polls]
-    instants += [(f"invoices:{one.id}", one.as_of) for one in evidence.state.invoices.values()]
-    instants += [(f"mandates:{one.id}", one.payments_read_at) for one in evidence.state.mandates.values()]
-    instants += [(f"commands:{one.id}", max(one.asked_at, one.ended_at)) for one in evidence.state.commands.values()]
+    instants += [(str(Ref("invoices", one.id)), one.as_of) for one in evidence.state.invoices.values()]
+    instants += [(str(Ref("mandates", one.id)), one.payments_read_at) for one in evidence.state.mandates.values()]
+    instants += [
+        (str(Ref("commands", one.id)), max(one.asked_at, one.ended_at)) for one in evidence.state.commands.values()
+    ]
     instants += [("connections", evidence.state.own.open_listed_at), ("connections", evidence.state.own.sweep_asked_at)]
     for about, at in instants:
         if at and times.normalise(at) > now:

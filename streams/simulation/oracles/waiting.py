@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from domain import invoices, refs, times, why
+from domain.refs import Ref
 from domain.state import Invoice
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
@@ -36,7 +37,7 @@ def invoice_left(evidence: Evidence) -> Iterator[Breach]:
             continue
         words = _left(evidence, row, payments)
         if words:
-            about = f"invoices:{key}"
+            about = str(Ref("invoices", key))
             yield Breach("invoice_left", evidence.connection, about, f"{row.number} is {row.stage}: {words}")
 
 
@@ -113,7 +114,7 @@ def payout_left(evidence: Evidence) -> Iterator[Breach]:
         if not told(evidence, *ids, besides=ELSEWHERE):
             stage = row.stage if row is not None else "not known to us"
             words = f"it is {status} at GoCardless and {stage} here; no open discrepancy names it"
-            yield Breach("payout_left", evidence.connection, f"payouts:{key}", words)
+            yield Breach("payout_left", evidence.connection, str(Ref("payouts", key)), words)
 
 
 def posting_missing(evidence: Evidence) -> Iterator[Breach]:
@@ -146,7 +147,7 @@ def posting_missing(evidence: Evidence) -> Iterator[Breach]:
         records = [evidence.state.bookings[one].zoho_payment for one in names if one in evidence.state.bookings]
         if missing and not told(evidence, *names, besides=ELSEWHERE) and not excused(evidence, *names, *records):
             words = f"{'; '.join(missing)}; and no open discrepancy names it"
-            yield Breach("posting_missing", evidence.connection, f"payments:{key}", words)
+            yield Breach("posting_missing", evidence.connection, str(Ref("payments", key)), words)
 
 
 def todo_overdue(evidence: Evidence) -> Iterator[Breach]:

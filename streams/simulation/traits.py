@@ -1,0 +1,12 @@
+"""What a world may have that today's program is known to get wrong: drawn only where a run asks for it.
+
+Each trait belongs to an entry of `known`, which says what is wrong and shows that it still is. An entry that goes takes
+its traits with it: from then on every run has them.
+"""
+
+from typing import Final, Literal, get_args
+
+#: `few_tries`: commands are given up after fewer than thirty tries. `long_outage`: an API is away for hours or days.
+#: `no_signature`: payers do not come, or leave the page.
+Trait = Literal["few_tries", "long_outage", "no_signature"]
+TRAITS: Final[tuple[Trait, ...]] = get_args(Trait)
