@@ -275,7 +275,8 @@ def _approved(draft: Draft, contact: Contact, data: events.MatchApproved) -> Non
         _link(draft, contact, data.payer, "operator")
     elif data.invite:
         for currency in _waiting_currencies(draft, contact) or [contact.currency]:
-            _invite(draft, contact, currency)
+            if not _is_under_way(draft, contact, currency):
+                _invite(draft, contact, currency)
 
 
 def _match(draft: Draft, contact: Contact) -> None:
@@ -422,24 +423,26 @@ def _wake(draft: Draft, contact: Contact, currency: str) -> None:
 
 
 def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
-    request = draft.state.billing_requests.get(contact.billing_request)
-    invited = draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
-    over = request is not None and _is_over(draft.state, request)
     undecided = contact.match in {"ambiguous", "proposed"} or not judged(draft.state)
-    if draft.state.own.gate != "open" or undecided or (invited and not over):
+    if draft.state.own.gate != "open" or undecided or _is_under_way(draft, contact, currency):
         return
-    if draft.state.policy.invite == "auto" and not over:
+    if draft.state.policy.invite == "auto" and not draft.attempts(refs.purpose("invite", contact.id, currency)):
         _invite(draft, contact, currency)
     else:
         draft.open("needs_mandate", Ref("contacts", contact.id), name=contact.id)
 
 
-def _is_over(state: State, request: BillingRequest) -> bool:
-    """Whether nothing more comes of an invitation: it was cancelled, or the mandate that it gave is lost."""
-    if request.status in {"cancelled", "failed"}:
+def _is_under_way(draft: Draft, contact: Contact, currency: str) -> bool:
+    """Whether something may still come of the contact's last invitation: a second one would be a second mandate."""
+    if not draft.attempts(refs.purpose("invite", contact.id, currency)):
+        return False
+    request = draft.state.billing_requests.get(contact.billing_request)
+    if request is None:  # it is being made
         return True
-    mandate = state.mandates.get(request.mandate)
-    return request.status == "fulfilled" and mandate is not None and mandate.status in LOST and not mandate.new_mandate
+    if request.status == "fulfilled":
+        mandate = draft.state.mandates.get(request.mandate)
+        return mandate is None or mandate.status not in LOST or bool(mandate.new_mandate)
+    return request.status not in {"cancelled", "failed"} and not "" < request.expires_at <= draft.at
 
 
 def _invite(draft: Draft, contact: Contact, currency: str) -> None:

@@ -22,19 +22,19 @@ from domain.envelope import Event, Touch, Touched
 from domain.refs import Ref
 from domain.state import CommandRow, DebitCount, Payment, PaymentFact, State
 
-#: What each action makes of the status (reference 3.1), and its place among facts of the same instant. "" leaves the
-#: status.
+#: What each action makes of the status (reference 3.1), and its place among facts of the same instant: what follows
+#: from a failure (it is charged again, or its mandate ends and it is cancelled) comes after it. "" leaves the status.
 ACTIONS: Final[dict[str, tuple[int, str]]] = {
     "created": (0, "pending_submission"),
     "customer_approval_granted": (1, "pending_submission"),
     "customer_approval_denied": (1, "customer_approval_denied"),
-    "resubmission_requested": (2, "pending_submission"),
-    "submitted": (3, "submitted"),
-    "confirmed": (4, "confirmed"),
-    "chargeback_cancelled": (4, "confirmed"),
-    "paid_out": (5, "paid_out"),
-    "cancelled": (6, "cancelled"),
-    "failed": (7, "failed"),
+    "submitted": (2, "submitted"),
+    "confirmed": (3, "confirmed"),
+    "chargeback_cancelled": (3, "confirmed"),
+    "paid_out": (4, "paid_out"),
+    "failed": (5, "failed"),
+    "resubmission_requested": (6, "pending_submission"),
+    "cancelled": (7, "cancelled"),
     "charged_back": (8, "charged_back"),
     "late_failure_settled": (9, ""),
     "chargeback_settled": (9, ""),

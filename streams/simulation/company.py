@@ -327,7 +327,7 @@ def _rules(
         max_payer_month=_ceiling(rng, currencies, "900.00"),
         max_day=_ceiling(rng, currencies, "700.00"),
         max_day_count=_count(rng, currencies),
-        books_from=_day(rng, first_day, (None, 0, -10, -40, 10)),
+        books_from=_day(rng, first_day, (None, 0, -10, -40)),
         closed_through=_day(rng, first_day, (None, None, -1, -20)),
         opening_clearing={currencies[0]: "120.00"} if rng.random() < 0.2 else {},
     )

@@ -30,6 +30,7 @@ CallFault = Literal[
     "throttled_concurrency",
     "odd_headers",
     "token_death",
+    "token_revoked",
 ]
 CALL_FAULTS: Final[tuple[CallFault, ...]] = get_args(CallFault)
 

@@ -21,6 +21,7 @@ from domain.vocabulary import Api
 from sandbox.inprocess import InProcess, Reply
 from sandbox.loop_time import LoopTime
 from sandbox.world import World
+from streams.simulation.apis import zoho_of
 from streams.simulation.faults import CallFault, Outage, Rates
 from streams.simulation.power import Power
 from streams.simulation.trace import Trace
@@ -68,6 +69,12 @@ class Side:
         self.app = InProcess(app)
         self.time: LoopTime | None = None
         self.date_skew_s = 0.0
+
+    def today(self) -> str:
+        """The day by which the API counts calls."""
+        if self.api == "zoho":
+            return zoho_of(self.world).books.today().isoformat()
+        return self.world.now.date().isoformat()
 
     @property
     def url(self) -> str:
@@ -149,7 +156,9 @@ class Network:
         for outage in self._outages:
             if outage.api == f"{side.connection}/{side.api}" and outage.holds(now_s):
                 return "refused" if outage.silent else "unavailable"
-        return self._rates.of_call(self._rng)
+        fault = self._rates.of_call(self._rng)
+        # GoCardless's tokens do not die by themselves: there the one is the other.
+        return None if fault == "token_death" and side.api == "gocardless" else fault
 
     async def _exchanged(
         self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], left_s: float, fault: CallFault | None
@@ -164,7 +173,7 @@ class Network:
         arriving: asyncio.Future[Reply] = loop.create_future()
         if fault not in ("lost_request", "reset_before"):
             if not call.path.startswith("/oauth"):
-                day = side.world.now.date().isoformat()
+                day = side.today()
                 self.calls[side.connection, side.api, day] = self.calls.get((side.connection, side.api, day), 0) + 1
             # Of nobody: what is on its way arrives, whatever happens to who sent it.
             begin_for(None, self._arrive(arriving, side, base_url, call, headers, out_s, fault))
@@ -210,8 +219,8 @@ class Network:
     async def _handled(
         self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], fault: CallFault | None
     ) -> Reply:
-        if fault == "token_death":
-            side.world.apis[side.api].fault_effect("token_death")
+        if fault in ("token_death", "token_revoked"):
+            side.world.apis[side.api].fault_effect(fault)
         if fault in _BEFORE:
             return self._spoilt(side, fault)
         target = base_url.partition("//")[2].partition("/")[2]

@@ -32,7 +32,7 @@ _DEALS_WITH: Final = 0.6
 
 #: Codes that ask for a look and no more. What is to be done by hand at an API stays open: this person does nothing
 #: there.
-_ONLY_TOLD: Final = frozenset({"account_missing", "already_booked", "excess", "facts_left_out", "unapplied"})
+_ONLY_TOLD: Final = frozenset({"already_booked", "excess", "facts_left_out", "unapplied"})
 
 #: A command that a remedy prints.
 _COMMAND: Final = re.compile(r"`zoho-gocardless ([^`]+)`")
@@ -150,15 +150,19 @@ class Person:
         payer = how[1] if how[0] == "--payer" else ""
         if payer == "ID":
             payer = self._payer_of(operator, name, contact)
+            if not payer:
+                return
         data = events.MatchApproved(BY, contact, payer, invite=not payer)
         await self._act(operator, name, "operator.match_approved", data)
 
     def _payer_of(self, operator: acts.Operator, name: str, contact: str) -> str:
-        """Who a person finds the contact to be: the payer with its e-mail address, if there is one."""
+        """Who a person finds the contact to be: a payer that a stored link or its e-mail address names; "" for none."""
         with operator.state(name) as state:
             row = state.contacts.get(contact)
-            candidates = [row.payer_link, row.claimed_by] if row is not None else []
-            return next((one for one in candidates if one and one in state.payers), "")
+            if row is None:
+                return ""
+            same = [one.id for one in state.payers.values() if one.email and one.email == row.email]
+            return next((one for one in (row.payer_link, row.claimed_by, *same) if one in state.payers), "")
 
     async def _replay(self, operator: acts.Operator, name: str, item: str, row: DiscrepancyRow) -> None:
         command = operator.queries.row("commands", name, item)

@@ -14,6 +14,7 @@ from domain.vocabulary import APIS
 from streams import failpoints
 from streams.simulation.faults import CALL_FAULTS, WEBHOOK_FAULTS, Outage, Rates, draw_rates
 from streams.simulation.people import SPECS
+from streams.simulation.traits import Trait
 
 DAY_S: Final = 86_400.0
 
@@ -23,6 +24,9 @@ HOUSE_FAULTS: Final[tuple[HouseFault, ...]] = get_args(HouseFault)
 
 #: Everything that `--faults` can name.
 FAULTS: Final[tuple[str, ...]] = (*HOUSE_FAULTS, *CALL_FAULTS, *WEBHOOK_FAULTS)
+
+#: Faults that a world has only with a trait.
+_NEEDS: Final[dict[str, Trait]] = {"token_revoked": "revoked_token", "throttled_day": "long_outage"}
 
 #: Longest outage of an API, days. Higher than the 25 days after which an answer may have been forgotten: one named
 #: scenario has that.
@@ -90,7 +94,8 @@ def draw_plan(
     """The plan of a seed. `allowed`: which faults may be drawn; `without`: names of moments, of outages
     ("outage:0") and of rates ("rate:refused") that are left out.
     """
-    kinds, left_out, had = frozenset(allowed), frozenset(without), tuple(traits)
+    left_out, had = frozenset(without), tuple(traits)
+    kinds = frozenset(allowed) - {kind for kind, trait in _NEEDS.items() if trait not in had}
     shape = random.Random(f"{seed}/shape")
     connections = 2 if shape.random() < 0.15 else 1
     drawn = draw_rates(random.Random(f"{seed}/rates"), kinds)
