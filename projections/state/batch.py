@@ -30,6 +30,7 @@ from domain.events import Outcome
 from domain.state import State
 from projections.state.mappings import RowSource, StateOverRows, take_back
 from projections.state.prefetch import prefetch
+from projections.store.direct import SqlConnection
 from projections.store.errors import StoreFenced
 from projections.store.rows import CODECS
 from projections.store.select_in import among, chunks
@@ -60,7 +61,7 @@ def processed(store: Store, connection: str, ids: Iterable[str]) -> set[str]:
     """Those of these event ids that the store has processed: what a poll need not bring again."""
     named = {event_digest(connection, event_id): event_id for event_id in ids}
     source = RowSource(store)
-    with store.read() as reader:
+    with store.direct_read() as reader:
         source.begin(reader)
         found = {named[digest] for digest in known_digests(store, source, list(named))}
         source.end()
@@ -152,7 +153,7 @@ class Facts:
                     )
                 )
 
-    def write(self, store: Store, connection: sa.Connection) -> None:
+    def write(self, store: Store, connection: SqlConnection) -> None:
         """Write all of it, in a write transaction."""
         self.ids.sort()  # neighbours share pages of the tree: a third less work
         for table, rows in (
@@ -203,18 +204,15 @@ class OwnedPartition:
             raise StoreFenced(
                 f"a batch begins at {first_offset}", self.where, "seek to the stored position and read again"
             )
-        with self.store.translated():
-            connection = self.store.engine.connect()
-        batch = Batch(self, connection)
-        try:
-            self.source.begin(connection)
-            yield batch
-        finally:
-            self.source.end()
-            batch.drop()
-            with self.store.translated():
-                connection.close()
-            self._age()
+        with self.store.connection() as connection:
+            batch = Batch(self, connection)
+            try:
+                self.source.begin(connection)
+                yield batch
+            finally:
+                self.source.end()
+                batch.drop()
+        self._age()
 
     def clear(self) -> None:
         """Forget what was read: somebody else may have written since."""
@@ -235,7 +233,7 @@ class OwnedPartition:
 class Batch:
     """Consecutive events of one partition. Made by `OwnedPartition.batch`."""
 
-    def __init__(self, owned: OwnedPartition, connection: sa.Connection) -> None:
+    def __init__(self, owned: OwnedPartition, connection: SqlConnection) -> None:
         self._own = owned
         self._store = owned.store
         self._connection = connection
@@ -362,7 +360,7 @@ class Batch:
         self.discard()
         own.source.end()
         try:
-            with self._store.write(self._connection) as connection:
+            with self._store.direct_write(self._connection) as connection:
                 self._compare_and_set(connection, next_offset)
                 self._write(connection)
         except BaseException:
@@ -379,7 +377,7 @@ class Batch:
             own.frozen.pop(name, None)
         self._used = {}
 
-    def _compare_and_set(self, connection: sa.Connection, next_offset: int) -> None:
+    def _compare_and_set(self, connection: SqlConnection, next_offset: int) -> None:
         own = self._own
         sql = self._store.sql(
             "advance", _advance, ("next", "stage", "topic", "partition", "epoch", "generation", "begin")
@@ -392,7 +390,7 @@ class Batch:
                 "another owner has taken this partition", own.where, "drop what was read, and take it anew"
             )
 
-    def _write(self, connection: sa.Connection) -> None:
+    def _write(self, connection: SqlConnection) -> None:
         write: dict[str, list[tuple[Any, ...]]] = {}
         delete: dict[str, list[tuple[str, str]]] = {}
         for name, over in self._used.items():

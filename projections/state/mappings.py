@@ -13,9 +13,10 @@ import msgspec
 import sqlalchemy as sa
 
 from domain.state import KINDS, Row, State
+from projections.store.direct import SqlConnection, SqliteConnection
 from projections.store.errors import StoreCorrupt
 from projections.store.rows import CODECS
-from projections.store.select_in import among, chunks
+from projections.store.select_in import among, chunks, literals
 from projections.store.store import Store
 from projections.store.tables import STATE
 
@@ -43,16 +44,19 @@ class RowSource:
         self._selects: dict[str, str] = {}
         self.undo: list[Undo] = []
 
-    def begin(self, connection: sa.Connection) -> None:
+    def begin(self, connection: SqlConnection) -> None:
         """Read on this connection from now on."""
         # The driver's own cursor: SQLAlchemy's machinery would cost five times what SQLite needs to find a row.
-        self._cursor = connection.connection.cursor()
-        driver: Any = connection.connection.driver_connection
-        if self._store.dialect == "sqlite" and not driver.in_transaction:
-            # One snapshot for all reads: without it, SQLite takes and gives back a lock on the file for each row.
-            with self._store.translated():
-                self._cursor.execute("BEGIN")
-            self._driver = driver
+        if isinstance(connection, SqliteConnection):
+            self._cursor = connection.driver.cursor()
+            if not connection.driver.in_transaction:
+                # One snapshot for all reads: without it, SQLite takes and gives back a lock on the file for each row.
+                with self._store.translated():
+                    self._cursor.execute("BEGIN")
+                self._driver = connection.driver
+        else:
+            assert isinstance(connection, sa.Connection), "each engine has its own kind of connection"
+            self._cursor = connection.connection.cursor()
 
     def end(self) -> None:
         """No more reads: the batch is over."""
@@ -106,9 +110,7 @@ class RowSource:
     def keys(self, kind: str, connection: str) -> set[str] | None:
         """The keys of every row of a kind of one connection; None when there are more than `KEPT_KEYS`."""
         c = STATE[kind].c
-        # Literals: SQLAlchemy binds an offset of its own where SQLite is given a limit alone.
-        limit: sa.ColumnElement[int] = sa.literal_column(str(KEPT_KEYS + 1))
-        first: sa.ColumnElement[int] = sa.literal_column("0")
+        limit, first = literals(KEPT_KEYS + 1, 0)
         query = sa.select(c.id).where(c.connection == sa.bindparam("connection")).limit(limit).offset(first)
         sql = self._store.sql(f"keys {kind} {KEPT_KEYS}", lambda: query)
         found = self.run(sql, [connection])
@@ -319,7 +321,7 @@ class StateOverRows:
 def read_state(store: Store, connection: str) -> Iterator[State]:
     """The state of one connection as it is committed, to read from; changes made to it are lost."""
     source = RowSource(store)
-    with store.read() as reader:
+    with store.direct_read() as reader:
         source.begin(reader)
         try:
             yield StateOverRows(connection, source).state

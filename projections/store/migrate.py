@@ -83,10 +83,10 @@ def version(connection: sa.Connection, where: str) -> str:
     """The version of the schema, `EMPTY` when there is none. Raises `StoreVersion` when it holds tables of something
     else.
     """
-    tables = set(sa.inspect(connection).get_table_names())
-    if "alembic_version" in tables:
+    inspector = sa.inspect(connection)
+    if inspector.has_table(_VERSION.name):
         return str(connection.execute(sa.select(_VERSION.c.version_num)).scalar() or EMPTY)
-    if tables:
+    if inspector.get_table_names():
         raise StoreVersion("the database holds tables of something else", where, "give the store a database of its own")
     return EMPTY
 

@@ -1,4 +1,4 @@
-"""Many keys in one SELECT, so that each engine finds every one of them by its index."""
+"""Parts of a SELECT: many keys, so that each engine finds every one of them by its index; a limit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -37,3 +37,8 @@ def among(store: Store, column: sa.Column[Any], size: int) -> sa.ColumnElement[b
         return column == sa.any_(sa.bindparam("keys", type_=ARRAY(column.type)))
     keys: list[sa.BindParameter[Any]] = [sa.bindparam(f"k{number}") for number in range(size)]
     return column.in_(keys)
+
+
+def literals(*numbers: int) -> list[sa.ColumnElement[int]]:
+    """A limit and an offset as text: SQLAlchemy binds an offset of its own where SQLite is given a limit alone."""
+    return [sa.literal_column(str(number)) for number in numbers]

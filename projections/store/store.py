@@ -9,7 +9,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from projections.store import migrate
 from projections.store.databases import BUSY_TIMEOUT_MS, Database, engine_of, error_of
+from projections.store.direct import SqlConnection, SqliteConnection, SqliteConnections
 from projections.store.errors import (
     StoreError,
     StoreFenced,
@@ -28,42 +29,43 @@ from projections.store.errors import (
     StoreUnavailable,
     StoreVersion,
 )
+from projections.store.statements import Statements
 from projections.store.tables import STATE, catch_ups, command_queue, meta, positions
 from projections.store.wakeups import CHANNEL
 
-#: Rows that one statement carries to PostgreSQL. Lower: more round trips. Higher: memory for their values, at both
-#: ends.
-_ROWS: Final = 10_000
 #: Pages copied per step of a backup. Lower: a backup takes longer. Higher: writers wait longer behind one step.
 _BACKUP_PAGES: Final = 1_000
 
 
-class Store:
+def _nothing() -> None:
+    """A store is usable at any time."""
+
+
+class Store(Statements):
     """An open store. Made by `open_store`; may be used from several threads, one write transaction at a time."""
 
     def __init__(self, database: Database, token_hex: Callable[[int], str] = secrets.token_hex) -> None:
-        self.engine = engine = database.engine
+        super().__init__(database.engine)
         self.where = database.where
         self.generation = ""
         self.replaced = False
         """Whether this opening found another copy of the data than the last one: a failover, or a database that was put
         back.
         """
+        self.on_use: Callable[[], None] = _nothing
+        """Called before each transaction; what it raises comes out of there. For whoever decides when it is usable."""
+        self._sqlite = SqliteConnections(self.engine) if self.dialect == "sqlite" else None
         self._copy = database.copy
         self._token_hex = token_hex
         self._lock = threading.Lock()
         self._writer = 0
-        self._compiled: dict[str, str] = {}
-        driver: Any = engine.dialect.dbapi
+        driver: Any = self.engine.dialect.dbapi
         self._driver_error: type[Exception] = driver.Error
-
-    @property
-    def dialect(self) -> str:
-        """Which engine: "sqlite" or "postgresql"."""
-        return self.engine.dialect.name
 
     def close(self) -> None:
         """Give all connections back. Safe to call twice."""
+        if self._sqlite is not None:
+            self._sqlite.close()
         self.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -75,9 +77,8 @@ class Store:
     # --- transactions ---
 
     @contextlib.contextmanager
-    def write(self, connection: sa.Connection | None = None) -> Iterator[sa.Connection]:
-        """One write transaction, on a connection of its own or on the one given: committed at the end, rolled back by
-        any error.
+    def write(self) -> Iterator[sa.Connection]:
+        """One write transaction, for SQLAlchemy's constructs: committed at the end, rolled back by any error.
 
         Raises:
             StoreUnavailable: not just now; after an error in the commit itself the caller cannot know, and a
@@ -85,6 +86,12 @@ class Store:
             write already.
 
         """
+        self.on_use()
+        with self._only_writer(), self.translated(), self.engine.begin() as own:
+            yield own
+
+    @contextlib.contextmanager
+    def _only_writer(self) -> Iterator[None]:
         if self._writer == threading.get_ident():
             raise RuntimeError(
                 "a write transaction inside a write transaction of the same thread would wait for itself"
@@ -93,27 +100,71 @@ class Store:
             raise StoreUnavailable("another thread has been writing for too long", self.where, "try again")
         self._writer = threading.get_ident()
         try:
-            with self.translated():
-                if connection is None:
-                    with self.engine.begin() as own:
-                        yield own
-                else:
-                    with connection.begin():
-                        yield connection
+            yield
         finally:
             self._writer = 0
             self._lock.release()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One read-only transaction over one consistent snapshot; it never waits for a writer. Keep it short: a long
-        one holds back the WAL (SQLite) or vacuum (PostgreSQL).
+        """One read-only transaction over one consistent snapshot, for SQLAlchemy's constructs; it never waits for a
+        writer. Keep it short: a long one holds back the WAL (SQLite) or vacuum (PostgreSQL).
         """
+        self.on_use()
         options: dict[str, Any] = {"reads": True}
         if self.dialect == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+    # --- transactions of statements compiled once ---
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[SqlConnection]:
+        """A connection for one thread, to read from, and to be given to `direct_write` in the end."""
+        self.on_use()
+        if self._sqlite is not None:
+            with self.translated(), self._sqlite.one() as own:
+                yield own
+        else:
+            with self.translated(), self.engine.connect() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def direct_write(self, connection: SqlConnection | None = None) -> Iterator[SqlConnection]:
+        """As `write`, for statements compiled once: on a connection of its own, or on the one given."""
+        self.on_use()
+        with self._only_writer(), self.translated(), contextlib.ExitStack() as stack:
+            own = connection or stack.enter_context(self.connection())
+            if isinstance(own, SqliteConnection):
+                stack.enter_context(own.transaction("BEGIN IMMEDIATE"))
+            else:
+                assert isinstance(own, sa.Connection), "each engine has its own kind of connection"
+                stack.enter_context(own.begin())
+            yield own
+
+    @contextlib.contextmanager
+    def direct_read(self) -> Iterator[SqlConnection]:
+        """As `read`, for statements compiled once."""
+        if self._sqlite is None:
+            with self.read() as reader:
+                yield reader
+        else:
+            self.on_use()
+            with self.translated(), self._sqlite.one() as own, own.transaction("BEGIN"):
+                yield own
+
+    def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """All rows of one SELECT that was compiled once; a single statement is a snapshot by itself."""
+        if self._sqlite is None:
+            with self.read() as reader:
+                return list(reader.exec_driver_sql(statement, parameters))
+        self.on_use()
+        try:
+            return self._sqlite.rows(statement, parameters)
+        except self._driver_error:
+            with self.translated():  # only now: entering it costs as much as finding a row
+                raise
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -123,89 +174,9 @@ class Store:
         except (SQLAlchemyError, self._driver_error) as error:
             raise error_of(error, self.where) from None
 
-    # --- statements compiled once ---
+    # --- wakeups ---
 
-    def sql(self, name: str, build: Callable[[], Any], order: Sequence[str] | None = None) -> str:
-        """The text of a statement for this engine, compiled once per name, for execution with tuples in `order`
-        (parameter names).
-
-        Raises `AssertionError` when the statement wants its parameters in another order: a defect in `build`.
-        """
-        text = self._compiled.get(name)
-        if text is None:
-            compiled: Any = build().compile(dialect=self.engine.dialect)
-            assert order is None or list(compiled.positiontup or ()) == list(order), (
-                f"{name}: parameters in another order"
-            )
-            text = self._compiled[name] = str(compiled)
-        return text
-
-    def upsert(self, table: sa.Table) -> str:
-        """`INSERT … ON CONFLICT DO UPDATE` of whole rows of a table, for tuples in the order of its columns."""
-        names = [column.name for column in table.columns]
-
-        def build() -> Any:
-            insert = self.insert_of(table)
-            keys = [column.name for column in table.primary_key.columns]
-            changed = {name: insert.excluded[name] for name in names if name not in keys}
-            return (
-                insert.on_conflict_do_update(index_elements=keys, set_=changed)
-                if changed
-                else insert.on_conflict_do_nothing()
-            )
-
-        return self.sql(f"upsert {table.name}", build, names)
-
-    def insert_of(self, table: sa.Table) -> Any:
-        """An insert with every column bound; the two dialects' constructs share their methods, but no base class."""
-        from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415 - one of them is needed; both cost start-up time
-
-        made = postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
-        return made.values({column.name: sa.bindparam(column.name) for column in table.columns})
-
-    def insert(self, table: sa.Table) -> str:
-        """A plain `INSERT`, for tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
-        return self.sql(
-            f"insert {table.name}", lambda: self.insert_of(table), [column.name for column in table.columns]
-        )
-
-    def add(self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows, tuples in the order of the table's columns; a duplicate is `StoreCorrupt`."""
-        self._many(connection, table, rows, self.insert)
-
-    def put(self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows or overwrite those that are there; no two of one key."""
-        self._many(connection, table, rows, self.upsert)
-
-    def _many(
-        self,
-        connection: sa.Connection,
-        table: sa.Table,
-        rows: Sequence[tuple[Any, ...]],
-        statement: Callable[[sa.Table], str],
-    ) -> None:
-        if self.dialect == "sqlite" or len(rows) == 1:
-            connection.exec_driver_sql(statement(table), list(rows))
-            return
-        name = f"arrays: {statement(table)}"
-        sql = self._compiled.get(name)
-        if sql is None:
-            sql = self._compiled[name] = self._of_arrays(table, statement(table))
-        for start in range(0, len(rows), _ROWS):
-            columns = zip(*rows[start : start + _ROWS], strict=True)
-            connection.exec_driver_sql(sql, tuple(list(column) for column in columns))
-
-    def _of_arrays(self, table: sa.Table, statement: str) -> str:
-        """The same insert with one array per column: PostgreSQL takes a thousand rows so in a quarter of the time of a
-        thousand inserts.
-        """
-        into, _, rest = statement.partition(" VALUES ")
-        types = [str(column.type.compile(self.engine.dialect)).split()[0] for column in table.columns]
-        conflict = rest[rest.index(" ON CONFLICT") :] if " ON CONFLICT" in rest else ""
-        arrays = ", ".join(f"%b::{name}[]" for name in types)
-        return f"{into} SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - of our own tables' names and types
-
-    def wake(self, connection: sa.Connection, name: str) -> None:
+    def wake(self, connection: SqlConnection, name: str) -> None:
         """Wake the loops of this name (of `wakeups.NAMES`) in every process, when this transaction is committed.
         Nothing on SQLite, where there is one process.
         """
@@ -214,15 +185,13 @@ class Store:
 
     # --- facts about the store itself ---
 
-    def get_meta(self, key: str, connection: sa.Connection | None = None) -> str:
+    def get_meta(self, key: str, connection: SqlConnection | None = None) -> str:
         """A fact about the store, "" when it was never set."""
-        query = sa.select(meta.c.value).where(meta.c.key == key)
-        if connection is not None:
-            return str(connection.execute(query).scalar() or "")
-        with self.read() as reader:
-            return str(reader.execute(query).scalar() or "")
+        sql = self.sql("meta", _meta, ("key",))
+        rows = self.rows(sql, (key,)) if connection is None else connection.exec_driver_sql(sql, (key,)).all()
+        return str(rows[0][0]) if rows else ""
 
-    def set_meta(self, connection: sa.Connection, key: str, value: str) -> None:
+    def set_meta(self, connection: SqlConnection, key: str, value: str) -> None:
         """Set a fact about the store, in a write transaction."""
         connection.exec_driver_sql(self.upsert(meta), (key, value))
 
@@ -252,7 +221,7 @@ class Store:
             if not held:
                 self.set_meta(connection, "log_incarnation", incarnation)
 
-    def require_generation(self, connection: sa.Connection, *, alone: bool = False) -> None:
+    def require_generation(self, connection: SqlConnection, *, alone: bool = False) -> None:
         """Refuse to go on when another process has begun a new generation; until this transaction ends, none can.
         `alone`: until then nobody else requires it either, which whoever means to begin a new one must ask for.
 
@@ -260,8 +229,8 @@ class Store:
             StoreFenced: the store was rebuilt, restored or upgraded meanwhile.
 
         """
-        query = sa.select(meta.c.value).where(meta.c.key == "generation").with_for_update(read=not alone)
-        if connection.execute(query).scalar() != self.generation:
+        sql = self.sql(f"generation {alone}", lambda: _meta().with_for_update(read=not alone), ("key",))
+        if connection.exec_driver_sql(sql, ("generation",)).scalar() != self.generation:
             raise StoreFenced(
                 "the store was rebuilt, restored or upgraded by another process", self.where, "restart this process"
             )
@@ -378,6 +347,10 @@ class Store:
         # is looked up.
         waiting = sa.and_(command_queue.c.state == "waiting_publication", command_queue.c.calls == 0)
         connection.execute(sa.update(command_queue).where(waiting).values(calls=1))
+
+
+def _meta() -> sa.Select[str]:
+    return sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key"))
 
 
 def position_name(stage: str, topic: str, partition: int) -> str:

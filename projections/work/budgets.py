@@ -14,14 +14,15 @@ class Budgets:
 
     def get(self, connection: str, api: str) -> str | None:
         """The state as it was put, None before the first."""
-        c = budgets.c
-        with self._store.read() as reader:
-            state: str | None = reader.execute(
-                sa.select(c.state).where(c.connection == connection, c.api == api)
-            ).scalar()
-            return state
+        rows = self._store.rows(self._store.sql("budget", _state, ("connection", "api")), (connection, api))
+        return str(rows[0][0]) if rows else None
 
     def put(self, connection: str, api: str, state: str) -> None:
         """Keep a state; durable when it returns."""
-        with self._store.write() as writer:
+        with self._store.direct_write() as writer:
             writer.exec_driver_sql(self._store.upsert(budgets), (connection, api, state))
+
+
+def _state() -> sa.ClauseElement:
+    c = budgets.c
+    return sa.select(c.state).where(c.connection == sa.bindparam("connection"), c.api == sa.bindparam("api"))

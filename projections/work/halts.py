@@ -42,11 +42,7 @@ class Halts:
 
     def catch_ups(self) -> list[CatchUp]:
         """What must be caught up with before executors run."""
-        with self._store.read() as reader:
-            return [
-                CatchUp(*row)
-                for row in reader.execute(sa.select(catch_ups).order_by(catch_ups.c.connection, catch_ups.c.api))
-            ]
+        return [CatchUp(*row) for row in self._store.rows(self._store.sql("catch-ups", _catch_ups))]
 
     def caught_up(self, connection: str, api: str) -> None:
         """The API was polled to its head for this connection, in full, after the standstill began: its executor may
@@ -54,3 +50,7 @@ class Halts:
         """
         with self._store.write() as writer:
             writer.execute(sa.delete(catch_ups).where(catch_ups.c.connection == connection, catch_ups.c.api == api))
+
+
+def _catch_ups() -> sa.ClauseElement:
+    return sa.select(catch_ups).order_by(catch_ups.c.connection, catch_ups.c.api)

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from domain import times
 from domain.times import add_seconds
+from projections.store.direct import SqlConnection
 from projections.store.errors import LeaseLost
 from projections.store.store import Store
 from projections.store.tables import leases
@@ -99,9 +100,10 @@ class Leases:
             LeaseLost: another owner, or another epoch, holds it.
 
         """
-        with self._store.write() as writer:
+        sql = self._store.sql("lease renew", _renew, ("until_", *_LEASE))
+        with self._store.direct_write() as writer:
             until = add_seconds(_now(writer, lease.clock, now), ttl_s)
-            if writer.execute(sa.update(leases).where(*_same(lease)).values(until=until)).rowcount != 1:
+            if writer.exec_driver_sql(sql, (until, *_key(lease))).rowcount != 1:
                 raise _lost(lease, self._store.where)
         return msgspec.structs.replace(lease, until=until)
 
@@ -119,7 +121,7 @@ def _stands(connection: sa.Connection, lease: Lease) -> Lease:
     return lease
 
 
-def require(connection: sa.Connection, lease: Lease, now: str, where: str) -> None:
+def require(store: Store, connection: SqlConnection, lease: Lease, now: str) -> None:
     """Refuse, within a write transaction, unless the lease is held and has not lapsed; until that transaction ends,
     nobody takes it.
 
@@ -127,24 +129,45 @@ def require(connection: sa.Connection, lease: Lease, now: str, where: str) -> No
         LeaseLost: it is another's, or has lapsed.
 
     """
-    row = connection.execute(sa.select(leases.c.until).where(*_same(lease)).with_for_update()).first()
-    if row is None or row.until <= _now(connection, lease.clock, now):
-        raise _lost(lease, where)
+    sql = store.sql("lease held", _held, _LEASE)
+    until = connection.exec_driver_sql(sql, _key(lease)).scalar()
+    if until is None or until <= _now(connection, lease.clock, now):
+        raise _lost(lease, store.where)
 
 
-def _now(connection: sa.Connection, clock: Clock, now: str) -> str:
+def _now(connection: SqlConnection, clock: Clock, now: str) -> str:
     """The instant it is on a lease's clock. Asked after the row is locked: a wait for the lock must not make a lapsed
     lease look alive.
     """
     if clock == "caller":
         return now
-    moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    moment: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar()
     return times.instant(moment)
 
 
 def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
     c = leases.c
     return c.connection == lease.connection, c.api == lease.api, c.owner == lease.owner, c.epoch == lease.epoch
+
+
+#: The parameters of `_bound`, as `_key` gives them.
+_LEASE: Final = ("connection_", "api_", "owner_", "epoch_")
+
+
+def _key(lease: Lease) -> tuple[str, str, str, int]:
+    return lease.connection, lease.api, lease.owner, lease.epoch
+
+
+def _bound() -> sa.ColumnElement[bool]:
+    return sa.and_(*(leases.c[name.removesuffix("_")] == sa.bindparam(name) for name in _LEASE))
+
+
+def _renew() -> sa.ClauseElement:
+    return sa.update(leases).where(_bound()).values(until=sa.bindparam("until_"))
+
+
+def _held() -> sa.ClauseElement:
+    return sa.select(leases.c.until).where(_bound()).with_for_update()
 
 
 def _lost(lease: Lease, where: str) -> LeaseLost:

@@ -7,7 +7,8 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from projections.store.select_in import among, chunks
+from projections.store.direct import SqlConnection
+from projections.store.select_in import among, chunks, literals
 from projections.store.store import Store
 from projections.store.tables import outbox, outbox_positions
 from projections.work import queue
@@ -33,12 +34,8 @@ class Outbox:
 
     def unpublished(self, partition: int, limit: int) -> list[Unpublished]:
         """The next decisions to publish, in event order; at most `limit`."""
-        query = sa.select(outbox).where(outbox.c.partition == partition).order_by(outbox.c.event_offset).limit(limit)
-        with self._store.read() as reader:
-            return [
-                Unpublished(row.partition, row.event_offset, row.event, row.connection, bytes(row.decision))
-                for row in reader.execute(query)
-            ]
+        sql = self._store.sql(f"unpublished {limit}", partial(_unpublished, limit), ("partition",))
+        return [Unpublished(*row) for row in self._store.rows(sql, (partition,))]
 
     def mark_published(self, decisions: list[Unpublished]) -> None:
         """These decisions are durably in the log: their commands may be sent now. One transaction; safe to repeat.
@@ -56,7 +53,7 @@ class Outbox:
         offsets: dict[int, list[int]] = {}
         for one in decisions:
             offsets.setdefault(one.partition, []).append(one.offset)
-        with self._store.write() as connection:
+        with self._store.direct_write() as connection:
             self._store.require_generation(connection)
             ready = 0
             for partition, published in sorted(offsets.items()):
@@ -69,14 +66,14 @@ class Outbox:
             if ready:
                 queue.wake_executors(self._store, connection)
 
-    def _advance(self, connection: sa.Connection, partition: int, offset: int) -> int:
+    def _advance(self, connection: SqlConnection, partition: int, offset: int) -> int:
         """Move forward, and return what the database says then."""
-        query = sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
-        held = connection.execute(query).scalar()
+        sql = self._store.sql("published to", _published_to, ("partition",))
+        held = connection.exec_driver_sql(sql, (partition,)).scalar()
         if held is not None and held >= offset:
             return int(held)
         connection.exec_driver_sql(self._store.upsert(outbox_positions), (partition, offset))
-        return int(connection.execute(query).scalar_one())
+        return int(connection.exec_driver_sql(sql, (partition,)).scalar())
 
     def oversize(self, limit_bytes: int) -> bool:
         """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then
@@ -88,16 +85,27 @@ class Outbox:
 
     def last_published(self, partition: int) -> int | None:
         """The highest event offset whose decision was published; None before the first."""
-        with self._store.read() as reader:
-            query = sa.select(outbox_positions.c.event_offset).where(outbox_positions.c.partition == partition)
-            held: int | None = reader.execute(query).scalar()
-            return held
+        rows = self._store.rows(self._store.sql("published to", _published_to, ("partition",)), (partition,))
+        return int(rows[0][0]) if rows else None
 
     def backlog(self) -> dict[int, int]:
         """How many decisions wait, by partition."""
-        query = sa.select(outbox.c.partition, sa.func.count()).group_by(outbox.c.partition)
-        with self._store.read() as reader:
-            return {partition: int(count) for partition, count in reader.execute(query)}
+        return {partition: int(count) for partition, count in self._store.rows(self._store.sql("backlog", _backlog))}
+
+
+def _unpublished(limit: int) -> sa.ClauseElement:
+    most, first = literals(limit, 0)
+    own = sa.select(outbox).where(outbox.c.partition == sa.bindparam("partition"))
+    return own.order_by(outbox.c.event_offset).limit(most).offset(first)
+
+
+def _published_to() -> sa.ClauseElement:
+    c = outbox_positions.c
+    return sa.select(c.event_offset).where(c.partition == sa.bindparam("partition"))
+
+
+def _backlog() -> sa.ClauseElement:
+    return sa.select(outbox.c.partition, sa.func.count()).group_by(outbox.c.partition)
 
 
 def _published(store: Store, size: int) -> sa.ClauseElement:

@@ -38,9 +38,9 @@ class Polls:
 
     def get(self, connection: str, kind: str) -> Poll:
         """How far a poll is; a new one when it has never run."""
-        with self._store.read() as reader:
-            row = reader.execute(sa.select(polls).where(polls.c.connection == connection, polls.c.kind == kind)).first()
-            return Poll(connection, kind) if row is None else Poll(*row)
+        sql = self._store.sql("poll", _one, ("connection", "kind"))
+        rows = self._store.rows(sql, (connection, kind))
+        return Poll(*rows[0]) if rows else Poll(connection, kind)
 
     def all(self) -> list[Poll]:
         """Every poll that has run, by due time."""
@@ -55,7 +55,7 @@ class Polls:
         transaction.
         """
         assert all(len(digest) == DIGEST_BYTES for digest in (rows or {}).values()), "a digest is whole"
-        with self._store.write() as writer:
+        with self._store.direct_write() as writer:
             writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
             if rows:
                 values = [(poll.connection, poll.kind, key, digest) for key, digest in rows.items()]
@@ -64,14 +64,18 @@ class Polls:
     def digests(self, connection: str, kind: str, ids: list[str]) -> dict[str, bytes]:
         """What these rows looked like when they were last seen; ids never seen are left out."""
         found: dict[str, bytes] = {}
-        with self._store.read() as reader:
+        with self._store.direct_read() as reader:
             for size, parameters in chunks(self._store, ids):
                 sql = self._store.sql(f"digests {size}", partial(_digests, self._store, size))
-                found.update(
-                    (key, bytes(digest)) for key, digest in reader.exec_driver_sql(sql, (connection, kind, *parameters))
-                )
+                rows = reader.exec_driver_sql(sql, (connection, kind, *parameters))
+                found.update((key, bytes(digest)) for key, digest in rows)
         assert all(len(digest) == DIGEST_BYTES for digest in found.values()), "a digest is whole"
         return found
+
+
+def _one() -> sa.ClauseElement:
+    c = polls.c
+    return sa.select(polls).where(c.connection == sa.bindparam("connection"), c.kind == sa.bindparam("kind"))
 
 
 def _digests(store: Store, size: int) -> sa.ClauseElement:

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from domain.commands import PRIORITY_DEBIT, PRIORITY_MONEY, PRIORITY_READ, PRIORITY_SWEEP, Command
 from domain.events import Outcome
-from projections.store.select_in import among, chunks
+from projections.store.direct import SqlConnection
+from projections.store.select_in import among, chunks, literals
 from projections.store.store import Store
 from projections.store.tables import catch_ups, command_queue, quarantine
 from projections.store.wakeups import NAMES
@@ -66,49 +67,40 @@ class Queue:
 
         Empty while the connection must catch up with this API; without debits and other money while it is set aside.
         """
-        with self._store.read() as reader:
-            if reader.execute(
-                sa.select(catch_ups.c.api).where(catch_ups.c.connection == connection, catch_ups.c.api == api)
-            ).first():
+        sql = self._store.sql
+        found: list[Queued] = []
+        with self._store.direct_read() as reader:
+            behind = sql("queue behind", _behind, ("connection", "api"))
+            if reader.exec_driver_sql(behind, (connection, api)).first():
                 return []
-            frozen = reader.execute(
-                sa.select(quarantine.c.connection).where(quarantine.c.connection == connection)
-            ).first()
-            found: list[Queued] = []
+            frozen = reader.exec_driver_sql(sql("queue frozen", _frozen, ("connection",)), (connection,)).first()
             # One exact range of the index per priority: commands that wait for later are never walked over.
             for priority in _READS if frozen else _PRIORITIES:
                 if len(found) < limit:
-                    query = sa.select(command_queue).where(
-                        _claimable(connection, api, now), command_queue.c.priority == priority
-                    )
-                    rows = reader.execute(
-                        query.order_by(command_queue.c.due_at, command_queue.c.id).limit(limit - len(found))
-                    )
+                    claimable = sql(f"queue claim {limit}", partial(_claimable, limit), _CLAIM_ORDER)
+                    rows = reader.exec_driver_sql(claimable, (connection, api, now, priority))
                     found.extend(_queued(row) for row in rows)
-            return found
+        return found[:limit]
 
     def due_connections(self, now: str, api: str) -> list[str]:
         """Connections with something to send or look up at `now`; the one that waits longest first."""
         sql = self._store.sql("queue due connections", _due_connections, ("api", "now"))
-        with self._store.read() as reader:
-            return [str(row[0]) for row in reader.exec_driver_sql(sql, (api, now))]
+        return [str(row[0]) for row in self._store.rows(sql, (api, now))]
 
     def begun(self, api: str) -> list[str]:
         """Connections with calls that were begun and have not ended: under way, or left behind by a process that died.
         No due time tells of these.
         """
         sql = self._store.sql("queue begun", _begun, ("api",))
-        with self._store.read() as reader:
-            return [str(row[0]) for row in reader.exec_driver_sql(sql, (api,))]
+        return [str(row[0]) for row in self._store.rows(sql, (api,))]
 
     def next_due(self, api: str, after: str) -> str | None:
         """The earliest instant after `after` at which something may be sent to this API or looked up; None when nothing
         waits.
         """
         sql = self._store.sql("queue next due", _next_due, ("api", "after"))
-        with self._store.read() as reader:
-            due: str | None = reader.exec_driver_sql(sql, (api, after)).scalar()
-            return due
+        due: str | None = self._store.rows(sql, (api, after))[0][0]
+        return due
 
     def record_intents(self, lease: Lease, now: str, deadline_at: str, claims: list[Queued]) -> list[Queued]:
         """Commit, before any byte is sent, that these are about to be called until `deadline_at`: those that may be,
@@ -121,37 +113,25 @@ class Queue:
             StoreFenced: the store was rebuilt. Nothing was written.
 
         """
-        c = command_queue.c
         granted: list[Queued] = []
         assert all(claim.state in _WAITS for claim in claims), "only what waits is called"
         assert deadline_at >= now, "a call whose deadline is over could not be told from one that a dead process began"
-        with self._store.write() as connection:
+        intent = self._store.sql("queue intent", _intent, _INTENT_ORDER)
+        with self._store.direct_write() as connection:
             self._store.require_generation(connection)
-            leases.require(connection, lease, now, self._store.where)
+            leases.require(self._store, connection, lease, now)
             hold(self._store, connection, [(claim.connection, claim.command.id) for claim in claims])
             for claim in claims:
-                unchanged = sa.and_(
-                    *_one(claim.connection, claim.command.id),
-                    c.state == claim.state,
-                    c.calls == claim.calls,
-                    c.due_at <= now,
-                )
-                done = connection.execute(
-                    sa.update(command_queue)
-                    .where(unchanged)
-                    .values(state="sent", due_at=None, calls=claim.calls + 1, deadline_at=deadline_at)
-                )
-                if done.rowcount:
-                    granted.append(
-                        msgspec.structs.replace(
-                            claim, state="sent", due_at="", calls=claim.calls + 1, deadline_at=deadline_at
-                        )
-                    )
+                unchanged = (claim.connection, claim.command.id, claim.state, claim.calls, now)
+                calls = claim.calls + 1
+                if connection.exec_driver_sql(intent, (deadline_at, calls, *unchanged)).rowcount:
+                    sent = {"state": "sent", "due_at": "", "calls": calls, "deadline_at": deadline_at}
+                    granted.append(msgspec.structs.replace(claim, **sent))
         return granted
 
     def answered(self, connection: str, command_id: str, call: int) -> bool:
         """The answer of this call is in the log. False: the command has moved on meanwhile."""
-        return self._after_call(connection, command_id, call, state="answered", due_at=None)
+        return self._after_call(connection, command_id, call, "answered", None)
 
     def retry_at(
         self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True
@@ -159,25 +139,19 @@ class Queue:
         """The call had no effect for certain (refused connection, 429): again at `due_at`. `error` without personal
         data. `counted`: as an attempt of this command; not where the whole API would let nothing in.
         """
-        attempts = command_queue.c.attempts + int(counted)
-        return self._after_call(
-            connection, command_id, call, state="ready", due_at=due_at, last_error=error, attempts=attempts
-        )
+        return self._after_call(connection, command_id, call, "ready", due_at, error, counted=counted)
 
     def goes_on(self, connection: str, command_id: str, call: int, due_at: str, *, state: str) -> bool:
         """A walk over pages has come as far as the budget reaches, and goes on at `due_at`; no attempt is spent.
         `state`: "ready", or "unknown" where it is a look-up.
         """
-        return self._after_call(connection, command_id, call, state=state, due_at=due_at, last_error="")
+        return self._after_call(connection, command_id, call, state, due_at, "")
 
     def unknown(
         self, connection: str, command_id: str, call: int, due_at: str, error: str, *, counted: bool = True
     ) -> bool:
         """Nobody knows whether the call had an effect: look up at `due_at`. `error` and `counted` as for `retry_at`."""
-        attempts = command_queue.c.attempts + int(counted)
-        return self._after_call(
-            connection, command_id, call, state="unknown", due_at=due_at, last_error=error, attempts=attempts
-        )
+        return self._after_call(connection, command_id, call, "unknown", due_at, error, counted=counted)
 
     def abandoned(self, lease: Lease, now: str, due_at: str) -> int:
         """A new owner's first act: what the former one had begun counts as unknown, to be looked up at `due_at` (once
@@ -193,7 +167,7 @@ class Queue:
         begun = sa.and_(c.connection == lease.connection, c.api == lease.api, c.state == sa.literal_column("'sent'"))
         with self._store.write() as connection:
             self._store.require_generation(connection)
-            leases.require(connection, lease, now, self._store.where)
+            leases.require(self._store, connection, lease, now)
             rows = connection.execute(sa.select(c.connection, c.id).where(begun)).all()
             hold(self._store, connection, [(name, command) for name, command in rows])
             count = connection.execute(
@@ -204,9 +178,9 @@ class Queue:
 
     def get(self, connection: str, command_id: str) -> Queued | None:
         """One command, in whatever state."""
-        with self._store.read() as reader:
-            row = reader.execute(sa.select(command_queue).where(*_one(connection, command_id))).first()
-            return None if row is None else _queued(row)
+        sql = self._store.sql("queue one", _one, ("connection_", "id_"))
+        rows = self._store.rows(sql, (connection, command_id))
+        return _queued(rows[0]) if rows else None
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """How many commands, by (connection, api, state). Reads all of the queue: for pages and reports."""
@@ -217,16 +191,27 @@ class Queue:
             )
             return {(connection, api, state): int(count) for connection, api, state, count in rows}
 
-    def _after_call(self, connection: str, command_id: str, call: int, **values: Any) -> bool:
-        c = command_queue.c
+    def _after_call(
+        self,
+        connection: str,
+        command_id: str,
+        call: int,
+        state: str,
+        due_at: str | None,
+        error: str | None = None,
+        *,
+        counted: bool = False,
+    ) -> bool:
+        """`error` None: as it stands. `counted`: as an attempt."""
         assert call > 0, "the intent of a call is counted before it"
-        assert (values["state"] in _WAITS) == bool(values["due_at"]), "what waits has an instant to go on at, no other"
-        unmoved = sa.and_(*_one(connection, command_id), c.state == "sent", c.calls == call)
-        with self._store.write() as writer:
-            return writer.execute(sa.update(command_queue).where(unmoved).values(**values)).rowcount == 1
+        assert (state in _WAITS) == bool(due_at), "what waits has an instant to go on at, no other"
+        sql = self._store.sql("queue after call", _after_call, _AFTER_CALL_ORDER)
+        values = (state, due_at, int(counted), error, connection, command_id, call)
+        with self._store.direct_write() as writer:
+            return bool(writer.exec_driver_sql(sql, values).rowcount == 1)
 
 
-def wake_executors(store: Store, connection: sa.Connection) -> None:
+def wake_executors(store: Store, connection: SqlConnection) -> None:
     """Wake the executors of every process when this transaction is committed."""
     for name in NAMES:
         store.wake(connection, name)
@@ -255,29 +240,78 @@ def _next_due() -> sa.ClauseElement:
     return sa.select(sa.func.min(c.due_at)).where(c.api == sa.bindparam("api"), c.due_at > sa.bindparam("after"))
 
 
-def _one(connection: str, command_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    return command_queue.c.connection == connection, command_queue.c.id == command_id
+def _behind() -> sa.ClauseElement:
+    c = catch_ups.c
+    return sa.select(c.api).where(c.connection == sa.bindparam("connection"), c.api == sa.bindparam("api"))
 
 
-def _claimable(connection: str, api: str, now: str) -> sa.ColumnElement[bool]:
+def _frozen() -> sa.ClauseElement:
+    return sa.select(quarantine.c.connection).where(quarantine.c.connection == sa.bindparam("connection"))
+
+
+_CLAIM_ORDER: Final = ("connection", "api", "now", "priority")
+
+
+def _claimable(limit: int) -> sa.ClauseElement:
     c = command_queue.c
-    return sa.and_(c.connection == connection, c.api == api, c.due_at <= now)
+    own = sa.and_(c.connection == sa.bindparam("connection"), c.api == sa.bindparam("api"))
+    due = sa.and_(c.due_at <= sa.bindparam("now"), c.priority == sa.bindparam("priority"))
+    most, first = literals(limit, 0)
+    return sa.select(*_QUEUED).where(own, due).order_by(c.due_at, c.id).limit(most).offset(first)
 
 
-def _queued(row: Any) -> Queued:
-    assert (row.state in _WAITS) == bool(row.due_at), f"{row.id} is {row.state}, and due at {row.due_at!r}"
-    assert row.state != "sent" or row.calls > 0, f"{row.id} is being called, and no call is counted"
-    return Queued(
-        row.connection,
-        _decode(row.command),
-        row.state,
-        row.due_at or "",
-        row.asked_at,
-        row.deadline_at,
-        row.calls,
-        row.attempts,
-        row.last_error,
+_INTENT_ORDER: Final = ("deadline_", "calls_", "connection_", "id_", "state_", "before_", "now_")
+
+
+def _intent() -> sa.ClauseElement:
+    c = command_queue.c
+    unchanged = sa.and_(c.state == sa.bindparam("state_"), c.calls == sa.bindparam("before_"))
+    return (
+        sa.update(command_queue)
+        .values(
+            state=sa.literal_column("'sent'"),
+            due_at=sa.null(),
+            deadline_at=sa.bindparam("deadline_"),
+            calls=sa.bindparam("calls_"),
+        )
+        .where(*_bound(), unchanged, c.due_at <= sa.bindparam("now_"))
     )
+
+
+_AFTER_CALL_ORDER: Final = ("state_", "due_at_", "counted_", "error_", "connection_", "id_", "call_")
+
+
+def _after_call() -> sa.ClauseElement:
+    c = command_queue.c
+    return (
+        sa.update(command_queue)
+        .values(
+            state=sa.bindparam("state_"),
+            due_at=sa.bindparam("due_at_"),
+            attempts=c.attempts + sa.bindparam("counted_"),
+            last_error=sa.func.coalesce(sa.bindparam("error_"), c.last_error),
+        )
+        .where(*_bound(), c.state == sa.literal_column("'sent'"), c.calls == sa.bindparam("call_"))
+    )
+
+
+#: The columns that a `Queued` is made of, in its order.
+_QUEUED: Final = [
+    *(command_queue.c[name] for name in ("connection", "command", "state", "due_at", "asked_at", "deadline_at")),
+    *(command_queue.c[name] for name in ("calls", "attempts", "last_error")),
+]
+
+
+def _one() -> sa.ClauseElement:
+    return sa.select(*_QUEUED).where(*_bound())
+
+
+def _queued(values: Any) -> Queued:
+    connection, command, state, due_at, *rest = values
+    found = Queued(connection, _decode(command), state, due_at or "", *rest)
+    assert (state in _WAITS) == bool(due_at), f"{found.command.id} is {state}, and due at {due_at!r}"
+    assert state != "sent" or found.calls > 0, f"{found.command.id} is being called, and no call is counted"
+    return found
 
 
 # --- rows, written by the batch with the decision that caused them ---
@@ -308,7 +342,7 @@ def ending(connection: str, outcome: Outcome) -> tuple[Any, ...]:
     return ("parked" if outcome.end == "parked" else "done", connection, outcome.command)
 
 
-def write(store: Store, connection: sa.Connection, commands: list[Any], resends: list[Any], endings: list[Any]) -> None:
+def write(store: Store, connection: SqlConnection, commands: list[Any], resends: list[Any], endings: list[Any]) -> None:
     """Write new commands, then endings (an outcome may end what an earlier event of the same batch asked for), then
     what is to be sent again: each list of tuples as made by `row`, `ending` and `resending`.
     """
@@ -321,7 +355,7 @@ def write(store: Store, connection: sa.Connection, commands: list[Any], resends:
         connection.exec_driver_sql(store.sql("queue resend", _resend, _RESEND_ORDER), resends)
 
 
-def hold(store: Store, connection: sa.Connection, keys: Sequence[tuple[str, str]]) -> None:
+def hold(store: Store, connection: SqlConnection, keys: Sequence[tuple[str, str]]) -> None:
     """Lock the rows of several (connection, id) before they are written, in their order: two transactions that lock the
     same commands each in an order of its own would wait for each other. SQLite has one writer at a time.
     """
@@ -368,7 +402,7 @@ def _resend() -> sa.ClauseElement:
     )
 
 
-def publish(store: Store, connection: sa.Connection, partition: int, offsets: list[int]) -> int:
+def publish(store: Store, connection: SqlConnection, partition: int, offsets: list[int]) -> int:
     """The decisions of these events of a partition are published: their commands may be sent; one that was called
     before is looked up first. Returns how many.
     """

@@ -16,17 +16,15 @@ class Secrets:
 
     def get(self, connection: str, name: str) -> bytes | None:
         """The sealed bytes, None when there are none."""
-        c = sealed_secrets.c
-        with self._store.read() as reader:
-            found = reader.execute(sa.select(c.sealed).where(c.connection == connection, c.name == name)).scalar()
-            sealed = None if found is None else bytes(found)
+        rows = self._store.rows(self._store.sql("sealed", _sealed, ("connection", "name")), (connection, name))
+        sealed = bytes(rows[0][0]) if rows else None
         assert sealed is None or sealed, "sealed bytes are never empty"
         return sealed
 
     def put(self, connection: str, name: str, sealed: bytes) -> None:
         """Keep sealed bytes, in place of earlier ones; durable when it returns."""
         assert sealed, "sealed bytes are never empty"
-        with self._store.write() as writer:
+        with self._store.direct_write() as writer:
             writer.exec_driver_sql(self._store.upsert(sealed_secrets), (connection, name, sealed))
 
     def delete(self, connection: str, name: str) -> None:
@@ -37,9 +35,14 @@ class Secrets:
 
     def names(self) -> list[tuple[str, str]]:
         """Every (connection, name): for the rotation of keys."""
-        c = sealed_secrets.c
-        with self._store.read() as reader:
-            return [
-                (connection, name)
-                for connection, name in reader.execute(sa.select(c.connection, c.name).order_by(c.connection, c.name))
-            ]
+        return [(connection, name) for connection, name in self._store.rows(self._store.sql("sealed names", _names))]
+
+
+def _sealed() -> sa.ClauseElement:
+    c = sealed_secrets.c
+    return sa.select(c.sealed).where(c.connection == sa.bindparam("connection"), c.name == sa.bindparam("name"))
+
+
+def _names() -> sa.ClauseElement:
+    c = sealed_secrets.c
+    return sa.select(c.connection, c.name).order_by(c.connection, c.name)

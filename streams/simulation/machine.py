@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import sqlalchemy as sa
 from aiohttp import web
 
 from adapters.clock import Clock
@@ -146,7 +145,7 @@ class SimulatedHost(Host):
 
     def store(self, settings: Settings, now: str) -> Store:
         store = open_store(settings.store, now=now, token_hex=self.machine.token_hex)
-        sa.event.listen(store.engine, "engine_connect", lambda _: self.power.check())
+        store.on_use = self.power.check
         return store
 
     def vault(self, settings: Settings) -> Vault:

@@ -28,7 +28,7 @@ PLAIN = {
     "a word of programming, with its usual meaning": """
         body change client codec commit config context copy data database detail difference error failure field file
         history identity key manifest mapping pair part place plan problem process progress range reader remote reply
-        request result route scan sender session share source spec status step storage summary text time upgrade use watch web wire
+        request result route scan sender session share source spec statement status step storage summary text time upgrade use watch web wire
         """,
     "a proper name": "auth cardless kafka zoho",
     "a word of an API, which its reference explains": "automation endpoint fx note rate transaction",

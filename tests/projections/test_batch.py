@@ -3,7 +3,6 @@ nothing.
 """
 
 import pytest
-import sqlalchemy as sa
 
 from domain.decisions import Decision
 from domain.state import KINDS, Balance, Payment
@@ -15,6 +14,7 @@ from projections.work.halts import Halts
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue
 from tests.support import batch_records as make
+from tests.support.statements import noted
 
 
 def _fold(own: OwnedPartition, numbers: range, *, commit: bool = True) -> None:
@@ -62,14 +62,12 @@ def test_an_error_in_the_commit_leaves_nothing_and_the_cache_is_right(store: Sto
     own = take(store, "core", "events", 0)
     _fold(own, range(2))
 
-    def fail(_conn, _cursor, statement, *_rest) -> None:
+    def fail(statement: str, _parameters: object) -> None:
         if "ledger_lines" in statement:
             raise OSError("failpoint")
 
-    sa.event.listen(store.engine, "before_cursor_execute", fail)
-    with pytest.raises(OSError, match="failpoint"):
+    with noted(store, fail), pytest.raises(OSError, match="failpoint"):
         _fold(own, range(2, 4))
-    sa.event.remove(store.engine, "before_cursor_execute", fail)
     assert (rows_in("event_ids"), own.position, _total(store)) == (2, 2, 2000)
     _fold(own, range(2, 4))
     assert _total(store) == 4000
@@ -258,11 +256,11 @@ def test_deleted_rows_are_gone_and_may_come_back(store: Store, rows_in) -> None:
 def test_statements_do_not_grow_with_the_events_of_a_batch(store: Store) -> None:
     own = take(store, "core", "events", 0)
     seen: list[str] = []
-    sa.event.listen(store.engine, "before_cursor_execute", lambda _c, _x, statement, *_r: seen.append(statement))
-    _fold(own, range(3))
-    few = len(seen)
-    seen.clear()
-    _fold(own, range(3, 203))
+    with noted(store, lambda statement, _: seen.append(statement)):
+        _fold(own, range(3))
+        few = len(seen)
+        seen.clear()
+        _fold(own, range(3, 203))
     assert len(seen) == few < 12
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from domain.state import Payment
 from projections.state.batch import OwnedPartition, take
 from projections.store.store import open_store
 from projections.work.queue import Queue
 from tests.support import batch_records as make
+from tests.support.statements import noted
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def _killed(url: str, fatal: int, fold: Callable[[OwnedPartition], None]) -> int
             if begun == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        sa.event.listen(store.engine, "before_cursor_execute", count)
-        fold(own)
-        os.write(writer, b"%d" % begun)
-        os.kill(os.getpid(), signal.SIGKILL)
+        with noted(store, count):
+            fold(own)
+            os.write(writer, b"%d" % begun)
+            os.kill(os.getpid(), signal.SIGKILL)
     os.close(writer)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL

@@ -31,6 +31,7 @@ from projections.work.outbox import Outbox
 from projections.work.polls import Poll, Polls
 from projections.work.queue import Queue
 from tests.support import batch_records as make
+from tests.support.statements import noted
 
 #: Rows of each large table. Fewer: a walk over one is as cheap as a look. More: filling them takes longer.
 ROWS: Final = 6_000
@@ -92,18 +93,15 @@ def statements(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
     """What reaches the server: text → (text, parameters of one execution). The batch reads past SQLAlchemy."""
     seen: dict[str, Statement] = {}
 
-    def note(_connection, _cursor, text: str, parameters: Any, _context, many) -> None:
-        seen.setdefault(text, (text, parameters[0] if many else parameters))
-
     run = RowSource.run
 
-    def noted(self: RowSource, text: str, parameters: list[Any]) -> list[Any]:
+    def noting(self: RowSource, text: str, parameters: list[Any]) -> list[Any]:
         seen.setdefault(text, (text, parameters))
         return run(self, text, parameters)
 
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    monkeypatch.setattr(RowSource, "run", noted)
-    return seen
+    monkeypatch.setattr(RowSource, "run", noting)
+    with noted(store, lambda text, parameters: seen.setdefault(text, (text, parameters))):
+        yield seen
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from domain.commands import Command
 from projections.state.batch import take
@@ -13,6 +12,7 @@ from projections.work.leases import Lease, Leases
 from projections.work.outbox import Outbox
 from projections.work.queue import Queue, Queued
 from tests.support import batch_records as make
+from tests.support.statements import noted
 
 SOON = "2026-03-02T09:00:10.000Z"
 LATER = "2026-03-02T10:00:00.000Z"
@@ -234,18 +234,17 @@ def test_questions_of_the_queue_use_its_indexes(sqlite_url: str) -> None:
         held = Leases(store).acquire("acme", "zoho", "one", make.NOW, 60)
         assert isinstance(held, Lease)
 
-        def note(_connection, _cursor, statement: str, parameters: object, *_rest: object) -> None:
+        def note(statement: str, parameters: object) -> None:
             if "command_queue" in statement:
                 seen.append((statement, parameters))
 
-        sa.event.listen(store.engine, "before_cursor_execute", note)
-        queue.claim(make.NOW, "acme", "zoho", 10)
-        queue.due_connections(make.NOW, "zoho")
-        queue.begun("zoho")
-        queue.next_due("zoho", make.NOW)
-        queue.abandoned(held, make.NOW, make.NOW)
-        queue.answered("acme", "cm", 1)
-        sa.event.remove(store.engine, "before_cursor_execute", note)
+        with noted(store, note):
+            queue.claim(make.NOW, "acme", "zoho", 10)
+            queue.due_connections(make.NOW, "zoho")
+            queue.begun("zoho")
+            queue.next_due("zoho", make.NOW)
+            queue.abandoned(held, make.NOW, make.NOW)
+            queue.answered("acme", "cm", 1)
         with store.read() as reader:
             plans = {
                 text: [row[3] for row in reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(values))]

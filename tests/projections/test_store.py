@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,31 +79,81 @@ def test_sqlite_is_durable_and_private(sqlite_url: str, tmp_path: Path) -> None:
     assert (tmp_path / "store.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_locked_database_is_unavailable_for_now(sqlite_url: str, tmp_path: Path) -> None:
+def _pragma(store: Store, text: str) -> None:
+    """On the connection that the next write takes, whichever way it takes."""
+    with store.connection() as own, store.engine.connect() as connection:
+        own.exec_driver_sql(f"PRAGMA {text}")
+        connection.connection.cursor().execute(f"PRAGMA {text}")
+
+
+@pytest.mark.parametrize("write", [Store.write, Store.direct_write])
+def test_a_locked_database_is_unavailable_for_now(sqlite_url: str, tmp_path: Path, write: Any) -> None:
     with (
         open_store(sqlite_url) as opened,
         contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
-        with opened.engine.connect() as connection:
-            connection.connection.cursor().execute("PRAGMA busy_timeout = 10")
-            with pytest.raises(StoreUnavailable, match="SQLITE_BUSY") as caught, opened.write(connection):
-                pass
+        _pragma(opened, "busy_timeout = 10")
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY") as caught, write(opened):
+            pass
         assert caught.value.retriable
         other.execute("ROLLBACK")
 
 
-def test_a_full_disk_is_unavailable_and_passes(sqlite_url: str) -> None:
-    with open_store(sqlite_url) as opened, opened.engine.connect() as connection:
-        cursor = connection.connection.cursor()
-        pages = cursor.execute("PRAGMA page_count").fetchone()[0]
-        cursor.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(StoreUnavailable, match="SQLITE_FULL"), opened.write(connection) as writer:
+@pytest.mark.parametrize("write", [Store.write, Store.direct_write])
+def test_a_full_disk_is_unavailable_and_passes(sqlite_url: str, write: Any) -> None:
+    with open_store(sqlite_url) as opened:
+        (pages,) = opened.rows("PRAGMA page_count")[0]
+        _pragma(opened, f"max_page_count = {pages}")
+        with pytest.raises(StoreUnavailable, match="SQLITE_FULL"), write(opened) as writer:
             opened.set_meta(writer, "big", "x" * 1_000_000)
-        cursor.execute("PRAGMA max_page_count = 1000000")
-        with opened.write(connection) as writer:
+        _pragma(opened, "max_page_count = 1000000")
+        with write(opened) as writer:
             opened.set_meta(writer, "big", "fits")
         assert opened.get_meta("big") == "fits"
+
+
+@pytest.mark.parametrize("write", [Store.write, Store.direct_write])
+def test_what_raises_in_a_write_leaves_nothing_and_the_next_one_goes_on(store: Store, write: Any) -> None:
+    def half() -> None:
+        with write(store) as writer:
+            store.set_meta(writer, "a", "1")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
+    assert store.get_meta("a") == ""
+    with write(store) as writer:
+        store.set_meta(writer, "a", "2")
+    assert store.get_meta("a") == "2"
+
+
+def test_a_direct_read_is_one_snapshot_and_waits_for_no_writer(store: Store) -> None:
+    asked = store.sql("meta", lambda: None)
+    with store.direct_read() as reader:
+        assert reader.exec_driver_sql(asked, ("a",)).scalar() is None
+        with store.direct_write() as writer:
+            store.set_meta(writer, "a", "1")
+        assert reader.exec_driver_sql(asked, ("a",)).first() is None
+    assert store.rows(asked, ("a",)) == [("1",)]
+
+
+def test_a_store_that_was_closed_opens_its_connections_again(store: Store) -> None:
+    store.close()
+    store.close()
+    assert store.get_meta("generation") == store.generation
+
+
+def test_who_decides_when_a_store_is_usable_is_asked_before_each_use(store: Store) -> None:
+    def refuse() -> None:
+        raise InterruptedError
+
+    store.on_use = refuse
+    for use in (store.read, store.write, store.direct_read, store.direct_write, store.connection):
+        with pytest.raises(InterruptedError), use():
+            pass
+    with pytest.raises(InterruptedError):
+        store.get_meta("generation")
 
 
 def test_bytes_that_are_no_database_are_corrupt(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from adapters import budgets
 from adapters.errors import TransportError
@@ -20,6 +19,7 @@ from streams.stages.executor import Executor
 from streams.stages.poller import KINDS, Poller
 from tests.support.api_rows import NO_TRANSFERS, TRANSFER
 from tests.support.installation import Script, answer
+from tests.support.statements import noted
 
 NOW = "2026-03-02T09:00:00.000Z"
 CALLS = Calls(deadline_s=5.0, settle_s=30, park_after=100, lookup_again_s=60)
@@ -66,12 +66,8 @@ def asked_of_leases(company):
     """The statements about leases, as they are made."""
     seen = []
 
-    def note(_connection, _cursor, statement, *_rest):
-        if "leases" in statement:
-            seen.append(statement)
-
-    sa.event.listen(company.store.engine, "before_cursor_execute", note)
-    return seen
+    with noted(company.store, lambda statement, _: seen.append(statement) if "leases" in statement else None):
+        yield seen
 
 
 def lease_row(company):
@@ -105,9 +101,9 @@ async def test_who_has_work_first_takes_it_and_the_other_asks_again_when_it_laps
     assert await two.turn() == "2026-03-02T09:01:00.000Z"
     company.clock.move(59)
     asked_of_leases.clear()
-    sa.event.listen(two.company.store.engine, "before_cursor_execute", lambda *given: asked_of_leases.append(given[2]))
-    for _ in range(3):
-        assert await two.turn() == "2026-03-02T09:01:00.000Z"
+    with noted(two.company.store, lambda statement, _: asked_of_leases.append(statement)):
+        for _ in range(3):
+            assert await two.turn() == "2026-03-02T09:01:00.000Z"
     assert not [one for one in asked_of_leases if "leases" in one], "whatever wakes it meanwhile"
     assert two.send.calls == []
 
