@@ -25,6 +25,7 @@ from domain.state import (
     Row,
     TimerRow,
 )
+from projections.state import selects
 from projections.store.rows import CODECS
 from projections.store.store import Store
 from projections.store.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
@@ -139,9 +140,8 @@ class Queries:
 
     def connections(self) -> list[ConnectionRow]:
         """Every connection."""
-        table = STATE["connections"]
-        with self._store.read() as reader:
-            return _rows(reader, "connections", sa.select(table).order_by(table.c.connection))
+        decode = CODECS["connections"].from_values
+        return [decode(values) for values in self._store.rows(selects.connections(self._store))]  # type: ignore[misc] # by its kind
 
     def sharing(self, connections: Iterable[str]) -> dict[str, str]:
         """Of these connections, those whose creditor or organisation another of them collects for as well: each with
@@ -149,19 +149,12 @@ class Queries:
 
         Their gates are open; whichever was first, one of them would debit what the other does (rule 18).
         """
-        c = STATE["connections"].c
-        query = (
-            sa.select(c.connection, c.environment, c.creditor, c.organization_id)
-            .where(c.gate == "open")
-            .order_by(c.connection)
-        )
         chosen = set(connections)
         holders: dict[tuple[str, str, str], list[str]] = {}
-        with self._store.read() as reader:
-            for name, environment, creditor, organization in reader.execute(query):
-                if name in chosen:
-                    holders.setdefault(("creditor", environment, creditor), []).append(name)
-                    holders.setdefault(("organisation", environment, organization), []).append(name)
+        for name, environment, creditor, organization in self._store.rows(selects.collecting(self._store)):
+            if name in chosen:
+                holders.setdefault(("creditor", environment, creditor), []).append(name)
+                holders.setdefault(("organisation", environment, organization), []).append(name)
         found: dict[str, str] = {}
         for (what, _, key), names in holders.items():
             for name in names if key and len(names) > 1 else ():
@@ -218,9 +211,8 @@ class Queries:
 
     def row(self, kind: str, connection: str, key: str) -> Row | None:
         """One row of state, None when there is none."""
-        with self._store.read() as reader:
-            found = _some(reader, kind, connection, [key])
-            return found[0] if found else None
+        found = self._store.rows(selects.one_row(self._store, kind), (connection, key))
+        return CODECS[kind].from_values(found[0]) if found else None
 
     def find_invoice(self, connection: str, text: str) -> Invoice | None:
         """The invoice with this id, else the one with this number (the newest, where Zoho has used a number twice)."""
@@ -318,18 +310,17 @@ class Queries:
 
     def due_timers(self, now: str, connections: Iterable[str], limit: int = LIMIT) -> list[tuple[str, TimerRow]]:
         """(connection, timer) of every due time of these connections that is reached at `now`, earliest first."""
-        table = STATE["timers"]
-        chosen = sa.and_(table.c.at <= now, table.c.connection.in_(list(connections)))
-        query = sa.select(table).where(chosen).order_by(table.c.at, table.c.connection, table.c.id).limit(limit)
-        with self._store.read() as reader:
-            return [(values[0], TimerRow(*values[1:])) for values in reader.execute(query)]
+        names = sorted(connections)
+        if not names:
+            return []
+        sql = selects.due_timers(self._store, len(names), limit)
+        rows = self._store.rows(sql, (now, *selects.among_parameters(self._store, names)))
+        return [(values[0], TimerRow(*values[1:])) for values in rows]
 
     def next_timer(self, after: str) -> str | None:
         """The earliest decided due time after this instant; None when none is decided."""
-        column = STATE["timers"].c.at
-        with self._store.read() as reader:
-            at: str | None = reader.execute(sa.select(sa.func.min(column)).where(column > after)).scalar()
-            return at
+        at: str | None = self._store.rows(selects.next_timer(self._store), (after,))[0][0]
+        return at
 
     # --- the month ---
 

@@ -1,0 +1,76 @@
+"""Questions to the rows of state that stages ask at each turn, compiled once. Each gives the text for one engine, and
+says in which order its parameters stand.
+"""
+
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from projections.store.select_in import among, literals
+from projections.store.store import Store
+from projections.store.tables import STATE
+
+
+def one_row(store: Store, kind: str) -> str:
+    """The fields of one row: (connection, id)."""
+    return store.sql(f"row {kind}", partial(_one_row, kind), ("connection", "id"))
+
+
+def _one_row(kind: str) -> sa.ClauseElement:
+    table = STATE[kind]
+    own = table.c.connection == sa.bindparam("connection")
+    return sa.select(*list(table.columns)[1:]).where(own, table.c.id == sa.bindparam("id"))
+
+
+def connections(store: Store) -> str:
+    """The fields of every connection, in the order of their names: ()."""
+    return store.sql("connections", _connections)
+
+
+def _connections() -> sa.ClauseElement:
+    table = STATE["connections"]
+    return sa.select(*list(table.columns)[1:]).order_by(table.c.connection)
+
+
+def collecting(store: Store) -> str:
+    """(name, environment, creditor, organisation) of every connection with an open gate, in the order of the names:
+    ().
+    """
+    return store.sql("collecting", _collecting)
+
+
+def _collecting() -> sa.ClauseElement:
+    c = STATE["connections"].c
+    chosen = c.gate == sa.literal_column("'open'")
+    return sa.select(c.connection, c.environment, c.creditor, c.organization_id).where(chosen).order_by(c.connection)
+
+
+def due_timers(store: Store, connections: int, limit: int) -> str:
+    """(connection, fields) of the timers of so many connections that are reached: (now, *connections), or one array of
+    them on PostgreSQL.
+    """
+    return store.sql(f"due timers {connections} {limit}", partial(_due_timers, store, connections, limit))
+
+
+def _due_timers(store: Store, connections: int, limit: int) -> sa.ClauseElement:
+    table = STATE["timers"]
+    most, first = literals(limit, 0)
+    chosen = sa.and_(table.c.at <= sa.bindparam("now"), among(store, table.c.connection, connections))
+    order = (table.c.at, table.c.connection, table.c.id)
+    return sa.select(table).where(chosen).order_by(*order).limit(most).offset(first)
+
+
+def among_parameters(store: Store, keys: list[str]) -> list[Any]:
+    """What `among` takes for these keys: each, or one array of them on PostgreSQL."""
+    return [keys] if store.dialect == "postgresql" and len(keys) > 1 else keys
+
+
+def next_timer(store: Store) -> str:
+    """The earliest instant of a timer after one: (after,)."""
+    return store.sql("next timer", _next_timer, ("after",))
+
+
+def _next_timer() -> sa.ClauseElement:
+    column = STATE["timers"].c.at
+    return sa.select(sa.func.min(column)).where(column > sa.bindparam("after"))
