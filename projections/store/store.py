@@ -8,25 +8,30 @@ import contextlib
 import os
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from projections.store import migrate
-from projections.store.databases import BUSY_TIMEOUT_MS, Database, engine_of, error_of
-from projections.store.direct import SqlConnection, SqliteConnection, SqliteConnections
+from projections.store.databases import BUSY_TIMEOUT_MS, Database, engine_of
+from projections.store.direct import (
+    SqlConnection,
+    SqliteConnection,
+    SqliteConnections,
+    SqliteTransaction,
+    Translation,
+    WriteLock,
+)
 from projections.store.errors import (
     StoreError,
     StoreFenced,
     StoreForeignLog,
     StoreIsBackup,
     StoreMoved,
-    StoreUnavailable,
     StoreVersion,
 )
 from projections.store.statements import Statements
@@ -57,10 +62,9 @@ class Store(Statements):
         self._sqlite = SqliteConnections(self.engine) if self.dialect == "sqlite" else None
         self._copy = database.copy
         self._token_hex = token_hex
-        self._lock = threading.Lock()
-        self._writer = 0
+        self._write_lock = WriteLock(self.where)
         driver: Any = self.engine.dialect.dbapi
-        self._driver_error: type[Exception] = driver.Error
+        self._translation = Translation(driver.Error, self.where)
 
     def close(self) -> None:
         """Give all connections back. Safe to call twice."""
@@ -87,23 +91,8 @@ class Store(Statements):
 
         """
         self.on_use()
-        with self._only_writer(), self.translated(), self.engine.begin() as own:
+        with self._write_lock, self._translation, self.engine.begin() as own:
             yield own
-
-    @contextlib.contextmanager
-    def _only_writer(self) -> Iterator[None]:
-        if self._writer == threading.get_ident():
-            raise RuntimeError(
-                "a write transaction inside a write transaction of the same thread would wait for itself"
-            )
-        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise StoreUnavailable("another thread has been writing for too long", self.where, "try again")
-        self._writer = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._writer = 0
-            self._lock.release()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -114,7 +103,7 @@ class Store(Statements):
         options: dict[str, Any] = {"reads": True}
         if self.dialect == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with self.translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._translation, self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     # --- transactions of statements compiled once ---
@@ -123,36 +112,42 @@ class Store(Statements):
     def connection(self) -> Iterator[SqlConnection]:
         """A connection for one thread, to read from, and to be given to `direct_write` in the end."""
         self.on_use()
-        if self._sqlite is not None:
-            with self.translated(), self._sqlite.one() as own:
-                yield own
-        else:
-            with self.translated(), self.engine.connect() as connection:
-                yield connection
+        with self._translation:
+            if self._sqlite is None:
+                with self.engine.connect() as connection:
+                    yield connection
+            else:
+                own = self._sqlite.take()
+                try:
+                    yield own
+                finally:
+                    self._sqlite.give(own)
 
-    @contextlib.contextmanager
-    def direct_write(self, connection: SqlConnection | None = None) -> Iterator[SqlConnection]:
+    def direct_write(self, connection: SqlConnection | None = None) -> AbstractContextManager[SqlConnection]:
         """As `write`, for statements compiled once: on a connection of its own, or on the one given."""
         self.on_use()
-        with self._only_writer(), self.translated(), contextlib.ExitStack() as stack:
-            own = connection or stack.enter_context(self.connection())
-            if isinstance(own, SqliteConnection):
-                stack.enter_context(own.transaction("BEGIN IMMEDIATE"))
-            else:
-                assert isinstance(own, sa.Connection), "each engine has its own kind of connection"
-                stack.enter_context(own.begin())
-            yield own
+        if self._sqlite is None:
+            return self._server_write(connection)
+        assert connection is None or isinstance(connection, SqliteConnection), "each engine has its own connections"
+        return SqliteTransaction(self._sqlite, self._translation, self._write_lock, connection)
 
     @contextlib.contextmanager
-    def direct_read(self) -> Iterator[SqlConnection]:
+    def _server_write(self, connection: SqlConnection | None) -> Iterator[SqlConnection]:
+        with self._write_lock, self._translation:
+            if connection is None:
+                with self.engine.begin() as own:
+                    yield own
+            else:
+                assert isinstance(connection, sa.Connection), "each engine has its own connections"
+                with connection.begin():
+                    yield connection
+
+    def direct_read(self) -> AbstractContextManager[SqlConnection]:
         """As `read`, for statements compiled once."""
         if self._sqlite is None:
-            with self.read() as reader:
-                yield reader
-        else:
-            self.on_use()
-            with self.translated(), self._sqlite.one() as own, own.transaction("BEGIN"):
-                yield own
+            return self.read()
+        self.on_use()
+        return SqliteTransaction(self._sqlite, self._translation)
 
     def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """All rows of one SELECT that was compiled once; a single statement is a snapshot by itself."""
@@ -160,19 +155,21 @@ class Store(Statements):
             with self.read() as reader:
                 return list(reader.exec_driver_sql(statement, parameters))
         self.on_use()
-        try:
-            return self._sqlite.rows(statement, parameters)
-        except self._driver_error:
-            with self.translated():  # only now: entering it costs as much as finding a row
-                raise
+        with self._translation:
+            return self._sqlite.run(statement, parameters)[0]
 
-    @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
+    def write_one(self, statement: str, parameters: tuple[Any, ...]) -> int:
+        """A write transaction of one statement that was compiled once; how many rows it changed. Raises as `write`."""
+        if self._sqlite is None:
+            with self._server_write(None) as connection:
+                return int(connection.exec_driver_sql(statement, parameters).rowcount)
+        self.on_use()
+        with self._write_lock, self._translation:
+            return self._sqlite.run(statement, parameters)[1]
+
+    def translated(self) -> AbstractContextManager[None]:
         """Errors of the driver and of SQLAlchemy come out as `StoreError`s, without any value of a row."""
-        try:
-            yield
-        except (SQLAlchemyError, self._driver_error) as error:
-            raise error_of(error, self.where) from None
+        return self._translation
 
     # --- wakeups ---
 

@@ -19,8 +19,7 @@ class Budgets:
 
     def put(self, connection: str, api: str, state: str) -> None:
         """Keep a state; durable when it returns."""
-        with self._store.direct_write() as writer:
-            writer.exec_driver_sql(self._store.upsert(budgets), (connection, api, state))
+        self._store.write_one(self._store.upsert(budgets), (connection, api, state))
 
 
 def _state() -> sa.ClauseElement:

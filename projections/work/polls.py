@@ -55,11 +55,14 @@ class Polls:
         transaction.
         """
         assert all(len(digest) == DIGEST_BYTES for digest in (rows or {}).values()), "a digest is whole"
+        values = msgspec.structs.astuple(poll)
+        if not rows:
+            self._store.write_one(self._store.upsert(polls), values)
+            return
         with self._store.direct_write() as writer:
-            writer.exec_driver_sql(self._store.upsert(polls), msgspec.structs.astuple(poll))
-            if rows:
-                values = [(poll.connection, poll.kind, key, digest) for key, digest in rows.items()]
-                self._store.put(writer, poll_rows, values)
+            writer.exec_driver_sql(self._store.upsert(polls), values)
+            shown = [(poll.connection, poll.kind, key, digest) for key, digest in rows.items()]
+            self._store.put(writer, poll_rows, shown)
 
     def digests(self, connection: str, kind: str, ids: list[str]) -> dict[str, bytes]:
         """What these rows looked like when they were last seen; ids never seen are left out."""

@@ -207,8 +207,7 @@ class Queue:
         assert (state in _WAITS) == bool(due_at), "what waits has an instant to go on at, no other"
         sql = self._store.sql("queue after call", _after_call, _AFTER_CALL_ORDER)
         values = (state, due_at, int(counted), error, connection, command_id, call)
-        with self._store.direct_write() as writer:
-            return bool(writer.exec_driver_sql(sql, values).rowcount == 1)
+        return self._store.write_one(sql, values) == 1
 
 
 def wake_executors(store: Store, connection: SqlConnection) -> None:

@@ -24,8 +24,7 @@ class Secrets:
     def put(self, connection: str, name: str, sealed: bytes) -> None:
         """Keep sealed bytes, in place of earlier ones; durable when it returns."""
         assert sealed, "sealed bytes are never empty"
-        with self._store.direct_write() as writer:
-            writer.exec_driver_sql(self._store.upsert(sealed_secrets), (connection, name, sealed))
+        self._store.write_one(self._store.upsert(sealed_secrets), (connection, name, sealed))
 
     def delete(self, connection: str, name: str) -> None:
         """Forget a credential."""

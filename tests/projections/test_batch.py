@@ -280,6 +280,7 @@ def test_no_hot_statement_reads_a_whole_table(sqlite_url: str) -> None:
     from projections.store.store import open_store
 
     with open_store(sqlite_url) as store:
+        store._compiled = {}
         own = take(store, "core", "events", 0)
         _fold(own, range(2))
         command_event, resend = make.event(50), make.event(51)

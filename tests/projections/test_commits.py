@@ -61,7 +61,7 @@ COMMITS: dict[str, Pair | str] = {
     "projections/store/migrate.py open_at_head": "alembic's own; tests/projections/test_migrations.py compares the schema",
     "projections/store/migrate.py revise": "writes a file of the next version, on a developer's machine",
     "projections/store/store.py Store.write": "the transaction that all the others are",
-    "projections/store/store.py Store.direct_write": "as `Store.write`",
+    "projections/store/store.py Store._server_write": "as `Store.write`",
     "projections/store/store.py Store.bind_log": "one word, held against the log's at each opening (`StoreForeignLog`)",
     "projections/store/store.py open_store": "says who uses the store; what is refused has an error of its own",
     "projections/store/store.py upgrade_store": "as `open_at_head`",
@@ -133,6 +133,8 @@ def commits(function):
                 and call.func.attr in {"write", "direct_write", "begin"}
             ):
                 return True
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write_one":
+            return True
         if isinstance(node, ast.Call) and [ast.unparse(one) for one in node.args] == ["'BEGIN IMMEDIATE'"]:
             return True
     return False
