@@ -10,6 +10,7 @@ import email.utils
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from adapters.budgets import MAX_AHEAD_S
@@ -52,8 +53,11 @@ def moment(text: str) -> datetime | None:
     """A date of HTTP, in UTC; None when it is none, or not believable (`times.EARLIEST`). A leap second is read as the
     one before it.
     """
-    if len(text) > _MAX_DATE:
-        return None
+    return _moment(text) if len(text) <= _MAX_DATE else None
+
+
+@lru_cache(maxsize=64)  # each answer's date is asked for several times
+def _moment(text: str) -> datetime | None:
     try:
         said = email.utils.parsedate_tz(text)
         if said is None:

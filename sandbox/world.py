@@ -11,7 +11,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -70,7 +69,7 @@ class World:
         self._sequence = 0
         self._streams: dict[str, random.Random] = {}
         self._counters: Counter[str] = Counter()
-        self._date: tuple[datetime, str] = (self.now, format_datetime(self.now, usegmt=True))
+        self._date: tuple[datetime, str] = (self.now, http_date(self.now))
 
     def at(self, when: datetime, what: Callable[[], None], order: int = 0) -> None:
         """Let `what` happen at `when`; at one time the lower `order` goes first, then the earlier put. A past time
@@ -154,12 +153,22 @@ class World:
     def date_header(self) -> str:
         """Give the HTTP date of simulated time."""
         if self._date[0] != self.now:
-            self._date = (self.now, format_datetime(self.now, usegmt=True))
+            self._date = (self.now, http_date(self.now))
         return self._date[1]
 
     def _hash(self, *parts: object) -> int:
         text = "\x1f".join((str(self.seed), *(str(part) for part in parts)))
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(when: datetime) -> str:
+    """Write a moment in UTC as HTTP does; the standard library's `format_datetime` takes ten times as long."""
+    day, month = _DAYS[when.weekday()], _MONTHS[when.month - 1]
+    return f"{day}, {when.day:02} {month} {when.year:04} {when.hour:02}:{when.minute:02}:{when.second:02} GMT"
 
 
 def iso_utc(moment: datetime) -> str:

@@ -97,12 +97,17 @@ class Credentials:
 
     def get(self, connection: str, name: str) -> bytes:
         """Open a credential. Raises `CredentialError` when there is none, `VaultError` when it cannot be opened."""
-        sealed = self._secrets.get(connection, name)
-        if sealed is None:
+        secret = self.find(connection, name)
+        if secret is None:
             raise CredentialError(
                 f"connection {connection} has no {name}: enter it with `zoho-gocardless connect {connection}`"
             )
-        return self._vault.open(f"{connection}/{name}", sealed)
+        return secret
+
+    def find(self, connection: str, name: str) -> bytes | None:
+        """Open a credential, None when there is none. Raises `VaultError` when it cannot be opened."""
+        sealed = self._secrets.get(connection, name)
+        return None if sealed is None else self._vault.open(f"{connection}/{name}", sealed)
 
     def has(self, connection: str, name: str) -> bool:
         """Whether a credential was entered."""
@@ -141,9 +146,8 @@ class SealedTokens:
 
     async def load(self) -> TokenState | None:
         """The tokens, None before `connect`."""
-        if not self._credentials.has(self._connection, ZOHO_TOKEN):
-            return None
-        return _decode_token(self._credentials.get(self._connection, ZOHO_TOKEN))
+        found = self._credentials.find(self._connection, ZOHO_TOKEN)
+        return None if found is None else _decode_token(found)
 
     async def save(self, state: TokenState) -> None:
         """Keep the tokens; durable when it returns."""

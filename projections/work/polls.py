@@ -2,7 +2,7 @@
 rebuild.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -42,6 +42,12 @@ class Polls:
         rows = self._store.rows(sql, (connection, kind))
         return Poll(*rows[0]) if rows else Poll(connection, kind)
 
+    def of(self, connection: str, kinds: Sequence[str]) -> list[Poll]:
+        """How far the polls of these kinds are, in their order; as `get`, at once."""
+        rows = self._store.rows(self._store.sql("polls of", _of, ("connection",)), (connection,))
+        held = {row[1]: row for row in rows}
+        return [Poll(*held[kind]) if kind in held else Poll(connection, kind) for kind in kinds]
+
     def all(self) -> list[Poll]:
         """Every poll that has run, by due time."""
         with self._store.read() as reader:
@@ -79,6 +85,10 @@ class Polls:
 def _one() -> sa.ClauseElement:
     c = polls.c
     return sa.select(polls).where(c.connection == sa.bindparam("connection"), c.kind == sa.bindparam("kind"))
+
+
+def _of() -> sa.ClauseElement:
+    return sa.select(polls).where(polls.c.connection == sa.bindparam("connection"))
 
 
 def _digests(store: Store, size: int) -> sa.ClauseElement:

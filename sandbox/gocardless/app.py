@@ -8,7 +8,6 @@ that is the lock per key.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any, Literal
 
 import msgspec
@@ -42,7 +41,7 @@ from sandbox.http import (
     kernel_middleware,
     read_object,
 )
-from sandbox.world import World
+from sandbox.world import World, http_date
 
 VERSION = "2015-07-06"
 _NAME = "gocardless"
@@ -281,7 +280,7 @@ class GoCardless:
         return {
             "ratelimit-limit": str(limit),
             "ratelimit-remaining": str(max(0, limit - used)),
-            "ratelimit-reset": format_datetime(reset, usegmt=True),
+            "ratelimit-reset": http_date(reset),
         }
 
     async def answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:

@@ -6,9 +6,10 @@ for nothing once that is cut.
 
 import asyncio
 import contextlib
+import functools
 import random
-import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,6 @@ from adapters.clock import Clock
 from adapters.http import Transport
 from adapters.machine import Machine
 from adapters.vault import Keyring, Vault, new_key
-from domain import times
 from projections.store import migrate
 from projections.store.databases import engine_of
 from projections.store.store import Store, open_store
@@ -49,11 +49,11 @@ class Disk:
         self.log = log
         self.store = folder / "store.db"
 
-    def make_store(self, template: Path) -> None:
-        """An empty store, as a migration leaves it."""
+    def make_store(self, content: bytes) -> None:
+        """A store with this content, in place of what is there."""
         for file in self.folder.glob("store.db*"):
             file.unlink()
-        shutil.copyfile(template, self.store)
+        self.store.write_bytes(content)
 
     def keep_image(self, name: str) -> Path:
         """A copy of the store as it is, as a backup of its volume has it."""
@@ -67,17 +67,18 @@ class Disk:
 
     def restore_image(self, image: Path) -> None:
         """Put an earlier copy of the store in its place."""
-        self.make_store(image)
+        self.make_store(image.read_bytes())
 
 
-def store_template(folder: Path) -> Path:
+@functools.cache
+def store_template() -> bytes:
     """A migrated, empty store: made once, since a migration takes longer than a simulated week."""
-    path = folder / "template.db"
-    if not path.exists():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.db"
         engine = engine_of(f"sqlite:///{path}").engine
         migrate.open_at_head(engine, str(path))
         engine.dispose()
-    return path
+        return path.read_bytes()
 
 
 class _TracedLog(MemoryLog):
@@ -137,7 +138,7 @@ class SimulatedHost(Host):
         return _TracedLog(
             self._trace,
             self._disk.log,
-            now_ms=self._now_ms,
+            now_ms=self._clock.now_ms,
             latency=self._latency_s,
             power=self.power,
             limits=self._limits,
@@ -169,9 +170,6 @@ class SimulatedHost(Host):
         self._network.open(receiver, self.power)
         stack.callback(self._network.shut, self.power)
         return table.port
-
-    def _now_ms(self) -> int:
-        return round(times.parse(self._clock.now()).timestamp() * 1_000)
 
     def _latency_s(self, seam: Seam) -> float:
         # A read of the embedded log waits for nothing: it is the file's cache.

@@ -154,7 +154,7 @@ class Simulation:
         shape = self._rng("disk")
         log = LogDisk(shape.randbytes(16).hex(), atomic=shape.random() < 0.7)
         self.disk = Disk(self._folder, log)
-        self.disk.make_store(store_template(self._folder.parent))
+        self.disk.make_store(store_template())
         self.settings = self._settings()
         self.network.settle_s = float(self.settings.calls.settle_s)
         self._program_rng = self._rng("program")

@@ -203,6 +203,7 @@ class VirtualClock:
 
     def __init__(self, start: datetime) -> None:
         self._start = start
+        self._start_ticks = round(start.timestamp() * _TICKS)
         self.skew_s = 0.0
         self._last = (-1, 0.0, "")
 
@@ -215,6 +216,11 @@ class VirtualClock:
             text = times.instant(self._start + timedelta(seconds=ticks / _TICKS + skew_s))
             self._last = (ticks, skew_s, text)
         return text
+
+    def now_ms(self) -> int:
+        """The same in milliseconds since 1970, cut as it is there."""
+        loop: Any = asyncio.get_running_loop()
+        return (self._start_ticks + int(loop.ticks) + round(self.skew_s * _TICKS)) // 1_000
 
     async def sleep_until(self, at: str) -> None:
         """Return at the instant `at`, also when the clock is set meanwhile."""

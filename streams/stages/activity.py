@@ -8,7 +8,7 @@ counters are what readiness and the metrics show.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from adapters.clock import Clock
@@ -49,15 +49,12 @@ class Activity:
         """The loop of this name has begun to look, and was not woken since."""
         self._awake.discard(name)
 
-    @contextlib.contextmanager
-    def work(self, name: str) -> Iterator[None]:
+    def work(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Busy while inside."""
-        self._busy[name] = self._busy.get(name, 0) + 1
-        try:
-            yield
-        finally:
-            self._busy[name] -= 1
-            self._wake()
+        return _Work(self, name)
+
+    def _count(self, name: str, more: int) -> None:
+        self._busy[name] = self._busy.get(name, 0) + more
 
     def reads(self, tp: TopicPartition, position: int, end: int) -> None:
         """Note that this process reads the partition from `position`; `end` is the offset of the next record."""
@@ -83,6 +80,23 @@ class Activity:
 
     def _wake(self) -> None:
         self.clock.wake()
+
+
+class _Work:
+    """A class, not a generator: several are begun for each call of an API."""
+
+    __slots__ = ("_activity", "_name")
+
+    def __init__(self, activity: Activity, name: str) -> None:
+        self._activity = activity
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._activity._count(self._name, 1)  # noqa: SLF001 - its own
+
+    def __exit__(self, *exc: object) -> None:
+        self._activity._count(self._name, -1)  # noqa: SLF001 - as above
+        self._activity.clock.wake()
 
 
 class Wakeups:

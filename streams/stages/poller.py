@@ -73,6 +73,8 @@ class Poller:
         self._halts = Halts(context.store)
         self._queries = Queries(context.store)
         self._walks: dict[tuple[str, str], _Walk] = {}
+        #: Lists of connections of which the rules have been told: that stays so, whatever is rebuilt.
+        self._heads: set[tuple[str, str]] = set()
 
     @property
     def name(self) -> str:
@@ -95,15 +97,18 @@ class Poller:
         """Walk what is due for one connection, if its lease can be had; the instant to look again at. Raises
         `LeaseLost`.
         """
-        polls = [self._polls.get(access.connection, kind) for kind in KINDS[self._api]]
+        kinds = KINDS[self._api]
+        polls = self._polls.of(access.connection, kinds)
         if any(_is_due(poll, now, required_at) for poll in polls):
             if not access.hold():
                 return access.retry_at
-            for place, kind in enumerate(KINDS[self._api]):
-                # Read again: another owner may have walked it until a moment ago.
-                poll = self._polls.get(access.connection, kind)
-                polls[place] = await self._walk(access, poll, now) if _is_due(poll, now, required_at) else poll
-        self._release(access.connection)
+            # Read again: another owner may have walked it until a moment ago.
+            polls = self._polls.of(access.connection, kinds)
+            for place, poll in enumerate(polls):
+                if _is_due(poll, now, required_at):
+                    polls[place] = await self._walk(access, poll, now)
+        if required_at:  # what is required from now on is no affair of walks that began before
+            self._release(access.connection)
         return min(poll.due_at for poll in polls)
 
     def _release(self, connection: str) -> None:
@@ -158,8 +163,13 @@ class Poller:
         """
         if poll.kind not in HEADS:
             return False
+        if (poll.connection, poll.kind) in self._heads:
+            return False
         own = self._queries.row("connections", poll.connection, poll.connection)
-        return not isinstance(own, ConnectionRow) or poll.kind not in own.heads
+        if not isinstance(own, ConnectionRow) or poll.kind not in own.heads:
+            return True
+        self._heads.add((poll.connection, poll.kind))
+        return False
 
     def _again(self, access: ApiAccess, poll: Poll, due_at: str) -> Poll:
         """Due again at `due_at`. Where the API refuses our credentials it stays due: to be walked once it takes them,
