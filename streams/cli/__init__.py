@@ -10,6 +10,7 @@ _HERE: Final = "streams.cli"
 
 _COMMANDS: Final = {
     "demo": (f"{_HERE}.demo", "demo", "Live through a company's month with both APIs simulated, and show the books."),
+    "simulate": (f"{_HERE}.simulate", "simulate_", "Live through months with all that can go wrong, from a seed."),
     "sandbox": (f"{_HERE}.sandbox", "sandbox", "Run the simulators of GoCardless and Zoho Books."),
     "keys": (f"{_HERE}.keys", "keys", "Make a key for the credentials, or seal them anew."),
     "connect": (f"{_HERE}.connect", "connect", "Enter the credentials of a connection."),

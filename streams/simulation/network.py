@@ -136,14 +136,14 @@ class Network:
         fault = self._fault_of(side)
         if fault is not None:
             self.count(f"call.{fault}")
-        path = call.path
+        path, struck = call.path, (fault,) if fault is not None else ()
         try:
             answer = await self._exchanged(side, base_url, call, headers, left_s, fault)
         except TransportError as error:
-            self._trace.note("call", side.connection, side.api, call.method, path, error.reason)
+            self._trace.note("call", side.connection, side.api, call.method, path, error.reason, *struck)
             power.check()
             raise
-        self._trace.note("call", side.connection, side.api, call.method, path, str(answer.status))
+        self._trace.note("call", side.connection, side.api, call.method, path, str(answer.status), *struck)
         power.check()
         return answer
 

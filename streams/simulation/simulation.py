@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import tempfile
 from datetime import datetime
@@ -51,7 +52,7 @@ _VISIT_S: Final = 2 * DAY_S
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. `ends`: why the program ended by itself, each with its number; `faults`: what went wrong, each
-    with its number; `digest`: of the trace.
+    with its number; `digest`: of the trace. `companies`: by connection; `gocardless_events`: what happened there.
     """
 
     seed: int
@@ -63,6 +64,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     acts: tuple[Act, ...] = ()
     trace: tuple[str, ...] = ()
+    companies: dict[str, Company] = {}
+    gocardless_events: tuple[dict[str, Any], ...] = ()
 
 
 class _Side(msgspec.Struct, frozen=True):
@@ -195,6 +198,18 @@ class Simulation:
         self.clock.skew_s = 0.0
         self.disk.log.capacity_bytes = None
         failpoints.arm("")
+
+    @property
+    def companies(self) -> dict[str, Company]:
+        """The company of each connection."""
+        return {name: side.company for name, side in self._sides.items()}
+
+    @property
+    def gocardless_events(self) -> tuple[dict[str, Any], ...]:
+        """What GoCardless says happened, of all connections, in the order in which it did."""
+        states = [side.world.apis["gocardless"].state() for side in self._sides.values()]
+        events = [event for state in states for event in state["resources"]["events"]]
+        return tuple(sorted(events, key=lambda event: str(event["created_at"])))
 
     async def judge(self) -> list[Breach]:
         """What the oracles find at the end."""
@@ -349,8 +364,14 @@ class Simulation:
             await self.person.visit(thorough=asyncio.get_running_loop().time() > self.plan.faults_end_s)
 
 
-def simulate(plan: Plan, folder: Path | None = None) -> Report:
-    """Live a plan, and ask the oracles. The same plan and version give the same report."""
+def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.inf) -> Report:
+    """Live a plan, and ask the oracles. The same plan and version give the same report.
+
+    Raises:
+        DeadlockError: nothing is left that could happen.
+        OverrunError: it took more than `limit_s` real seconds.
+
+    """
     where = Path("/dev/shm") if folder is None and Path("/dev/shm").is_dir() else folder  # noqa: S108 - a folder of its own is made in it
     with tempfile.TemporaryDirectory(dir=where, prefix="simulation-") as made:
         own = Path(made) / "run"
@@ -369,6 +390,8 @@ def simulate(plan: Plan, folder: Path | None = None) -> Report:
                 digest=simulation.trace.digest,
                 acts=tuple(act for acts in simulation.acts.values() for act in acts),
                 trace=tuple(simulation.trace.lines),
+                companies=simulation.companies,
+                gocardless_events=simulation.gocardless_events,
             )
 
-        return run(main())
+        return run(main(), limit_s=limit_s)

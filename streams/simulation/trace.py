@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 #: Lines kept for people. Lower: what led to a failure is not to be seen. Higher: memory.
-_KEPT: Final = 20_000
+_KEPT: Final = 200_000
 
 
 class Trace:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from domain import times
@@ -34,6 +35,10 @@ _ENDED: Final = 1_000
 
 class DeadlockError(Exception):
     """Nothing is scheduled and nothing is ready: the run can never end."""
+
+
+class OverrunError(Exception):
+    """The run has taken more real seconds than it may. How far it came depends on the machine."""
 
 
 def _nothing() -> None:
@@ -71,6 +76,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now_s = 0.0
         self._elapsed = 0
+        self._give_up_at_s = math.inf
         self._soon: deque[_Handle] = deque()
         self._later: list[tuple[float, int, _Handle]] = []
         self._asked = 0
@@ -149,10 +155,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _pass(self, when: float) -> None:
         """Let time pass until an instant: by whole ticks, and by one at the least."""
+        if monotonic() > self._give_up_at_s:
+            self._give_up_at_s = math.inf  # what is cancelled now still has to end
+            raise OverrunError(f"given up on day {1 + int(self._now_s // 86_400)} of the run")
         left_s = when - self._now_s
         if left_s > 0:
             self._elapsed += max(1, math.ceil(left_s * _TICKS - 1e-3))
             self._now_s = self._elapsed / _TICKS
+
+    def give_up_after(self, real_s: float) -> None:
+        """Raise `OverrunError` out of the run once it has taken so many real seconds."""
+        self._give_up_at_s = monotonic() + real_s
 
     # --- tasks and their owners ---
 
@@ -187,9 +200,18 @@ def begin_for(owner: object, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task
         _owner.reset(token)
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time, to its end."""
+def run(main: Coroutine[Any, Any, T], *, limit_s: float = math.inf) -> T:
+    """Run a coroutine in virtual time, to its end. `limit_s`: real seconds after which it is given up.
+
+    Raises:
+        DeadlockError: nothing is left that could happen.
+        OverrunError: it took longer than `limit_s`.
+
+    """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop), "it was asked for"
+        loop.give_up_after(limit_s)
         return runner.run(main)
 
 

@@ -1,0 +1,51 @@
+"""What this version of the program is known to get wrong, each with a run that shows it.
+
+What leads there (acts of people, traits of a world) is drawn only where a run asks for it with `--with-known`, so that
+every other run shows what nobody knows yet. An entry that no longer breaks fails its test: then it goes, and what it
+left out is drawn in every run.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from streams.simulation.oracles import Breach, Oracle
+from streams.simulation.plan import FAULTS, HEAL_DAYS
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is known to be wrong. `finding`: its number; `words`: what it is, short; `found`: a regular
+    expression that what is said of the breach matches somewhere ("about: words"), "" for any of the oracle; `acts`:
+    names of acts and of traits that lead there. The other fields are the run that shows it.
+    """
+
+    finding: str
+    words: str
+    oracle: Oracle
+    acts: tuple[str, ...]
+    found: str = ""
+    seed: int
+    days: int
+    invoices: int
+    heal_days: int = HEAL_DAYS
+    faults: tuple[str, ...] = FAULTS
+    without: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.finding}: {self.words}"
+
+
+KNOWN: Final[tuple[Known, ...]] = ()
+
+
+def known_acts(known: Iterable[Known] = KNOWN) -> frozenset[str]:
+    """Names of acts and traits that are drawn only with `--with-known`."""
+    return frozenset(name for one in known for name in one.acts)
+
+
+def is_known(breach: Breach, known: Iterable[Known] = KNOWN) -> Known | None:
+    """The entry that this breach belongs to, None if nobody knows it."""
+    said = f"{breach.about}: {breach.words}"
+    return next((one for one in known if one.oracle == breach.oracle and re.search(one.found, said)), None)
