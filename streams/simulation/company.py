@@ -153,6 +153,7 @@ def draw(
         for number in range(invoices)
     )
     first_day = start.astimezone(ZoneInfo(time_zone)).date()
+    calls = _calls(streams["calls"], traits)
     return Company(
         seed=seed,
         start=start,
@@ -175,12 +176,12 @@ def draw(
         tariff=company_accounts.tariff(streams["tariff"]),
         creditor=company_accounts.creditor(streams["creditor"]),
         gocardless=company_accounts.gocardless(streams["gocardless"]),
-        switches=company_accounts.switches(streams["switches"], first_day),
+        switches=_switches(streams["switches"], first_day, calls),
         zoho_webhook=company_accounts.zoho_webhook(streams["webhooks"]),
         webhooks={api: streams["webhooks"].random() < 0.8 for api in APIS},
         rules=_rules(streams["rules"], currencies, paid_in, country, first_day),
         polling=_polling(streams["polling"]),
-        calls=_calls(streams["calls"], traits),
+        calls=calls,
     )
 
 
@@ -368,6 +369,12 @@ def _polling(rng: random.Random) -> Polling:
 def _payer(rng: random.Random, traits: Collection[str]) -> dict[str, Any]:
     drawn = company_accounts.payer(rng)
     return drawn if "no_signature" in traits else {**drawn, "behaviour": "completes"}
+
+
+def _switches(rng: random.Random, first_day: date, calls: Calls) -> dict[str, Any]:
+    """Lists lag behind writes by no more than the settings allow for: beyond it, what has no key may be made twice."""
+    drawn = company_accounts.switches(rng, first_day)
+    return {**drawn, "list_staleness_s": min(drawn["list_staleness_s"], calls.lookup_again_s)}
 
 
 def _calls(rng: random.Random, traits: Collection[str]) -> Calls:

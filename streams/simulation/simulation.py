@@ -41,9 +41,10 @@ from streams.simulation.virtual_time import VirtualClock, begin_for, run
 
 WEBHOOK_SECRET: Final = "simulationSecret1"  # noqa: S105 - of a simulator that lives in this process
 
-#: Seconds between two starts of a program that ended by itself. Lower: a fault that stays is met more often. Higher:
-#: the program is away for longer.
+#: Seconds until a program that ended by itself is started again, doubled while it ends at once, up to the longest: as
+#: what runs programs does. Lower: a fault that stays is met more often. Higher: the program is away for longer.
 _RESTART_S: Final = 5.0
+_LONGEST_RESTART_S: Final = 600.0
 
 #: Seconds between two visits of the operator, at the most. Lower: what waits for a person never waits long. Higher: a
 #: month has few of its answers.
@@ -261,6 +262,7 @@ class Simulation:
         while not self._over:
             await asyncio.sleep(off_s)
             self._crashed.clear()
+            began_s = asyncio.get_running_loop().time()
             self._off_s = _RESTART_S
             host = self._host = self._new_host()
             running = begin_for(host.power, self._incarnation(host))
@@ -269,6 +271,8 @@ class Simulation:
             crashed.cancel()
             if running.done() and host.power.on:
                 self._note_end(running)
+                if asyncio.get_running_loop().time() - began_s < _LONGEST_RESTART_S:
+                    self._off_s = min(max(2 * off_s, _RESTART_S), _LONGEST_RESTART_S)
             await self._cut()
             if not running.cancelled():
                 running.exception()  # a program without power ends by whatever it meets
