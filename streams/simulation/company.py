@@ -173,7 +173,7 @@ def draw(
             streams["outcomes"], [(one.number, customers[one.customer].currency) for one in planned]
         ),
         payer=_payer(streams["payer"], traits),
-        tariff=company_accounts.tariff(streams["tariff"]),
+        tariff=_tariff(streams["tariff"], country, traits),
         creditor=company_accounts.creditor(streams["creditor"]),
         gocardless=company_accounts.gocardless(streams["gocardless"]),
         switches=_switches(streams["switches"], first_day, calls),
@@ -364,6 +364,14 @@ _WALKS_S: Final[Mapping[str, tuple[int, ...]]] = {
 
 def _polling(rng: random.Random) -> Polling:
     return Polling(**{name: rng.choice(pauses) for name, pauses in _WALKS_S.items()})
+
+
+def _tariff(rng: random.Random, country: str, traits: Collection[str]) -> dict[str, Any]:
+    drawn = company_accounts.tariff(rng)
+    if country not in _TAX_RATES or "odd_fees" in traits:
+        return drawn
+    whole = {"share_bp": 0, "min_tenths_minor": None, "cap_tenths_minor": None, "surcharge_tenths_minor": 0}
+    return {**drawn, **whole, "fixed_tenths_minor": 600}
 
 
 def _payer(rng: random.Random, traits: Collection[str]) -> dict[str, Any]:

@@ -163,7 +163,8 @@ class Simulation:
         self.network.settle_s = float(self.settings.calls.settle_s)
         self._program_rng = self._rng("program")
         drawn = draw_act_rates(self._rng("who"))
-        self._act_rates = ActRates(1.0, {name: one for name, one in drawn.weights.items() if name in self.plan.acts})
+        weights = {name: one for name, one in drawn.weights.items() if name in self.plan.acts}
+        self._act_rates = ActRates(1.0, weights or dict.fromkeys(self.plan.acts, 1))
         self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
         self.person.enter({name: side.secrets for name, side in self._sides.items()})
         async with contextlib.AsyncExitStack() as stack:

@@ -7,7 +7,8 @@ its traits with it: from then on every run has them.
 from typing import Final, Literal, get_args
 
 #: `few_tries`: commands are given up after fewer than thirty tries. `long_outage`: an API is away for hours or days.
-#: `no_signature`: payers do not come, or leave the page. `revoked_token`: what lets us in is revoked, until a person
+#: `no_signature`: payers do not come, or leave the page. `odd_fees`: fees whose
+#: tax is no whole number of minor units. `revoked_token`: what lets us in is revoked, until a person
 #: connects again.
-Trait = Literal["few_tries", "long_outage", "no_signature", "revoked_token"]
+Trait = Literal["few_tries", "long_outage", "no_signature", "odd_fees", "revoked_token"]
 TRAITS: Final[tuple[Trait, ...]] = get_args(Trait)

@@ -35,7 +35,7 @@ class _Effect(NamedTuple):
 
 def account_differs(evidence: Evidence) -> Iterator[Breach]:
     """Each account in Zoho is what our ledger has, but for what is under way or told."""
-    effects = list(_effects(evidence))
+    effects = [one for one in _effects(evidence) if one.place[0]]
     allowed: dict[Place, int] = defaultdict(int)
     for one in effects:
         if one.allowed:
@@ -199,6 +199,8 @@ def _allowed(evidence: Evidence, row: Booking | Payout, documents: list[Document
             (row.suspense_command, row.suspense_transfer),
         )
         unfinished = any(command and not resource for command, resource in asked)
+        # Without an account of suspense nothing is asked, and a person is told.
+        unfinished = unfinished or bool(row.foreign_minor and not row.suspense_transfer)
         twice = len([one for one in documents if "transaction_id" in one]) > 1
     names = (row.id, payment, f"{row.id}:suspense", *ids)
     if excused(evidence, *names):
