@@ -52,20 +52,22 @@ def event_digest(connection: str, event_id: str) -> bytes:
 
 def known_digests(store: Store, source: RowSource, digests: list[bytes]) -> Iterator[bytes]:
     """Those of these events that the store knows as processed."""
-    for size, parameters in chunks(store, digests):
-        for row in source.run(store.sql(f"known {size}", partial(_known, store, size)), parameters):
+    for sql, parameters in _known_of(store, digests):
+        for row in source.run(sql, parameters):
             yield bytes(row[0])
+
+
+def _known_of(store: Store, digests: list[bytes]) -> list[tuple[str, tuple[Any, ...]]]:
+    return [
+        (store.sql(f"known {size}", partial(_known, store, size)), tuple(parameters))
+        for size, parameters in chunks(store, digests)
+    ]
 
 
 def processed(store: Store, connection: str, ids: Iterable[str]) -> set[str]:
     """Those of these event ids that the store has processed: what a poll need not bring again."""
     named = {event_digest(connection, event_id): event_id for event_id in ids}
-    source = RowSource(store)
-    with store.direct_read() as reader:
-        source.begin(reader)
-        found = {named[digest] for digest in known_digests(store, source, list(named))}
-        source.end()
-    return found
+    return {named[bytes(row[0])] for row in store.rows_of(_known_of(store, list(named)))}
 
 
 class Facts:

@@ -6,7 +6,7 @@ it.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, Final, TypeVar, overload
 
 import msgspec
@@ -66,7 +66,7 @@ class RowSource:
             self._driver.rollback()
         self._cursor = self._driver = None
 
-    def run(self, sql: str, parameters: list[Any]) -> list[Any]:
+    def run(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """All rows of a query. Raises `StoreError`s; `RuntimeError` outside of a batch."""
         if self._cursor is None:
             raise RuntimeError("state over rows was used outside of its batch")

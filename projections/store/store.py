@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -157,6 +157,17 @@ class Store(Statements):
         self.on_use()
         with self._translation:
             return self._sqlite.run(statement, parameters)[0]
+
+    def rows_of(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """All rows of several SELECTs that were compiled once, over one snapshot."""
+        if len(statements) == 1:
+            return self.rows(*statements[0])
+        found: list[Any] = []
+        if statements:
+            with self.direct_read() as reader:
+                for statement, parameters in statements:
+                    found.extend(reader.exec_driver_sql(statement, parameters))
+        return found
 
     def write_one(self, statement: str, parameters: tuple[Any, ...]) -> int:
         """A write transaction of one statement that was compiled once; how many rows it changed. Raises as `write`."""

@@ -72,12 +72,14 @@ class Polls:
 
     def digests(self, connection: str, kind: str, ids: list[str]) -> dict[str, bytes]:
         """What these rows looked like when they were last seen; ids never seen are left out."""
-        found: dict[str, bytes] = {}
-        with self._store.direct_read() as reader:
-            for size, parameters in chunks(self._store, ids):
-                sql = self._store.sql(f"digests {size}", partial(_digests, self._store, size))
-                rows = reader.exec_driver_sql(sql, (connection, kind, *parameters))
-                found.update((key, bytes(digest)) for key, digest in rows)
+        asked = [
+            (
+                self._store.sql(f"digests {size}", partial(_digests, self._store, size)),
+                (connection, kind, *parameters),
+            )
+            for size, parameters in chunks(self._store, ids)
+        ]
+        found = {key: bytes(digest) for key, digest in self._store.rows_of(asked)}
         assert all(len(digest) == DIGEST_BYTES for digest in found.values()), "a digest is whole"
         return found
 

@@ -19,7 +19,6 @@ from adapters.errors import TransportError
 from adapters.http import MAX_ANSWER_BYTES, Answer, Call, last_moment_s
 from domain.vocabulary import Api
 from sandbox.inprocess import InProcess, Reply
-from sandbox.loop_time import LoopTime
 from sandbox.world import World
 from streams.simulation.apis import zoho_of
 from streams.simulation.faults import CallFault, Outage, Rates
@@ -67,7 +66,6 @@ class Side:
         self.api: Api = api
         self.world = world
         self.app = InProcess(app)
-        self.time: LoopTime | None = None
         self.date_skew_s = 0.0
 
     def today(self) -> str:
@@ -204,8 +202,6 @@ class Network:
         fault: CallFault | None,
     ) -> None:
         await asyncio.sleep(out_s)
-        assert side.time is not None, "time runs before the program does"
-        side.time.catch_up()
         try:
             reply = await self._handled(side, base_url, call, headers, fault)
         except ConnectionResetError as error:
@@ -219,6 +215,8 @@ class Network:
     async def _handled(
         self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], fault: CallFault | None
     ) -> Reply:
+        if fault is not None:
+            side.world.keep_up()  # an application does it by itself
         if fault in ("token_death", "token_revoked"):
             side.world.apis[side.api].fault_effect(fault)
         if fault in _BEFORE:

@@ -168,10 +168,8 @@ class Simulation:
         self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
         self.person.enter({name: side.secrets for name, side in self._sides.items()})
         async with contextlib.AsyncExitStack() as stack:
-            for name, side in self._sides.items():
-                time = await stack.enter_async_context(LoopTime(side.world))
-                for api in ("gocardless", "zoho"):
-                    self._network_sides[f"{api}.{name}.example"].time = time
+            for side in self._sides.values():
+                await stack.enter_async_context(LoopTime(side.world))
             supervisor = asyncio.create_task(self._supervise())
             others = [asyncio.create_task(self._moments()), asyncio.create_task(self._visits())]
             try:
