@@ -89,7 +89,7 @@ def _request(
         path=target,
         version=HttpVersion11,
         headers=CIMultiDictProxy(given),
-        raw_headers=tuple((name.encode(), value.encode()) for name, value in given.items()),
+        raw_headers=(),  # nobody asks for them
         should_close=False,
         compression=None,
         upgrade=False,

@@ -29,6 +29,8 @@ class LoopTime:
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at: datetime | None = None
+        self._set_at_s = 0.0
         self._closed = False
         world.flow = Flow(self._loop.time)
         world.flow.start(world.now, 1.0)
@@ -43,21 +45,31 @@ class LoopTime:
         """Take the world to the loop's present, start the webhook that is due, and wake up again at what is next."""
         if self._closed:
             return
+        if self._timer is not None and self._set_at_s != self._loop.time():
+            self._no_timer()
+        try:
+            self._world.catch_up()
+            self._world.webhooks.pump()
+        except BaseException:
+            self._no_timer()
+            raise
+        self._set_timer()
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.catch_up()
+
+    def _no_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._world.catch_up()
-        self._world.webhooks.pump()
-        self._set_timer()
 
     async def close(self) -> None:
         """Let the world stand still where it is, and end the webhook that is under way. Nothing stays in the loop."""
         self._closed = True
         self._world.listeners.remove(self.catch_up)
         self._world.flow.pause()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._no_timer()
         await self._world.webhooks.close()
 
     async def __aenter__(self) -> Self:
@@ -73,6 +85,11 @@ class LoopTime:
         world = self._world
         due_at = None if world.webhooks.in_flight else world.webhooks.next_due_at()
         times = [time for time in (world.next_action_at(), due_at) if time is not None]
-        if times:
-            assert min(times) > world.now, "what was due has happened: a timer for now would wake up for ever"
-            self._timer = self._loop.call_later(world.flow.real_s_until(min(times)), self.catch_up)
+        wake_at = min(times, default=None)
+        if self._timer is not None and wake_at == self._wake_at:
+            return  # set at this same instant: a request looks at its beginning and at its end
+        self._no_timer()
+        if wake_at is not None:
+            assert wake_at > world.now, "what was due has happened: a timer for now would wake up for ever"
+            self._timer = self._loop.call_later(world.flow.real_s_until(wake_at), self._wake)
+            self._wake_at, self._set_at_s = wake_at, self._loop.time()

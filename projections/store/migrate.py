@@ -83,10 +83,9 @@ def version(connection: sa.Connection, where: str) -> str:
     """The version of the schema, `EMPTY` when there is none. Raises `StoreVersion` when it holds tables of something
     else.
     """
-    inspector = sa.inspect(connection)
-    if inspector.has_table(_VERSION.name):
+    if connection.dialect.has_table(connection, _VERSION.name):
         return str(connection.execute(sa.select(_VERSION.c.version_num)).scalar() or EMPTY)
-    if inspector.get_table_names():
+    if sa.inspect(connection).get_table_names():
         raise StoreVersion("the database holds tables of something else", where, "give the store a database of its own")
     return EMPTY
 

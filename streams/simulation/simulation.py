@@ -19,6 +19,7 @@ from sandbox.loop_time import LoopTime
 from sandbox.world import World
 from sandbox.zoho.app import zoho_app
 from streams import failpoints
+from streams.gc_pause import without_collector
 from streams.log.batch_worker import WorkerFailed
 from streams.log.topics import Topics
 from streams.operate.replay import mend_outbox
@@ -397,4 +398,5 @@ def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.in
                 gocardless_events=simulation.gocardless_events,
             )
 
-        return run(main(), limit_s=limit_s)
+        with without_collector():
+            return run(main(), limit_s=limit_s)

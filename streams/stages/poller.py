@@ -100,13 +100,15 @@ class Poller:
         kinds = KINDS[self._api]
         polls = self._polls.of(access.connection, kinds)
         if any(_is_due(poll, now, required_at) for poll in polls):
+            mine = access.keep()
             if not access.hold():
                 return access.retry_at
-            # Read again: another owner may have walked it until a moment ago.
-            polls = self._polls.of(access.connection, kinds)
-            for place, poll in enumerate(polls):
-                if _is_due(poll, now, required_at):
-                    polls[place] = await self._walk(access, poll, now)
+            for place, kind in enumerate(kinds):
+                if not mine:  # read again: another owner, or the executor, may have written it until a moment ago
+                    polls[place] = self._polls.get(access.connection, kind)
+                if _is_due(polls[place], now, required_at):
+                    polls[place] = await self._walk(access, polls[place], now)
+                    mine = False
         if required_at:  # what is required from now on is no affair of walks that began before
             self._release(access.connection)
         return min(poll.due_at for poll in polls)
