@@ -37,7 +37,58 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.finding}: {self.words}"
 
 
-KNOWN: Final[tuple[Known, ...]] = ()
+#: In the order of the findings. One that is not here any more is repaired, or was none.
+KNOWN: Final[tuple[Known, ...]] = (
+    Known(
+        finding="A3",
+        words="an invoice that is voided, deleted or written off while its debit could be cancelled is debited",
+        oracle="debit_left",
+        found="went on, to the banks",
+        acts=("zoho.void_invoice", "zoho.delete_invoice", "zoho.write_off_invoice"),
+        seed=4,
+        days=3,
+        invoices=2,
+        heal_days=3,
+        faults=("act",),
+        without=("act:0", "act:2", "act:4", "act:5"),
+    ),
+    Known(
+        finding="C1",
+        words="an invoice whose customer does not sign says that nothing is to be done",
+        oracle="todo_overdue",
+        found="no usable mandate",
+        acts=("no_signature",),
+        seed=3,
+        days=4,
+        invoices=1,
+        heal_days=5,
+        faults=(),
+    ),
+    Known(
+        finding="F4",
+        words="what is given up while an API is away is told of once, and the rest of it of nobody",
+        oracle="parked_untold",
+        found="is parked [(]gave up after",
+        acts=("few_tries", "long_outage"),
+        seed=10,
+        days=3,
+        invoices=1,
+        heal_days=5,
+        faults=("unavailable",),
+    ),
+    Known(
+        finding="F4",
+        words="reads pile up while an API is away",
+        oracle="heap",
+        found="one open command per purpose",
+        acts=("long_outage",),
+        seed=51,
+        days=3,
+        invoices=1,
+        heal_days=5,
+        faults=("outage",),
+    ),
+)
 
 
 def known_acts(known: Iterable[Known] = KNOWN) -> frozenset[str]:

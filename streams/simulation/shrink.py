@@ -16,7 +16,7 @@ from streams.simulation.simulation import Report, simulate
 from streams.simulation.spec import PlanSpec, family_of, in_short, kinds_of
 
 #: Runs that are tried. Lower: what does not matter stays in the story. Higher: a person waits longer for it.
-MOST_RUNS: Final = 80
+MOST_RUNS: Final = 120
 
 #: Real seconds for all of them together. Lower, higher: as above.
 MOST_S: Final = 900.0
@@ -95,7 +95,7 @@ class _Shrinking:
         self._most_runs = most_runs
         self._ends_s = ends_s
         self._now_s = now_s
-        self._tried = {in_short(spec)}
+        self._tried = {spec.plan()}
 
     def shrink(self) -> None:
         before: PlanSpec | None = None
@@ -107,14 +107,14 @@ class _Shrinking:
 
     def _breaks(self, spec: PlanSpec) -> bool:
         """Whether a run still breaks; if so, it is the smallest yet."""
-        short = in_short(spec)
-        if short in self._tried or self.spent:
+        plan = spec.plan()
+        if plan in self._tried or self.spent:
             return False
         left_s = self._ends_s - self._now_s()
         if self.runs >= self._most_runs or left_s <= 0:
             self.spent = True
             return False
-        self._tried.add(short)
+        self._tried.add(plan)
         self.runs += 1
         try:
             report = self._attempt(spec, left_s)
