@@ -151,8 +151,8 @@ def test_a_run_that_takes_too_long_is_given_up(cli, monkeypatch):
 
 
 async def _for_ever():
-    while True:
-        await asyncio.sleep(0)  # noqa: ASYNC110 - it is to wait for nothing
+    while True:  # noqa: ASYNC110 - it is to wait for nothing
+        await asyncio.sleep(0)
 
 
 def test_time_that_stands_still_is_given_up_too():
