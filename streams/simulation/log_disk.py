@@ -97,7 +97,7 @@ class LogDisk:
         self._on_the_way: list[DiskAppend] = []
         self._holds: dict[str, _Hold] = {}
         self._watchers: list[Callable[[], None]] = []
-        self._flipped: list[Position] = []
+        self._flipped: dict[Position, Record] = {}  # as they were
 
     # Topics
 
@@ -293,8 +293,14 @@ class LogDisk:
             headers[index] = (headers[index][0], _flipped(headers[index][1], rng))
             damage = msgspec.structs.replace(record, headers=tuple(headers))
         self._partitions[record.tp].records[record.offset] = damage
-        self._flipped.append(record.position)
+        self._flipped[record.position] = record
         return record.position
+
+    def repair(self) -> None:
+        """Put back every record that was damaged, as a person does from a copy of the disk."""
+        for position, record in self._flipped.items():
+            self._partitions[record.tp].records[position.offset] = record
+        self._flipped.clear()
 
     @property
     def awaits_end_of_power(self) -> bool:

@@ -119,6 +119,8 @@ class SimulatedHost(Host):
         batch_records: int = 1_000,
     ) -> None:
         self.power = Power()
+        self.has_address = True
+        """Whether webhooks reach it. Two programs on one machine cannot have one address."""
         self.machine = Machine(_loop_s, _loop_s, rng.random, lambda size: rng.randbytes(size).hex())
         self.gateway: Gateway | None = None
         self._disk = disk
@@ -167,8 +169,9 @@ class SimulatedHost(Host):
         stack: contextlib.AsyncExitStack,
     ) -> int:
         del routes
-        self._network.open(receiver, self.power)
-        stack.callback(self._network.shut, self.power)
+        if self.has_address:
+            self._network.open(receiver, self.power)
+            stack.callback(self._network.shut, self.power)
         return table.port
 
     def _latency_s(self, seam: Seam) -> float:

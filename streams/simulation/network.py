@@ -5,6 +5,7 @@ cut meanwhile.
 """
 
 import asyncio
+import errno
 import random
 from collections.abc import Mapping
 from datetime import timedelta
@@ -111,7 +112,9 @@ class Network:
     # --- the program's side ---
 
     def open(self, gateway: Gateway | None, power: Power) -> None:
-        """A program begins to take webhooks."""
+        """A program begins to take webhooks. Raises `OSError` when another has the address."""
+        if self._gateway is not None and self._gateway[1].on:
+            raise OSError(errno.EADDRINUSE, "the address is in use")
         self._gateway = None if gateway is None else (gateway, power)
 
     def shut(self, power: Power) -> None:

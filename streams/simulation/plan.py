@@ -19,14 +19,29 @@ from streams.simulation.traits import Trait
 DAY_S: Final = 86_400.0
 
 #: What may go wrong in our own house, and away from us for long.
-HouseFault = Literal["crash", "failpoint", "outage", "clock_jump", "clock_ahead", "date_skew", "full_disk", "act"]
+HouseFault = Literal[
+    "crash",
+    "failpoint",
+    "outage",
+    "clock_jump",
+    "clock_ahead",
+    "date_skew",
+    "full_disk",
+    "flipped_bit",
+    "second_owner",
+    "act",
+]
 HOUSE_FAULTS: Final[tuple[HouseFault, ...]] = get_args(HouseFault)
 
 #: Everything that `--faults` can name.
 FAULTS: Final[tuple[str, ...]] = (*HOUSE_FAULTS, *CALL_FAULTS, *WEBHOOK_FAULTS)
 
 #: Faults that a world has only with a trait.
-_NEEDS: Final[dict[str, Trait]] = {"token_revoked": "revoked_token", "throttled_day": "long_outage"}
+_NEEDS: Final[dict[str, Trait]] = {
+    "token_revoked": "revoked_token",
+    "throttled_day": "long_outage",
+    "clock_ahead": "wrong_clock",
+}
 
 #: Longest outage of an API, days. Higher than the 25 days after which an answer may have been forgotten: one named
 #: scenario has that.
@@ -108,6 +123,7 @@ def draw_plan(
         *_crashes(random.Random(f"{seed}/crashes"), days),
         *_clocks(random.Random(f"{seed}/clocks"), days, names),
         *_disks(random.Random(f"{seed}/disks"), days),
+        *_rarities(random.Random(f"{seed}/rarities"), days),
         *_acts(random.Random(f"{seed}/acts"), days, names),
     ]
     chosen = [one for one in moments if one.kind in kinds and one.name not in left_out]
@@ -166,6 +182,21 @@ def _disks(rng: random.Random, days: int) -> list[Moment]:
         Moment(f"full_disk:{number}", "full_disk", rng.random() * days * DAY_S, rng.choice((30.0, 3_600.0, 40_000.0)))
         for number in range(rng.choice((0, 0, 0, 1, 2)))
     ]
+
+
+def _rarities(rng: random.Random, days: int) -> list[Moment]:
+    """A damaged bit of the log, with the seconds until a person has put the record back; a second program on the same
+    log and store, with the seconds until it is ended.
+    """
+    flips, seconds = rng.choice((0, 0, 1, 3)), rng.choice((0, 0, 1, 2))
+    return [
+        *(_moment(rng, days, "flipped_bit", number, rng.choice((60.0, DAY_S))) for number in range(flips)),
+        *(_moment(rng, days, "second_owner", number, rng.choice((1.0, 90.0))) for number in range(seconds)),
+    ]
+
+
+def _moment(rng: random.Random, days: int, kind: HouseFault, number: int, value: float) -> Moment:
+    return Moment(f"{kind}:{number}", kind, rng.random() * days * DAY_S, value)
 
 
 def _acts(rng: random.Random, days: int, connections: list[str]) -> list[Moment]:

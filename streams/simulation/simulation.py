@@ -88,6 +88,7 @@ class Simulation:
         self.ends: dict[str, int] = {}
         self.acts: dict[str, list[Act]] = {}
         self.unhandled: list[Breach] = []
+        self._seconds: list[asyncio.Task[None]] = []
         self._folder = folder
         self._sides: dict[str, _Side] = {}
         self._keyring: Keyring = keyring()
@@ -180,7 +181,7 @@ class Simulation:
             finally:
                 for task in others:
                     task.cancel()
-                await asyncio.gather(*others, return_exceptions=True)
+                await asyncio.gather(*others, *self._seconds, return_exceptions=True)
                 self._over = True
                 await self._cut()
                 self._crashed.set()
@@ -198,6 +199,7 @@ class Simulation:
         self.network.calm()
         self.clock.skew_s = 0.0
         self.disk.log.capacity_bytes = None
+        self.disk.log.repair()
         failpoints.arm("")
 
     @property
@@ -294,8 +296,10 @@ class Simulation:
     async def _cut(self) -> None:
         """The power goes: nothing that runs reaches anything any more."""
         host, self._host = self._host, None
-        if host is None:
-            return
+        if host is not None:
+            await self._end(host)
+
+    async def _end(self, host: SimulatedHost) -> None:
         host.power.cut()
         loop = asyncio.get_running_loop()
         while tasks := loop.tasks_of(host.power):  # type: ignore[attr-defined] # a simulation runs on its own loop
@@ -338,6 +342,12 @@ class Simulation:
             case "full_disk":
                 self.disk.log.capacity_bytes = self.disk.log.bytes_used
                 loop.call_later(moment.value, setattr, self.disk.log, "capacity_bytes", None)
+            case "flipped_bit":
+                # Whoever reads it must find it; a person puts it back from a copy.
+                self.disk.log.flip(self._rng(moment.name))
+                loop.call_later(moment.value, self.disk.log.repair)
+            case "second_owner":
+                self._seconds.append(asyncio.create_task(self._second(moment.value)))
             case "act":
                 self._act(moment)
             case "outage":
@@ -352,6 +362,18 @@ class Simulation:
         done = perform(world, *drawn)
         self.trace.note("act", moment.what, done.name, done.words, done.refused)
         self.acts.setdefault(moment.what, []).append(done)
+
+    async def _second(self, lasts_s: float) -> None:
+        """Somebody starts the program a second time beside the one that runs."""
+        host = self._new_host()
+        host.has_address = False
+        running = begin_for(host.power, self._incarnation(host))
+        await asyncio.wait([running], timeout=lasts_s)
+        if running.done() and not running.cancelled():
+            self.trace.note("second", type(running.exception()).__name__)
+        await self._end(host)
+        if not running.cancelled():
+            running.exception()  # whatever it met without power
 
     def _set_clock_right(self) -> None:
         self.clock.skew_s = 0.0
