@@ -46,11 +46,16 @@ class DiskAppend:
     records: list[tuple[TopicPartition, NewRecord, int]]
     positions: dict[tuple[str, TopicPartition], int]
     fault: LogError | None = None
+    size: int = field(init=False)
+    """Bytes of keys, values and headers."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of keys, values and headers."""
-        return sum(size for _, _, size in self.records)
+    def __post_init__(self) -> None:
+        self.keep(len(self.records))
+
+    def keep(self, count: int) -> None:
+        """Of its records, keep the first so many."""
+        self.records = self.records[:count]
+        self.size = sum([size for _, _, size in self.records])
 
 
 @dataclass(eq=False, slots=True)
@@ -139,7 +144,8 @@ class LogDisk:
         """
         fitting = self._fitting(append)
         if fitting is not None:
-            append.records, append.positions = append.records[:fitting], {}
+            append.keep(fitting)
+            append.positions = {}
             append.fault = LogFull(
                 "no room on the disk (appending)",
                 WHERE,
@@ -323,7 +329,7 @@ class LogDisk:
             kept = min([kept, *(index for index, place in enumerate(places) if (append.power, place) in broken)])
             broken.update((append.power, place) for place in places[kept:])
             self.bytes_used -= sum(size for _, _, size in append.records[kept:])
-            append.records = append.records[:kept]
+            append.keep(kept)
             if kept < len(places):
                 append.positions = {}
             self.settle(append)

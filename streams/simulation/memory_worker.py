@@ -81,16 +81,17 @@ class MemoryWorker(BaseWorker):
     async def _deliver_all(self, delivery: Consumption, agents: dict[str, _Batches]) -> bool:
         """Deliver one batch of each partition that is free and has records; False if there was none."""
         delivered = False
-        for tp in delivery.guard.positions():
+        guard = delivery.guard
+        for tp in guard.positions():
             if delivery.halted:
                 break
-            offset = delivery.guard.position(tp)
+            offset = guard.position(tp)
             assert offset is not None
-            if not delivery.guard.is_free(tp) or self._memory.end_now(tp) <= offset:
+            if self._memory.end_now(tp) <= offset or not guard.is_free(tp):
                 continue
             records = await self.log.read(tp, offset, self._batch_records, self._batch_bytes)
             batch = RecordBatch(tp, records)
-            delivery.guard.deliver(batch)
+            guard.deliver(batch)
             agents[tp.topic].put_nowait(batch)
             delivered = True
             # The handler may begin with this batch while the next partition is read.

@@ -7,9 +7,10 @@ cut meanwhile.
 import asyncio
 import errno
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Final, Self
 from urllib.parse import urlencode
 
@@ -171,49 +172,43 @@ class Network:
         if fault == "late_request":
             out_s = left_s + self._rng.random() * self.settle_s
         loop = asyncio.get_running_loop()
-        arriving: asyncio.Future[Reply] = loop.create_future()
+        received: asyncio.Future[Reply] = loop.create_future()
         if fault not in ("lost_request", "reset_before"):
             if not call.path.startswith("/oauth"):
                 day = side.today()
                 self.calls[side.connection, side.api, day] = self.calls.get((side.connection, side.api, day), 0) + 1
             # Of nobody: what is on its way arrives, whatever happens to who sent it.
-            begin_for(None, self._arrive(arriving, side, base_url, call, headers, out_s, fault))
+            arriving = partial(self._arrive, received, side, base_url, call, headers, fault, back_s)
+            loop.call_later(out_s, _begin, arriving)
         if fault in ("reset_before", "reset_after"):
             await asyncio.sleep(min(out_s + back_s, left_s))
             raise TransportError("reset", sent=True)
         if fault in ("lost_request", "lost_answer", "late_request"):
             await asyncio.sleep(left_s)
             raise TransportError("deadline", sent=True)
+        too_late = loop.call_later(left_s, _settle, received, TransportError("deadline", sent=True))
         try:
-            async with asyncio.timeout(left_s):
-                reply = await asyncio.shield(arriving)
-                await asyncio.sleep(back_s)
-        except TimeoutError:
-            raise TransportError("deadline", sent=True) from None
-        except ConnectionResetError:
-            raise TransportError("reset", sent=True) from None
+            reply = await received
+        finally:
+            too_late.cancel()
         return self._received(side, reply, fault)
 
     async def _arrive(
         self,
-        arriving: "asyncio.Future[Reply]",
+        received: "asyncio.Future[Reply]",
         side: Side,
         base_url: str,
         call: Call,
         headers: Mapping[str, str],
-        out_s: float,
         fault: CallFault | None,
+        back_s: float,
     ) -> None:
-        await asyncio.sleep(out_s)
         try:
             reply = await self._handled(side, base_url, call, headers, fault)
-        except ConnectionResetError as error:
-            if not arriving.done():
-                arriving.set_exception(error)
-                arriving.exception()  # the sender may be gone: nobody has to look
-            return
-        if not arriving.done():
-            arriving.set_result(reply)
+        except ConnectionResetError:
+            _settle(received, TransportError("reset", sent=True))
+        else:
+            asyncio.get_running_loop().call_later(back_s, _settle, received, reply)
 
     async def _handled(
         self, side: Side, base_url: str, call: Call, headers: Mapping[str, str], fault: CallFault | None
@@ -309,6 +304,21 @@ class Network:
             return None
         self._trace.note("webhook", connection, api, str(received.result()))
         return received.result()
+
+
+def _begin(arriving: Callable[[], Coroutine[object, object, None]]) -> None:
+    begin_for(None, arriving())
+
+
+def _settle(received: "asyncio.Future[Reply]", end: Reply | TransportError) -> None:
+    """The first end of a call counts; its sender may be gone, and nobody has to look."""
+    if received.done():
+        return
+    if isinstance(end, Reply):
+        received.set_result(end)
+    else:
+        received.set_exception(end)
+        received.exception()
 
 
 def _forged(headers: Mapping[str, str], rng: random.Random) -> dict[str, str]:
