@@ -12,7 +12,8 @@ def clip(text: str, limit: int) -> str:
     """Free text, cut, without control characters or space around it: PostgreSQL refuses NUL, and a log line must stay
     one line.
     """
-    return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
+    cut = text[:limit]
+    return (cut if cut.isprintable() else "".join(c if c.isprintable() else " " for c in cut)).strip()
 
 
 def encodable(text: str) -> str:

@@ -325,9 +325,14 @@ class MemoryLog(Log):
         disk = await self._seam("look")
         return {tp: disk.end(tp) for tp in tps}
 
-    def end_now(self, tp: TopicPartition) -> int:
-        """`end_offset`, without a seam."""
-        return self._disk().end(tp)
+    def next_beyond(self, tps: Sequence[TopicPartition], place: int, positions: Mapping[TopicPartition, int]) -> int:
+        """The place of the first of these partitions, from `place` on, that has records beyond its position; how many
+        there are where none has. Without a seam.
+        """
+        end = self._disk().end
+        while place < len(tps) and end(tps[place]) <= positions[tps[place]]:
+            place += 1
+        return place
 
     async def offset_at_time(self, tp: TopicPartition, timestamp_ms: int) -> int:
         disk = await self._seam("look")

@@ -82,13 +82,16 @@ class MemoryWorker(BaseWorker):
         """Deliver one batch of each partition that is free and has records; False if there was none."""
         delivered = False
         guard = delivery.guard
-        for tp in guard.positions():
+        tps = list(guard.positions())
+        place = 0
+        while (place := self._memory.next_beyond(tps, place, guard.positions())) < len(tps):
             if delivery.halted:
                 break
+            tp, place = tps[place], place + 1
+            if not guard.is_free(tp):
+                continue
             offset = guard.position(tp)
             assert offset is not None
-            if self._memory.end_now(tp) <= offset or not guard.is_free(tp):
-                continue
             records = await self.log.read(tp, offset, self._batch_records, self._batch_bytes)
             batch = RecordBatch(tp, records)
             guard.deliver(batch)

@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, Self
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -221,7 +221,7 @@ class Network:
             return self._spoilt(side, fault)
         target = base_url.partition("//")[2].partition("/")[2]
         path = f"/{target}{call.path}" if target else call.path
-        query = urlencode(call.query)
+        query = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in call.query.items()])
         reply = await side.app.request(
             call.method,
             f"{path}?{query}" if query else path,
@@ -304,6 +304,11 @@ class Network:
             return None
         self._trace.note("webhook", connection, api, str(received.result()))
         return received.result()
+
+
+@lru_cache(maxsize=4_096)  # names and most values come again with each call
+def _quoted(text: str) -> str:
+    return quote_plus(text)
 
 
 def _begin(arriving: Callable[[], Coroutine[object, object, None]]) -> None:
