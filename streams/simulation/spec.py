@@ -43,7 +43,7 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True):
             allowed=self.faults,
             without=self.without,
             acts=[name for name in SPECS if name not in left_out],
-            traits=[name for name in TRAITS if name not in left_out],
+            traits=TRAITS if self.with_known else (),
         )
         return msgspec.structs.replace(plan, heal_days=self.heal_days)
 

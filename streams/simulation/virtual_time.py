@@ -134,6 +134,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         soon, later, pop = self._soon, self._later, heapq.heappop
         self._halted = False
         while not self._halted:
+            if monotonic() > self._give_up_at_s:
+                self._give_up_at_s = math.inf  # what is cancelled now still has to end
+                raise OverrunError(f"given up on day {1 + int(self._now_s // 86_400)} of the run")
             if not soon:
                 while later and later[0][2][0] is _nothing:
                     pop(later)
@@ -154,9 +157,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _pass(self, when: float) -> None:
         """Let time pass until an instant: by whole ticks, and by one at the least."""
-        if monotonic() > self._give_up_at_s:
-            self._give_up_at_s = math.inf  # what is cancelled now still has to end
-            raise OverrunError(f"given up on day {1 + int(self._now_s // 86_400)} of the run")
         left_s = when - self._now_s
         if left_s > 0:
             self._elapsed += max(1, math.ceil(left_s * _TICKS - 1e-3))
