@@ -20,9 +20,10 @@ from multidict import CIMultiDict
 from adapters.errors import TransportError
 from adapters.http import MAX_ANSWER_BYTES, Answer, Call, last_moment_s
 from domain.vocabulary import Api
+from sandbox.gocardless.errors import usage
 from sandbox.inprocess import InProcess, Reply
 from sandbox.world import World
-from streams.simulation.apis import zoho_of
+from streams.simulation.apis import gocardless_of, zoho_of
 from streams.simulation.faults import CallFault, Outage, Rates
 from streams.simulation.power import Power
 from streams.simulation.trace import Trace
@@ -45,6 +46,9 @@ _BEFORE: Final[frozenset[CallFault]] = frozenset(
     {"html_before", "error_before", "unavailable", "throttled_minute", "throttled_day", "throttled_concurrency"}
 )
 
+#: Answers by which a webhook is taken.
+_TAKEN: Final = (200, 204)
+
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 #: Headers that an API or what stands before it may send, and that must do no harm (findings F2).
@@ -63,12 +67,14 @@ _ODD_HEADERS: Final = (
 class Side:
     """One API of one connection: its simulator, where it is reached, and how its network behaves."""
 
-    def __init__(self, connection: str, api: Api, world: World, app: web.Application) -> None:
+    def __init__(self, connection: str, api: Api, world: World, app: InProcess) -> None:
         self.connection = connection
         self.api: Api = api
         self.world = world
-        self.app = InProcess(app)
+        self.app = app
         self.date_skew_s = 0.0
+        self.token_refused_until_s = 0.0
+        """Until when it does not take our token, in seconds of the run."""
 
     def today(self) -> str:
         """The day by which the API counts calls."""
@@ -98,6 +104,10 @@ class Network:
         """Seconds by which a request may come late after its sender has given it up: what the settings allow for."""
         self.calls: dict[tuple[str, str, str], int] = {}
         self.counts: dict[str, int] = {}
+        self.taken: list[tuple[str, Api, bytes]] = []
+        """Webhooks that the program has taken (connection, API, body): it says that it has them for good."""
+        self.forged: list[tuple[str, Api]] = []
+        """Those of them whose signature nobody has made."""
 
     def calm(self) -> None:
         """From now on nothing goes wrong."""
@@ -105,6 +115,7 @@ class Network:
         self._outages = []
         for side in self._sides.values():
             side.date_skew_s = 0.0
+            side.token_refused_until_s = 0.0
 
     def count(self, what: str) -> None:
         """Note that a fault happened."""
@@ -219,6 +230,8 @@ class Network:
             side.world.apis[side.api].fault_effect(fault)
         if fault in _BEFORE:
             return self._spoilt(side, fault)
+        if asyncio.get_running_loop().time() < side.token_refused_until_s:
+            return self._reply(side, gocardless_of(side.world).refuse(usage("access_token_revoked", "Not taken now")))
         target = base_url.partition("//")[2].partition("/")[2]
         path = f"/{target}{call.path}" if target else call.path
         query = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in call.query.items()])
@@ -236,10 +249,13 @@ class Network:
             return Reply(status=502, headers={"content-type": "text/html", **date}, body=_HTML)
         if fault == "unavailable":
             return Reply(status=503, headers=date, body=b"")
-        made = side.world.apis[side.api].fault_response(_WORDS[fault][side.api])
+        return self._reply(side, side.world.apis[side.api].fault_response(_WORDS[fault][side.api]))
+
+    def _reply(self, side: Side, made: web.Response) -> Reply:
+        """A refusal that an API writes, as it comes over a network."""
         headers = {name.lower(): value for name, value in made.headers.items()}
         assert isinstance(made.body, bytes), "an API's refusal is written whole"
-        return Reply(status=made.status, headers={**headers, **date}, body=made.body)
+        return Reply(status=made.status, headers={**headers, "date": side.world.date_header()}, body=made.body)
 
     def _received(self, side: Side, reply: Reply, fault: CallFault | None) -> Answer:
         body, headers = reply.body, dict(reply.headers)
@@ -281,7 +297,7 @@ class Network:
             later_s = self._rng.random() * (5 if fault == "doubled" else 86_400 * 3)
             begin_for(None, self._again(url, headers, body, later_s))
         if fault == "forged":
-            await self._delivered(url, {**headers, **_forged(headers, self._rng)}, body)
+            await self._delivered(url, {**headers, **_forged(headers, self._rng)}, body, forged=True)
         await asyncio.sleep(self._delay_s())
         status = await self._delivered(url, headers, body)
         return None if status is None else (status, {}, b"")
@@ -290,7 +306,9 @@ class Network:
         await asyncio.sleep(later_s)
         await self._delivered(url, headers, body)
 
-    async def _delivered(self, url: str, headers: Mapping[str, str], body: bytes) -> int | None:
+    async def _delivered(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, forged: bool = False
+    ) -> int | None:
         if self._gateway is None or not self._gateway[1].on:
             return None
         gateway, power = self._gateway
@@ -302,8 +320,13 @@ class Network:
         await asyncio.wait([received])
         if received.cancelled() or not power.on or received.exception() is not None:
             return None
-        self._trace.note("webhook", connection, api, str(received.result()))
-        return received.result()
+        status = received.result()
+        self._trace.note("webhook", connection, api, str(status))
+        if status in _TAKEN:
+            self.taken.append((connection, named, body))
+            if forged:
+                self.forged.append((connection, named))
+        return status
 
 
 @lru_cache(maxsize=4_096)  # names and most values come again with each call

@@ -12,6 +12,7 @@ import msgspec
 
 from domain.vocabulary import APIS
 from streams import failpoints
+from streams.simulation.bounds import Bounds, draw_bounds
 from streams.simulation.faults import CALL_FAULTS, WEBHOOK_FAULTS, Outage, Rates, draw_rates
 from streams.simulation.people import SPECS
 from streams.simulation.traits import Trait
@@ -29,6 +30,8 @@ HouseFault = Literal[
     "full_disk",
     "flipped_bit",
     "second_owner",
+    "store_back",
+    "token_refused",
     "act",
 ]
 HOUSE_FAULTS: Final[tuple[HouseFault, ...]] = get_args(HouseFault)
@@ -49,6 +52,14 @@ _OUTAGE_DAYS: Final = 3.0
 
 #: Longest outage without the trait of long ones, seconds: shorter than thirty tries take.
 _SHORT_OUTAGE_S: Final = 1_200.0
+
+#: Calls a day that Zoho Books may allow (0: as the company's plan has it). Lower: polls alone use up the day. Higher:
+#: no run comes near its end.
+_ZOHO_DAYS: Final = (0, 0, 0, 0, 300)
+
+#: Chance that two connections are to one company. Lower: no run shows that it is collected from once. Higher: fewer
+#: runs have two companies.
+_ONE_COMPANY: Final = 0.2
 
 #: Days without faults at the end, in which everything has to come to rest: a payout is paid within a week of its
 #: payments, and a read that waits for its quota waits for a day. Lower: what is merely slow looks stuck.
@@ -84,6 +95,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     acts: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
     heal_days: int = HEAL_DAYS
+    bounds: Bounds = Bounds()
+    zoho_day_calls: int = 0
+    """Calls that Zoho Books allows in a day; 0: as the company's plan has it."""
+    one_company: bool = False
+    """Whether all connections are to one company, which no installation may collect from twice."""
 
     @property
     def faults_end_s(self) -> float:
@@ -124,6 +140,8 @@ def draw_plan(
         *_clocks(random.Random(f"{seed}/clocks"), days, names),
         *_disks(random.Random(f"{seed}/disks"), days),
         *_rarities(random.Random(f"{seed}/rarities"), days),
+        *_store_backs(random.Random(f"{seed}/store_backs"), days),
+        *_token_refusals(random.Random(f"{seed}/token_refusals"), days, names),
         *_acts(random.Random(f"{seed}/acts"), days, names),
     ]
     chosen = [one for one in moments if one.kind in kinds and one.name not in left_out]
@@ -141,6 +159,9 @@ def draw_plan(
         moments=tuple(sorted(chosen, key=lambda one: (one.at_s, one.name))),
         acts=tuple(acts),
         traits=had,
+        bounds=draw_bounds(random.Random(f"{seed}/bounds")),
+        zoho_day_calls=random.Random(f"{seed}/quota").choice(_ZOHO_DAYS),
+        one_company=connections > 1 and random.Random(f"{seed}/one_company").random() < _ONE_COMPANY,
         outages=tuple(one for place, one in enumerate(outages) if f"outage:{place}" not in left_out),
     )
 
@@ -197,6 +218,28 @@ def _rarities(rng: random.Random, days: int) -> list[Moment]:
 
 def _moment(rng: random.Random, days: int, kind: HouseFault, number: int, value: float) -> Moment:
     return Moment(f"{kind}:{number}", kind, rng.random() * days * DAY_S, value)
+
+
+def _store_backs(rng: random.Random, days: int) -> list[Moment]:
+    """An earlier copy of the store is put back in a crash; with the seconds since it was made."""
+    return [
+        Moment(f"store_back:{number}", "store_back", rng.random() * days * DAY_S, rng.choice((600.0, 40_000.0, DAY_S)))
+        for number in range(rng.choice((0, 0, 0, 1, 2)))
+    ]
+
+
+def _token_refusals(rng: random.Random, days: int, connections: list[str]) -> list[Moment]:
+    """GoCardless does not take our token for a while, with the seconds of that, and then takes the same one again."""
+    return [
+        Moment(
+            f"token_refused:{number}",
+            "token_refused",
+            rng.random() * days * DAY_S,
+            rng.choice((100.0, 20_000.0, 2 * DAY_S)),
+            rng.choice(connections),
+        )
+        for number in range(rng.choice((0, 0, 0, 1)))
+    ]
 
 
 def _acts(rng: random.Random, days: int, connections: list[str]) -> list[Moment]:

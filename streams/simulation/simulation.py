@@ -14,13 +14,17 @@ import msgspec
 from adapters.vault import Keyring
 from adapters.zoho.oauth import TokenState
 from domain.times import instant
+from domain.vocabulary import APIS
+from projections.store.errors import StoreError
 from sandbox.gocardless.app import gocardless_app
+from sandbox.inprocess import InProcess
 from sandbox.loop_time import LoopTime
 from sandbox.world import World
 from sandbox.zoho.app import zoho_app
 from streams import failpoints
 from streams.gc_pause import without_collector
 from streams.log.batch_worker import WorkerFailed
+from streams.log.interface import LogError
 from streams.log.topics import Topics
 from streams.operate.replay import mend_outbox
 from streams.process.program import Program
@@ -33,6 +37,7 @@ from streams.simulation.machine import Disk, SimulatedHost, keyring, store_templ
 from streams.simulation.network import Network, Side
 from streams.simulation.operator import Person, Secrets
 from streams.simulation.oracles import Breach
+from streams.simulation.oracles.webhooks import webhook_breaches
 from streams.simulation.people import ActRates, draw_act, perform
 from streams.simulation.people import draw_rates as draw_act_rates
 from streams.simulation.plan import DAY_S, Moment, Plan
@@ -92,6 +97,7 @@ class Simulation:
         self._folder = folder
         self._sides: dict[str, _Side] = {}
         self._keyring: Keyring = keyring()
+        self._put_back: Path | None = None
         self._crashed = asyncio.Event()
         self._host: SimulatedHost | None = None
         self._over = False
@@ -108,6 +114,9 @@ class Simulation:
         start: datetime | None = None
         for number in range(plan.connections):
             name = f"c{number + 1}"
+            if number and plan.one_company:
+                self._sides[name] = self._again(name, sides)
+                continue
             company = draw(
                 self._rng(f"company/{name}"),
                 seed=plan.seed * 10 + number,
@@ -119,13 +128,31 @@ class Simulation:
             start = company.start
             world = World(seed=company.seed, start=company.start, post=self.network.post)
             apps = {"gocardless": gocardless_app(world), "zoho": zoho_app(world)}
-            for api in ("gocardless", "zoho"):
-                side = Side(name, api, world, apps[api])
+            for api in APIS:
+                side = Side(name, api, world, InProcess(apps[api]))
                 sides[f"{api}.{name}.example"] = side
             self._sides[name] = self._populated(name, company, world)
+            if plan.zoho_day_calls:
+                world.apis["zoho"].configure({"switches": {"daily_limit": plan.zoho_day_calls}})
         assert start is not None, "an installation has a connection"
         self.clock = VirtualClock(start)
         self._network_sides = sides
+
+    def _again(self, name: str, sides: dict[str, Side]) -> _Side:
+        """A second connection to the first one's company."""
+        first = self._sides["c1"]
+        urls = {api: f"http://{api}.{name}.example" for api in APIS}
+        for api in APIS:
+            twin = sides[f"{api}.c1.example"]
+            sides[f"{api}.{name}.example"] = Side(name, api, first.world, twin.app)
+        organization = first.settings.zoho.organization_id
+        settings = company_documents.connection(
+            first.company, organization, gocardless_url=urls["gocardless"], zoho_url=urls["zoho"]
+        )
+        token = msgspec.structs.replace(first.secrets.zoho_token, accounts_url=urls["zoho"])
+        return msgspec.structs.replace(
+            first, settings=settings, secrets=msgspec.structs.replace(first.secrets, zoho_token=token)
+        )
 
     def _populated(self, name: str, company: Company, world: World) -> _Side:
         def endpoint(api: str) -> dict[str, str]:
@@ -170,8 +197,9 @@ class Simulation:
         self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
         self.person.enter({name: side.secrets for name, side in self._sides.items()})
         async with contextlib.AsyncExitStack() as stack:
-            for side in self._sides.values():
-                await stack.enter_async_context(LoopTime(side.world))
+            worlds = {side.company.seed: side.world for side in self._sides.values()}  # of one company there is one
+            for world in worlds.values():
+                await stack.enter_async_context(LoopTime(world))
             supervisor = asyncio.create_task(self._supervise())
             others = [asyncio.create_task(self._moments()), asyncio.create_task(self._visits())]
             try:
@@ -220,7 +248,7 @@ class Simulation:
         found = list(self.unhandled)
         async with host.log(self.settings) as log:
             with host.store(self.settings, self.clock.now()) as store:
-                for name, side in self._sides.items():
+                for name, side in self._judged():
                     calls = {(api, day): count for (own, api, day), count in self.network.calls.items() if own == name}
                     evidence = oracles.gather(
                         store,
@@ -239,8 +267,14 @@ class Simulation:
                     )
                     found += oracles.breaches(evidence)
                 topics = Topics(self.settings.topic_prefix, self.settings.partitions)
+                found += webhook_breaches(log, topics, self.network.taken, self.network.forged)
                 found += oracles.rebuild_breaches(log, topics, store, self.clock.now(), self._folder)
         return found
+
+    def _judged(self) -> list[tuple[str, _Side]]:
+        """The connections that oracles are asked of: each company once."""
+        found = list(self._sides.items())
+        return found[:1] if self.plan.one_company else found
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
@@ -253,6 +287,7 @@ class Simulation:
             self._program_rng,
             self.trace,
             self._keyring,
+            limits=self.plan.bounds.limits,
             batch_records=self.plan.batch_records,
         )
 
@@ -278,6 +313,9 @@ class Simulation:
             await self._cut()
             if not running.cancelled():
                 running.exception()  # a program without power ends by whatever it meets
+            if self._put_back is not None:
+                self.disk.restore_image(self._put_back)
+                self._put_back = None
             off_s = self._off_s
 
     async def _incarnation(self, host: SimulatedHost) -> None:
@@ -291,6 +329,8 @@ class Simulation:
         words = f"{type(cause).__name__}: {cause}"[:200]
         self.ends[words] = self.ends.get(words, 0) + 1
         self.trace.note("program", "ended", words)
+        if not isinstance(cause, LogError | StoreError):
+            self.unhandled.append(Breach("program_ended", "", "", f"it ended by itself: {words}"))
         self.last_end = cause
 
     async def _cut(self) -> None:
@@ -348,6 +388,13 @@ class Simulation:
                 loop.call_later(moment.value, self.disk.log.repair)
             case "second_owner":
                 self._seconds.append(asyncio.create_task(self._second(moment.value)))
+            case "store_back":
+                image = self.disk.keep_image(moment.name)
+                loop.call_later(moment.value, self._restore, image)
+            case "token_refused":
+                self._network_sides[f"gocardless.{moment.what}.example"].token_refused_until_s = (
+                    loop.time() + moment.value
+                )
             case "act":
                 self._act(moment)
             case "outage":
@@ -374,6 +421,12 @@ class Simulation:
         await self._end(host)
         if not running.cancelled():
             running.exception()  # whatever it met without power
+
+    def _restore(self, image: Path) -> None:
+        """The power goes, and comes back over an older copy of the store; not in a run that has come to rest."""
+        if asyncio.get_running_loop().time() < self.plan.faults_end_s:
+            self._put_back = image
+            self._crash(_RESTART_S)
 
     def _set_clock_right(self) -> None:
         self.clock.skew_s = 0.0
@@ -405,7 +458,8 @@ def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.in
 
         async def main() -> Report:
             simulation = Simulation(plan, own)
-            await simulation.live()
+            with plan.bounds.applied():
+                await simulation.live()
             return Report(
                 seed=plan.seed,
                 breaches=tuple(await simulation.judge()),

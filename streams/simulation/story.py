@@ -37,6 +37,8 @@ _MOMENTS: Final[Mapping[HouseFault, str]] = {
     "clock_ahead": "our clock is set wrong by {value:.0f} s, for {what} s",
     "date_skew": "the clock of {what} is wrong by {value:.0f} s",
     "full_disk": "the disk under the log is full, for {value:.0f} s",
+    "store_back": "a copy of the store is made; {value:.0f} s later the power goes, and it is put back",
+    "token_refused": "GoCardless does not take the token of {what}, for {value:.0f} s",
 }
 
 #: Ids of both APIs, of our commands, and numbers of invoices.

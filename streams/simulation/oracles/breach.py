@@ -55,8 +55,11 @@ Oracle = Literal[
     "unseen_resource",
     # rebuild
     "rebuild_differs",
-    # of the run itself: something was raised and nobody took it
+    # of the run itself: the program ended for no reason that it may end for; something was raised and nobody took it; a
+    # webhook was taken that is not in the log, or that was forged
+    "program_ended",
     "unhandled",
+    "webhook_taken",
 ]
 
 

@@ -1,0 +1,191 @@
+"""Protections of the program that can be taken out, one at a time: each as small as the mistake that would undo it."""
+
+import asyncio
+import email.utils
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from aiohttp import web
+
+from adapters import budgets, headers
+from adapters.deliveries import DeliveryMeta
+from adapters.gocardless import webhook as gocardless_webhook
+from adapters.zoho import webhook as zoho_webhook
+from domain import codec, draft, ids, onboarding
+from projections.queries import Queries
+from projections.state.batch import Batch
+from projections.store.tables import command_queue
+from projections.work.queue import Queue
+from streams import failpoints
+from streams.log.records import delivery_record
+from streams.stages import core, executor, poller
+from streams.stages.gateway import Gateway
+from streams.stages.relay import Relay
+
+Removal = Callable[[pytest.MonkeyPatch], None]
+
+#: Higher than any size or number of a run.
+_NO_BOUND: Final = 10**9
+
+
+# --- what is sent ---
+
+
+def objection(patch: pytest.MonkeyPatch) -> None:
+    """The rules are not asked once more right before a write."""
+    patch.setattr(executor._Performance, "_objection", lambda self, command: "")
+
+
+def look_up(patch: pytest.MonkeyPatch) -> None:
+    """What may have happened is sent again without a look-up."""
+    patch.setattr(executor._Performance, "_first", lambda self, command: ("send", self._perform.send_call(command)))
+
+
+def settle_time(patch: pytest.MonkeyPatch) -> None:
+    """One look-up that finds nothing is enough, at once: nobody waits for a request that is late."""
+    patch.setattr(executor._Performance, "_search_again", lambda self, objection: False)
+
+
+def intents(patch: pytest.MonkeyPatch) -> None:
+    """An intent does not outlive the process: what it had begun is as if it had not been."""
+
+    def abandoned(self: Queue, lease: Any, now: str, due_at: str) -> int:
+        c = command_queue.c
+        begun = sa.and_(c.connection == lease.connection, c.api == lease.api, c.state == "sent")
+        with self._store.write() as connection:
+            changed = sa.update(command_queue).where(begun).values(state="ready", due_at=now)
+            return connection.execute(changed).rowcount
+
+    patch.setattr(Queue, "abandoned", abandoned)
+
+
+# --- who may call, and how often ---
+
+
+def budget(patch: pytest.MonkeyPatch) -> None:
+    """Every call may go."""
+    patch.setattr(budgets, "may_go", lambda limits, spent, **_: budgets.Go(spent))
+
+
+def second_try(patch: pytest.MonkeyPatch) -> None:
+    """An API that has refused our credentials once is never asked again."""
+
+    def refuse(spent: budgets.Spent, at: str, why: str) -> budgets.Spent:
+        return msgspec.structs.replace(
+            spent, refused_since=at, refused_why=why, closed_until="9999", closed_why=budgets.REFUSED
+        )
+
+    patch.setattr(budgets, "refuse", refuse)
+    patch.setattr(budgets, "add_seconds", lambda at, seconds: "99999")
+
+
+def one_owner(patch: pytest.MonkeyPatch) -> None:
+    """Two connections may collect for one company."""
+    patch.setattr(Queries, "sharing", lambda self, connections: {})
+    patch.setattr(onboarding, "_single", lambda *given: None)
+
+
+# --- what comes in ---
+
+
+def header_guard(patch: pytest.MonkeyPatch) -> None:
+    """The library reads the dates of headers, and raises what it likes."""
+    patch.setattr(headers, "moment", lambda text: email.utils.parsedate_to_datetime(text) if text else None)
+
+
+def header_bounds(patch: pytest.MonkeyPatch) -> None:
+    """Numbers of headers are read as they stand there."""
+    patch.setattr(headers, "whole", lambda text, most: int(text) if text.strip("-").isdigit() else None)
+
+
+def append_before_answer(patch: pytest.MonkeyPatch) -> None:
+    """A webhook is acknowledged before it is durable."""
+
+    async def keep(self: Gateway, api: Any, webhook: Any, kept: dict[str, str], secret: str) -> web.Response:
+        now = self._context.clock.now()
+        self._count += 1
+        meta = DeliveryMeta(
+            id=f"wh-{ids.digest(webhook.connection, now, self._run, str(self._count))}",
+            connection=webhook.connection,
+            api=api,
+            kind="webhook",
+            received_at=now,
+            headers=kept,
+            content_type=webhook.content_type,
+            secret=secret,
+            module=webhook.module,
+        )
+        appending = self._context.append([delivery_record(self._context.topics, meta, webhook.body)])
+        asyncio.ensure_future(appending).add_done_callback(lambda task: task.cancelled() or task.exception())
+        return web.Response(status=204 if api == "gocardless" else 200)
+
+    patch.setattr(Gateway, "_keep", keep)
+
+
+def signature(patch: pytest.MonkeyPatch) -> None:
+    """Any signature is good."""
+    patch.setattr(gocardless_webhook, "verify", lambda headers, body, secrets: "main")
+    patch.setattr(zoho_webhook, "verify", lambda headers, body, query, secrets: "main")
+
+
+def page_before_cursor(patch: pytest.MonkeyPatch) -> None:
+    """What a page showed is remembered before the page is durable."""
+    kept = poller.Poller._keep
+    save = poller.Polls.save
+
+    async def keep(self: poller.Poller, access: Any, poll: Any, answer: Any, info: Any) -> str:
+        rows = poller.PAGES[self._api].rows(poll.kind, answer.body)
+        if poll.kind != poller._OF_EVENTS:
+            save(self._polls, poll, poller.digests_of(rows))
+            failpoints.hit("poller.after_save")
+            info = msgspec.structs.replace(info)
+        return await kept(self, access, poll, answer, info)
+
+    patch.setattr(poller.Poller, "_keep", keep)
+
+
+# --- what is decided, and published ---
+
+
+def bounds(patch: pytest.MonkeyPatch) -> None:
+    """A decision may be of any size, and wakes whatever waits at once."""
+    patch.setattr(codec, "encode_decision", msgspec.json.Encoder(order="deterministic").encode)
+    patch.setattr(draft, "range", lambda _: range(_NO_BOUND), raising=False)
+
+
+def compare_and_set(patch: pytest.MonkeyPatch) -> None:
+    """A batch is committed whoever owns the partition meanwhile."""
+
+    def advance(self: Batch, connection: Any, next_offset: int) -> None:
+        own = self._own
+        connection.exec_driver_sql(
+            "UPDATE positions SET next_offset = ? WHERE stage = ? AND topic = ? AND partition = ?",
+            (next_offset, own.stage, own.topic, own.partition),
+        )
+
+    patch.setattr(Batch, "_compare_and_set", advance)
+
+
+def setback(patch: pytest.MonkeyPatch) -> None:
+    """A store that is older than the log is taken for one that is not."""
+    patch.setattr(core, "went_back", lambda *given: False)
+
+
+def append_before_mark(patch: pytest.MonkeyPatch) -> None:
+    """A decision is marked as published before it is."""
+
+    async def append(self: Relay, records: Any, decisions: Any) -> None:
+        failpoints.hit("relay.before_append")
+        self._mark(decisions)
+        failpoints.hit("relay.after_mark")
+        await self._context.append(records)
+
+    patch.setattr(Relay, "_append", append)
+
+
+def known_events(patch: pytest.MonkeyPatch) -> None:
+    """An event that was decided is decided again."""
+    patch.setattr(Batch, "known", lambda self, event: False)
