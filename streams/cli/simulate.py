@@ -10,6 +10,7 @@ from streams.cli.codes import OK, PERSON, NotFound
 from streams.cli.command import CliCommand, Reply, Session
 from streams.simulation.known import Known, is_known
 from streams.simulation.oracles import Breach
+from streams.simulation.people import SPECS
 from streams.simulation.plan import FAULTS, HEAL_DAYS
 from streams.simulation.shrink import Shrunk, shrink
 from streams.simulation.silence import silent
@@ -73,6 +74,15 @@ def _faults(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return tuple(name for name in FAULTS if name in names)
 
 
+def _acts(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Read the names of acts."""
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SPECS]
+    if unknown:
+        raise click.BadParameter(f"nobody does {unknown[0][:40]!r}; there are {', '.join(SPECS)}")
+    return tuple(names)
+
+
 @click.command(cls=CliCommand)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The first one, or the only one.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many, counted on from --seed.")
@@ -88,6 +98,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="Days afterwards in which nothing goes wrong, and all has to come to rest.",
 )
 @click.option("--faults", default="all", show_default=True, callback=_faults, help="Kinds that may happen, or none.")
+@click.option("--acts", default="", callback=_acts, help="What people may do beside us; all of it where none is named.")
 @click.option("--without", multiple=True, help="Names of what is left out, as a story has them.")
 @click.option("--with-known", is_flag=True, help="Also what this version is known to get wrong.")
 @click.option("--shrink/--no-shrink", "shrinks", default=True, help="Make a run smaller that breaks.")
@@ -99,6 +110,7 @@ def simulate_(
     invoices: int,
     heal_days: int,
     faults: tuple[str, ...],
+    acts: tuple[str, ...],
     without: tuple[str, ...],
     with_known: bool,
     shrinks: bool,
@@ -120,6 +132,7 @@ def simulate_(
             faults=faults,
             without=names,
             with_known=with_known,
+            acts=acts,
         )
         for number in range(seed, seed + seeds)
     ]

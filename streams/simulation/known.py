@@ -18,7 +18,8 @@ from streams.simulation.plan import FAULTS, HEAL_DAYS
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is known to be wrong. `finding`: its number; `words`: what it is, short; `found`: a regular
     expression that what is said of the breach matches somewhere ("about: words"), "" for any of the oracle; `acts`:
-    names of acts and of traits that lead there. The other fields are the run that shows it.
+    names of acts and of traits that lead there. The other fields are the run that shows it, in which people do `only`
+    these acts, where any are named.
     """
 
     finding: str
@@ -32,6 +33,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     heal_days: int = HEAL_DAYS
     faults: tuple[str, ...] = FAULTS
     without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.finding}: {self.words}"

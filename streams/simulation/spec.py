@@ -22,7 +22,7 @@ INVOICES: Final = 16
 
 class PlanSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is drawn by. `faults`: kinds that may happen; `without`: names of what is left out; `with_known`:
-    also what this version is known to get wrong.
+    also what this version is known to get wrong; `acts`: what people may do, all that is allowed where none is named.
     """
 
     seed: int
@@ -32,6 +32,7 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = FAULTS
     without: tuple[str, ...] = ()
     with_known: bool = False
+    acts: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """The plan of this seed."""
@@ -42,7 +43,7 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True):
             invoices=self.invoices,
             allowed=self.faults,
             without=self.without,
-            acts=[name for name in SPECS if name not in left_out],
+            acts=[name for name in self.acts or SPECS if name not in left_out],
             traits=TRAITS if self.with_known else (),
         )
         return msgspec.structs.replace(plan, heal_days=self.heal_days)
@@ -59,6 +60,8 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True):
             words.append(f"--without {','.join(self.without)}")
         if self.with_known:
             words.append("--with-known")
+        if self.acts:
+            words.append(f"--acts {','.join(self.acts)}")
         return " ".join(words)
 
 
@@ -72,6 +75,7 @@ def spec_of(known: Known) -> PlanSpec:
         faults=known.faults,
         without=known.without,
         with_known=True,
+        acts=known.only,
     )
 
 
