@@ -77,7 +77,7 @@ class Looks:
         return ", ".join(f"{part} {100 * count / total:.0f} %" for part, count in self.seen.most_common())
 
 
-class Lived:
+class RunFigures:
     """What runs have cost: CPU seconds of the program and of the rules alone, calls and events."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that it works")
     options = parser.parse_args()
-    lived, looks = Lived(), Looks()
+    lived, looks = RunFigures(), Looks()
     days = 1 if options.quick else 31
     for seed in range(options.first, options.first + (1 if options.quick else options.seeds)):
         lived.add(draw_plan(seed, days=days, allowed=()), looks)

@@ -121,7 +121,7 @@ class SqliteConnections:
             self._idle.pop().driver.close()
 
 
-class Translation:
+class ErrorTranslation:
     """Errors of the driver and of SQLAlchemy come out of it as `StoreError`s, without any value of a row."""
 
     __slots__ = ("_errors", "_where")
@@ -174,7 +174,7 @@ class SqliteTransaction:
     def __init__(
         self,
         connections: SqliteConnections,
-        translation: Translation,
+        translation: ErrorTranslation,
         lock: WriteLock | None = None,
         given: SqliteConnection | None = None,
     ) -> None:

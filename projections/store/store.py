@@ -19,11 +19,11 @@ import sqlalchemy as sa
 from projections.store import migrate
 from projections.store.databases import BUSY_TIMEOUT_MS, Database, engine_of
 from projections.store.direct import (
+    ErrorTranslation,
     SqlConnection,
     SqliteConnection,
     SqliteConnections,
     SqliteTransaction,
-    Translation,
     WriteLock,
 )
 from projections.store.errors import (
@@ -64,7 +64,7 @@ class Store(Statements):
         self._token_hex = token_hex
         self._write_lock = WriteLock(self.where)
         driver: Any = self.engine.dialect.dbapi
-        self._translation = Translation(driver.Error, self.where)
+        self._translation = ErrorTranslation(driver.Error, self.where)
 
     def close(self) -> None:
         """Give all connections back. Safe to call twice."""

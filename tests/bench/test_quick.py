@@ -24,6 +24,7 @@ RUNS = {
     "kafka_scale.py": ["--quick"],
     "log_wakeup.py": ["--records", "20"],
     "replay.py": ["--connections", "2", "--invoices", "10"],
+    "simulation.py": ["--quick"],
     "startup.py": ["--quick"],
     "zoho_calls.py": ["--quick"],
 }
