@@ -1,8 +1,8 @@
 """What this version of the program is known to get wrong, each with a run that shows it.
 
 What leads there (acts of people, traits of a world) is drawn only where a run asks for it with `--with-known`, so that
-every other run shows what nobody knows yet. An entry that no longer breaks fails its test: then it goes, and what it
-left out is drawn in every run.
+every other run shows what nobody knows yet. An entry that no longer breaks fails its test: then it goes, and its acts
+are done in every run; a trait that no entry has any more goes too, and with it the condition that asks for it.
 """
 
 import re
@@ -55,16 +55,16 @@ KNOWN: Final[tuple[Known, ...]] = (
         without=("act:0", "act:2", "act:4", "act:5"),
     ),
     Known(
-        finding="C1",
-        words="an invoice whose customer does not sign says that nothing is to be done",
-        oracle="todo_overdue",
-        found="no usable mandate",
-        acts=("no_signature",),
-        seed=3,
-        days=4,
-        invoices=1,
-        heal_days=5,
-        faults=(),
+        finding="F3",
+        words="when what lets us in is revoked, nothing is read until a person connects again",
+        oracle="poll_late",
+        found="last walked",
+        acts=("revoked_token",),
+        seed=8,
+        days=3,
+        invoices=2,
+        heal_days=4,
+        faults=("token_revoked",),
     ),
     Known(
         finding="F4",
@@ -89,6 +89,18 @@ KNOWN: Final[tuple[Known, ...]] = (
         invoices=1,
         heal_days=5,
         faults=("outage",),
+    ),
+    Known(
+        finding="F7",
+        words="after a clock that was ahead and set right, what was read lies in the future and is not read again",
+        oracle="future_instant",
+        found="^polls:",
+        acts=("wrong_clock",),
+        seed=115,
+        days=3,
+        invoices=2,
+        heal_days=4,
+        faults=("clock_ahead",),
     ),
 )
 

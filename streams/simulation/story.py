@@ -39,6 +39,8 @@ _MOMENTS: Final[Mapping[HouseFault, str]] = {
     "full_disk": "the disk under the log is full, for {value:.0f} s",
     "store_back": "a copy of the store is made; {value:.0f} s later the power goes, and it is put back",
     "token_refused": "GoCardless does not take the token of {what}, for {value:.0f} s",
+    "flipped_bit": "a bit of the log is damaged, and its record put back {value:.0f} s later",
+    "second_owner": "a second program begins on the same log and store, for {value:.0f} s",
 }
 
 #: Ids of both APIs, of our commands, and numbers of invoices.

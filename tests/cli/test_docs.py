@@ -2,7 +2,6 @@
 must be well formed.
 """
 
-import re
 import shlex
 from pathlib import Path
 
@@ -12,34 +11,10 @@ from click.testing import CliRunner
 
 from streams.cli import main
 from tests.support.company import events_of
+from tests.support.console import answers, blocks, matches
 from tests.support.deliveries import gc_event, webhook
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def examples():
-    """(command, expected answer) of every line that begins with "$ "."""
-    for block in blocks("console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, answer = part.partition("\n")
-            yield command, answer
-
-
-def matches(expected, got):
-    """A line of "…" alone stands for any lines, within a line for any text. Runs of spaces are one: columns are as wide
-    as their text.
-    """
-    parts = []
-    for line in expected.splitlines():
-        if line.strip() == "…":
-            parts.append(r"(?:.*\n)*?")
-        else:
-            parts.append(re.sub(r"(?:\\ )+", r"[ ]+", re.escape(line.rstrip())).replace("…", ".*?") + r"[ ]*\n")
-    return re.fullmatch("".join(parts) + r"\s*", got) is not None
 
 
 def test_the_examples_answer_as_written(installation, company, monkeypatch):
@@ -59,7 +34,7 @@ def test_the_examples_answer_as_written(installation, company, monkeypatch):
     Path("token").write_text("token")
     Path("webhook").write_text("secret")
     runner, code, seen = CliRunner(), 0, 0
-    for command, answer in examples():
+    for command, answer in answers(PAGE):
         if command == "echo $?":
             assert answer.strip() == str(code), command
             continue
@@ -72,7 +47,7 @@ def test_the_examples_answer_as_written(installation, company, monkeypatch):
     assert seen > 15
 
 
-@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
+@pytest.mark.parametrize("line", [line for block in blocks(PAGE, "sh") for line in block.splitlines()])
 def test_the_other_examples_are_well_formed(line):
     words = shlex.split(line)
     assert words.pop(0) == "zoho-gocardless"

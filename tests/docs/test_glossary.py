@@ -47,7 +47,7 @@ PLAIN = {
 #: Names of one word that says what was done, or what may follow: what one function returns, explained where it stands.
 RESULTS = """
     Asked Checked Compared Copied Counted Differs Done Follow Go Held Moved Opened Populated Prepared Present Queued Rebuilt
-    Recorded Refused Reread Restored Retry Seen Shown Spent Stalled Tagged Told Undecided Unknown Unread Verified Wait
+    Recorded Refused Reread Restored Retry Seen Shown Shrunk Spent Stalled Tagged Told Undecided Unknown Unread Verified Wait
     Waiting Wanted Written Unavailable
     """
 
@@ -59,6 +59,7 @@ _STAND_IN = "ours, and what stands in for it in a test"
 TWICE = {
     "Access": "how Zoho is called, and how a cluster is reached: each in the module of its client",
     "Account": _SIMULATED,
+    "Act": "what somebody does at an API, and the same as an oracle is given it",
     "Answer": _SIMULATED,
     "Api": "what the sandbox's kernel asks of a simulator; in tests, an API that stands in for one",
     "Application": _SIMULATED,
@@ -87,13 +88,15 @@ TWICE = {
     "Limits": "what an API allows, what a log allows, and the simulators'",
     "Line": _SIMULATED,
     "Member": _STAND_IN,
-    "Moment": "in tests, when a month changes versions, and when a process is killed",
+    "Moment": "of a simulation's plan; in tests, when a month changes versions, and when a process is killed",
     "Moved": "where a log's records are now, and what a move did",
     "Organization": _SIMULATED,
     "Pair": "a partition and what it becomes, and two assertions in a test",
     "Payer": _SIMULATED,
     "Payment": _SIMULATED,
     "PaymentRow": _TWINS,
+    "Person": "the operator of a simulated installation, and who edits the simulated Zoho Books by hand",
+    "Plan": "of a cluster's topics, and of a run of the simulation",
     "Place": "where a record lies, and a topic's place in a test",
     "Process": "in tests, a process that reads the clock, and one that takes leases",
     "Progress": "how far a partition is, and what a test counts",
@@ -101,17 +104,21 @@ TWICE = {
     "Refusal": "a broker's, an API's of our credentials, and the simulators'",
     "Reply": "what a command prints, what an application of the sandbox answers, and a stand-in",
     "Row": "base of the state's rows, and of the rows of an API's wire",
+    "Secrets": "sealed in the store, and what a simulated operator enters",
     "Seen": "how many there are, what `events` shows, and what a test has seen",
     "Server": "in tests, a server of an API, and one of PostgreSQL",
     "Settings": "ours, and the simulators'",
     "Shop": "in tests, a company at each simulator",
     "Shown": "what the demo shows of a currency, and what a test shows",
+    "Side": "an API of a connection in the simulation, and a log as a test of the move sees it",
     "Simulator": "Zoho Books simulated, and one scenario of GoCardless's",
     "Step": "of a trail, and of a Dockerfile",
     "Store": _STAND_IN,
     "Tax": _SIMULATED,
     "Terminal": "in tests, one that a person types into, and a shell that runs a page",
+    "Translation": "what a delivery says, and of a driver's errors",
     "Transport": _TWINS,
+    "VirtualLoop": _STAND_IN,
     "Watch": "over the handlers of a process, and in a test real time moved by hand",
     "Wire": "an answer of the simulators, and the wire in a test of them",
     "WireError": _TWINS,

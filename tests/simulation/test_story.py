@@ -135,6 +135,7 @@ def test_every_kind_of_moment_has_words_of_its_own():
         PlanSpec(seed=7),
         PlanSpec(seed=7, days=3, invoices=2, heal_days=4, with_known=True),
         PlanSpec(seed=7, faults=()),
+        PlanSpec(seed=7, acts=("zoho.edit_invoice", "gocardless.create_mandate")),
         PlanSpec(seed=7, faults=("crash", "act", "lost"), without=tuple(list(kinds_of(PlanSpec(seed=7)))[:2])),
     ],
 )
@@ -143,5 +144,5 @@ def test_the_command_plays_the_same_plan_again(spec):
     assert (program, command) == ("zoho-gocardless", "simulate")
     given = simulate_.make_context("simulate", words, parent=click.Context(click.Group())).params
     names = tuple(name for part in given["without"] for name in part.split(","))
-    fields = {name: given[name] for name in ("seed", "days", "invoices", "heal_days", "faults", "with_known")}
+    fields = {name: given[name] for name in ("seed", "days", "invoices", "heal_days", "faults", "with_known", "acts")}
     assert PlanSpec(**fields, without=names).plan() == spec.plan()
