@@ -128,6 +128,7 @@ def draw_plan(
     left_out, had = frozenset(without), tuple(traits)
     kinds = frozenset(allowed) - {kind for kind, trait in _NEEDS.items() if trait not in had}
     shape = random.Random(f"{seed}/shape")
+    bounds = draw_bounds(random.Random(f"{seed}/bounds"))
     connections = 2 if shape.random() < 0.15 else 1
     drawn = draw_rates(random.Random(f"{seed}/rates"), kinds)
     rates = Rates(
@@ -159,8 +160,9 @@ def draw_plan(
         moments=tuple(sorted(chosen, key=lambda one: (one.at_s, one.name))),
         acts=tuple(acts),
         traits=had,
-        bounds=draw_bounds(random.Random(f"{seed}/bounds")),
-        zoho_day_calls=random.Random(f"{seed}/quota").choice(_ZOHO_DAYS),
+        bounds=bounds,
+        # A list of many small pages would use up a small day by itself.
+        zoho_day_calls=random.Random(f"{seed}/quota").choice(_ZOHO_DAYS) if bounds == Bounds() else 0,
         one_company=connections > 1 and random.Random(f"{seed}/one_company").random() < _ONE_COMPANY,
         outages=tuple(one for place, one in enumerate(outages) if f"outage:{place}" not in left_out),
     )

@@ -437,9 +437,10 @@ class Simulation:
         raise PowerCut
 
     async def _visits(self) -> None:
-        rng = self._rng("visits")
+        # A second connection to one company cannot be approved: nobody hurries to.
+        rng, to_open = self._rng("visits"), len(self._judged())
         while True:
-            await asyncio.sleep(600 if len(self.person.open_gates) < len(self._sides) else rng.random() * _VISIT_S)
+            await asyncio.sleep(600 if len(self.person.open_gates) < to_open else rng.random() * _VISIT_S)
             await self.person.visit(thorough=asyncio.get_running_loop().time() > self.plan.faults_end_s)
 
 

@@ -15,6 +15,7 @@ from adapters.deliveries import DeliveryMeta
 from adapters.gocardless import webhook as gocardless_webhook
 from adapters.zoho import webhook as zoho_webhook
 from domain import codec, draft, ids, onboarding
+from domain.times import add_seconds
 from projections.queries import Queries
 from projections.state.batch import Batch
 from projections.store.tables import command_queue
@@ -74,12 +75,11 @@ def second_try(patch: pytest.MonkeyPatch) -> None:
     """An API that has refused our credentials once is never asked again."""
 
     def refuse(spent: budgets.Spent, at: str, why: str) -> budgets.Spent:
-        return msgspec.structs.replace(
-            spent, refused_since=at, refused_why=why, closed_until="9999", closed_why=budgets.REFUSED
-        )
+        closed = budgets.close(spent, add_seconds(at, _NO_BOUND), budgets.REFUSED)
+        return msgspec.structs.replace(closed, refused_since=at, refused_why=why)
 
     patch.setattr(budgets, "refuse", refuse)
-    patch.setattr(budgets, "add_seconds", lambda at, seconds: "99999")
+    patch.setattr(budgets, "MAX_AHEAD_S", _NO_BOUND)
 
 
 def one_owner(patch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def header_bounds(patch: pytest.MonkeyPatch) -> None:
 
 
 def append_before_answer(patch: pytest.MonkeyPatch) -> None:
-    """A webhook is acknowledged before it is durable."""
+    """A webhook is acknowledged, and is durable with the next flush."""
 
     async def keep(self: Gateway, api: Any, webhook: Any, kept: dict[str, str], secret: str) -> web.Response:
         now = self._context.clock.now()
@@ -118,8 +118,14 @@ def append_before_answer(patch: pytest.MonkeyPatch) -> None:
             secret=secret,
             module=webhook.module,
         )
-        appending = self._context.append([delivery_record(self._context.topics, meta, webhook.body)])
-        asyncio.ensure_future(appending).add_done_callback(lambda task: task.cancelled() or task.exception())
+
+        async def flush() -> None:
+            await asyncio.sleep(1)
+            failpoints.hit("gateway.before_append")
+            await self._context.append([delivery_record(self._context.topics, meta, webhook.body)])
+
+        flushing = asyncio.get_running_loop().create_task(flush())
+        flushing.add_done_callback(lambda task: task.cancelled() or task.exception())
         return web.Response(status=204 if api == "gocardless" else 200)
 
     patch.setattr(Gateway, "_keep", keep)
@@ -133,18 +139,16 @@ def signature(patch: pytest.MonkeyPatch) -> None:
 
 def page_before_cursor(patch: pytest.MonkeyPatch) -> None:
     """What a page showed is remembered before the page is durable."""
-    kept = poller.Poller._keep
-    save = poller.Polls.save
+    compare = poller.compare
 
-    async def keep(self: poller.Poller, access: Any, poll: Any, answer: Any, info: Any) -> str:
-        rows = poller.PAGES[self._api].rows(poll.kind, answer.body)
-        if poll.kind != poller._OF_EVENTS:
-            save(self._polls, poll, poller.digests_of(rows))
+    def compared(polls: Any, connection: str, kind: str, rows: Any) -> Any:
+        shown = compare(polls, connection, kind, rows)
+        if shown.fresh:
+            polls.save(polls.get(connection, kind), shown.digests)
             failpoints.hit("poller.after_save")
-            info = msgspec.structs.replace(info)
-        return await kept(self, access, poll, answer, info)
+        return shown
 
-    patch.setattr(poller.Poller, "_keep", keep)
+    patch.setattr(poller, "compare", compared)
 
 
 # --- what is decided, and published ---

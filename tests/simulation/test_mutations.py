@@ -1,0 +1,88 @@
+"""The simulation misses each protection of the program that is taken out: the same run that breaks no promise with it
+breaks one without.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.simulation.bounds import Bounds
+from streams.simulation.faults import CALL_FAULTS, Rates
+from streams.simulation.oracles import Breach
+from streams.simulation.plan import DAY_S, Moment, Plan, draw_plan
+from streams.simulation.silence import silent
+from streams.simulation.simulation import simulate
+from tests.simulation import protections
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A protection, the oracles of which one must miss it, and the run in which it is needed. `rates` by kind of fault;
+    `moments` and `fields` are laid over the plan that the seed draws without faults.
+    """
+
+    removal: Callable[[pytest.MonkeyPatch], None]
+    oracles: str
+    seed: int
+    invoices: int = 8
+    heal_days: int = 21
+    rates: dict[str, float] = {}
+    moments: tuple[Moment, ...] = ()
+    acts: tuple[str, ...] = ()
+    fields: dict[str, Any] = {}
+
+    def plan(self) -> Plan:
+        """The run."""
+        calls = [pair for pair in self.rates.items() if pair[0] in CALL_FAULTS]
+        webhooks = [pair for pair in self.rates.items() if pair[0] not in CALL_FAULTS]
+        fields = {"connections": 1, "bounds": Bounds(), "zoho_day_calls": 0, "one_company": False, **self.fields}
+        return msgspec.structs.replace(
+            draw_plan(self.seed, days=8, invoices=self.invoices, allowed=(), acts=self.acts),
+            heal_days=self.heal_days,
+            rates=Rates(tuple(calls), tuple(webhooks)),
+            moments=self.moments,
+            **fields,
+        )
+
+
+def each(kind: Any, days: float, value: float = 10.0, what: str = "") -> tuple[Moment, ...]:
+    """The same fault again and again, so many days apart, from the start on."""
+    return tuple(Moment(f"{kind}:{place}", kind, place * days * DAY_S, value, what) for place in range(int(8 / days)))
+
+
+TWO_OF_ONE: dict[str, Any] = {"connections": 2, "one_company": True}
+REFUSED = (Moment("token_refused:0", "token_refused", 3 * DAY_S, 20_000.0, "c1"),)
+
+CASES = [
+    Case(protections.look_up, "transfer_twice", 88, rates={"lost_answer": 0.2}),
+    Case(protections.second_try, "poll_late", 365, heal_days=6, moments=REFUSED),
+    Case(protections.one_owner, "debit_without_command", 365, fields=TWO_OF_ONE),
+    Case(protections.append_before_answer, "webhook_taken", 365, heal_days=6, moments=each("failpoint", 0.5, what="gateway.before_append")),
+    Case(protections.signature, "webhook_taken", 365, heal_days=6, rates={"forged": 0.2}),
+    Case(protections.page_before_cursor, "unseen_resource", 185, heal_days=6, moments=each("failpoint", 0.4, what="poller.after_save")),
+    Case(protections.header_guard, "program_ended", 365, heal_days=6, rates={"odd_headers": 0.05}),
+    Case(protections.append_before_mark, "rebuild_differs", 365, heal_days=10, moments=each("failpoint", 0.5, what="relay.after_mark")),
+]  # fmt: skip
+
+
+@functools.cache
+def unbroken(plan: Plan) -> tuple[Breach, ...]:
+    """What is broken with every protection in its place; shared by the cases of one run."""
+    with silent():
+        return simulate(plan, limit_s=300).breaches
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.removal.__name__) for case in CASES])
+def test_a_protection_that_is_taken_out_is_missed(case, monkeypatch):
+    plan = case.plan()
+    assert [str(breach) for breach in unbroken(plan)] == []
+    case.removal(monkeypatch)
+    with silent():
+        report = simulate(plan, limit_s=300)
+    words = [str(breach) for breach in report.breaches]
+    sys.stdout.write("\n  ".join([str(case.removal.__doc__), *words[:5]]) + "\n")
+    assert {breach.oracle for breach in report.breaches} & set(case.oracles.split()), words
