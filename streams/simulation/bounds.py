@@ -53,9 +53,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
                 setattr(module, name, value)
 
 
-#: Small ones. A page of so few rows, and a decision about so few keys, come near the record's bound. Lower: a page of
-#: one row with long texts would not fit. Higher: it takes more invoices to meet them.
-SMALL: Final = Bounds(record_bytes=12_000, decision_bytes=11_000, wake_at_once=2, gocardless_rows=10, zoho_rows=4)
+#: Small ones: what one page and one decision hold is a third of a record. Lower: a page of rows with many lines would
+#: not fit. Higher: it takes more invoices to meet them.
+SMALL: Final = Bounds(record_bytes=40_000, decision_bytes=36_000, wake_at_once=2, gocardless_rows=10, zoho_rows=4)
 
 
 def draw_bounds(rng: random.Random) -> Bounds:

@@ -244,8 +244,15 @@ class Simulation:
 
     async def judge(self) -> list[Breach]:
         """What the oracles find at the end."""
+        try:
+            return self.unhandled + await self._asked()
+        except (LogError, StoreError) as error:
+            words = f"it cannot start again: {type(error).__name__}: {error.what}"
+            return [*self.unhandled, Breach("program_ended", "", "", words)]
+
+    async def _asked(self) -> list[Breach]:
         host = self._new_host()
-        found = list(self.unhandled)
+        found: list[Breach] = []
         async with host.log(self.settings) as log:
             with host.store(self.settings, self.clock.now()) as store:
                 for name, side in self._judged():

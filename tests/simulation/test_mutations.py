@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.simulation.bounds import Bounds
+from streams.simulation.bounds import SMALL, Bounds
 from streams.simulation.faults import CALL_FAULTS, Rates
 from streams.simulation.oracles import Breach
 from streams.simulation.plan import DAY_S, Moment, Plan, draw_plan
@@ -22,6 +22,7 @@ from tests.simulation import protections
 class Case(msgspec.Struct, frozen=True):
     """A protection, the oracles of which one must miss it, and the run in which it is needed. `rates` by kind of fault;
     `moments` and `fields` are laid over the plan that the seed draws without faults.
+    `cut_after`: the power goes while the first write to this path is on its way back.
     """
 
     removal: Callable[[pytest.MonkeyPatch], None]
@@ -33,6 +34,7 @@ class Case(msgspec.Struct, frozen=True):
     moments: tuple[Moment, ...] = ()
     acts: tuple[str, ...] = ()
     fields: dict[str, Any] = {}
+    cut_after: str = ""
 
     def plan(self) -> Plan:
         """The run."""
@@ -53,10 +55,33 @@ def each(kind: Any, days: float, value: float = 10.0, what: str = "") -> tuple[M
     return tuple(Moment(f"{kind}:{place}", kind, place * days * DAY_S, value, what) for place in range(int(8 / days)))
 
 
+def held_up(first_s: float) -> tuple[Moment, ...]:
+    """Each day at the hour of sending, first at `first_s`: the program dies with a debit decided, its token is refused
+    for a while, and people void invoices meanwhile.
+    """
+    found: list[Moment] = []
+    for day in range(7):
+        at_s = first_s + day * DAY_S
+        found.append(Moment(f"failpoint:{day}", "failpoint", at_s - 1, 5.0, "relay.after_mark:2"))
+        found.append(Moment(f"token_refused:{day}", "token_refused", at_s + 1.5, 0.6 * DAY_S, "c1"))
+        found += [
+            Moment(f"act:{day}:{place}", "act", at_s + 100 * place, float(100 * day + place), "c1")
+            for place in range(1, 9)
+        ]
+    return tuple(found)
+
+
 TWO_OF_ONE: dict[str, Any] = {"connections": 2, "one_company": True}
 REFUSED = (Moment("token_refused:0", "token_refused", 3 * DAY_S, 20_000.0, "c1"),)
 
+#: A page holds so few rows, and a record so few bytes, that what one customer owes is too much for one decision.
+TIGHT = msgspec.structs.replace(SMALL, record_bytes=16_000, decision_bytes=15_000)
+
 CASES = [
+    Case(protections.intents, "transfer_twice", 361, invoices=12, heal_days=12, cut_after="/banktransactions"),
+    Case(protections.bounds, "program_ended outbox_left", 168, invoices=60, heal_days=6, fields={"bounds": TIGHT}),
+    Case(protections.objection, "debit_uncollectable", 4, invoices=12, heal_days=6, moments=held_up(62_700.0), acts=("zoho.void_invoice",)),
+    Case(protections.settle_time, "transfer_twice", 365, invoices=12, heal_days=12, rates={"late_request": 0.15}),
     Case(protections.look_up, "transfer_twice", 88, rates={"lost_answer": 0.2}),
     Case(protections.second_try, "poll_late", 365, heal_days=6, moments=REFUSED),
     Case(protections.one_owner, "debit_without_command", 365, fields=TWO_OF_ONE),
@@ -75,10 +100,20 @@ def unbroken(plan: Plan) -> tuple[Breach, ...]:
         return simulate(plan, limit_s=300).breaches
 
 
+def first_write(plan: Plan, path: str) -> Moment:
+    """A power cut while the answer of the first write to a path is on its way: it takes 10 ms at the least."""
+    with silent():
+        trace = simulate(plan, limit_s=300).trace
+    at_s = next(float(line.split()[0]) for line in trace if f" POST {path} 201" in line)
+    return Moment("crash:0", "crash", at_s - 0.005, 1.0)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.removal.__name__) for case in CASES])
 def test_a_protection_that_is_taken_out_is_missed(case, monkeypatch):
     plan = case.plan()
+    if case.cut_after:
+        plan = msgspec.structs.replace(plan, moments=(first_write(plan, case.cut_after),))
     assert [str(breach) for breach in unbroken(plan)] == []
     case.removal(monkeypatch)
     with silent():
