@@ -172,7 +172,7 @@ def draw(
         outcomes=company_accounts.outcomes(
             streams["outcomes"], [(one.number, customers[one.customer].currency) for one in planned]
         ),
-        payer=_payer(streams["payer"], traits),
+        payer=company_accounts.payer(streams["payer"]),
         tariff=_tariff(streams["tariff"], country, traits),
         creditor=company_accounts.creditor(streams["creditor"]),
         gocardless=company_accounts.gocardless(streams["gocardless"]),
@@ -372,11 +372,6 @@ def _tariff(rng: random.Random, country: str, traits: Collection[str]) -> dict[s
         return drawn
     whole = {"share_bp": 0, "min_tenths_minor": None, "cap_tenths_minor": None, "surcharge_tenths_minor": 0}
     return {**drawn, **whole, "fixed_tenths_minor": 600}
-
-
-def _payer(rng: random.Random, traits: Collection[str]) -> dict[str, Any]:
-    drawn = company_accounts.payer(rng)
-    return drawn if "no_signature" in traits else {**drawn, "behaviour": "completes"}
 
 
 def _switches(rng: random.Random, first_day: date, calls: Calls) -> dict[str, Any]:
