@@ -116,7 +116,6 @@ TWICE = {
     "Store": _STAND_IN,
     "Tax": _SIMULATED,
     "Terminal": "in tests, one that a person types into, and a shell that runs a page",
-    "Translation": "what a delivery says, and of a driver's errors",
     "Transport": _TWINS,
     "VirtualLoop": _STAND_IN,
     "Watch": "over the handlers of a process, and in a test real time moved by hand",
