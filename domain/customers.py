@@ -434,11 +434,9 @@ def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
 
 def _is_under_way(draft: Draft, contact: Contact, currency: str) -> bool:
     """Whether something may still come of the contact's last invitation: a second one would be a second mandate."""
-    if not draft.attempts(refs.purpose("invite", contact.id, currency)):
-        return False
     request = draft.state.billing_requests.get(contact.billing_request)
-    if request is None:  # it is being made
-        return True
+    if request is None:  # there was none, or it is being made
+        return draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
     if request.status == "fulfilled":
         mandate = draft.state.mandates.get(request.mandate)
         return mandate is None or mandate.status not in LOST or bool(mandate.new_mandate)

@@ -55,6 +55,79 @@ KNOWN: Final[tuple[Known, ...]] = (
         without=("act:0", "act:2", "act:4", "act:5"),
     ),
     Known(
+        finding="B3",
+        words="what a person edits of our payment in Zoho Books is not seen",
+        oracle="posting_missing",
+        acts=("zoho.edit_payment",),
+        seed=814,
+        days=10,
+        invoices=4,
+        heal_days=12,
+        faults=("act",),
+        only=("zoho.edit_payment",),
+    ),
+    Known(
+        finding="B3",
+        words="what a person deletes or edits of our records in Zoho Books is not seen, and the accounts differ",
+        oracle="account_differs",
+        acts=(
+            "zoho.edit_payment",
+            "zoho.delete_payment",
+            "zoho.edit_expense",
+            "zoho.delete_expense",
+            "zoho.delete_transaction",
+        ),
+        seed=814,
+        days=10,
+        invoices=4,
+        heal_days=12,
+        faults=("act",),
+        only=("zoho.edit_payment",),
+    ),
+    Known(
+        finding="B3",
+        words="a record of ours that a person deletes in Zoho Books is believed to be there",
+        oracle="unknown_resource",
+        acts=(
+            "zoho.delete_payment",
+            "zoho.delete_expense",
+            "zoho.delete_transaction",
+        ),
+        seed=804,
+        days=10,
+        invoices=4,
+        heal_days=12,
+        faults=("act",),
+        only=("zoho.delete_expense",),
+    ),
+    Known(
+        finding="B3",
+        words="a fee that a person edits in Zoho Books stays as it is",
+        oracle="expense_unfounded",
+        acts=("zoho.edit_expense",),
+        seed=804,
+        days=10,
+        invoices=4,
+        heal_days=12,
+        faults=("act",),
+        only=("zoho.edit_expense",),
+    ),
+    Known(
+        finding="B4",
+        words="an invoice that is raised after its debit is not collected in full",
+        oracle="invoice_left",
+        acts=(
+            "zoho.edit_invoice",
+            "zoho.delete_payment",
+        ),
+        seed=803,
+        days=10,
+        invoices=4,
+        heal_days=12,
+        faults=("act",),
+        only=("zoho.edit_invoice",),
+    ),
+    Known(
         finding="F3",
         words="when what lets us in is revoked, nothing is read until a person connects again",
         oracle="poll_late",
@@ -105,9 +178,53 @@ KNOWN: Final[tuple[Known, ...]] = (
 )
 
 
+#: Acts of which the runs that have them alone were not looked through yet: drawn with `--with-known` only, as long as
+#: nobody knows what they lead to.
+NOT_LOOKED_THROUGH: Final = frozenset(
+    {
+        "gocardless.bounce_payout",
+        "gocardless.cancel_billing_request",
+        "gocardless.cancel_mandate",
+        "gocardless.cancel_payment",
+        "gocardless.choose_currency",
+        "gocardless.collect_bank_account",
+        "gocardless.collect_customer_details",
+        "gocardless.confirm_payer_details",
+        "gocardless.create_bank_account",
+        "gocardless.create_billing_request",
+        "gocardless.create_customer",
+        "gocardless.create_flow",
+        "gocardless.create_mandate",
+        "gocardless.create_refund",
+        "gocardless.create_subscription",
+        "gocardless.disable_bank_account",
+        "gocardless.end_mandate",
+        "gocardless.end_subscription",
+        "gocardless.fulfil_billing_request",
+        "gocardless.initialise_flow",
+        "gocardless.post_events",
+        "gocardless.reinstate_mandate",
+        "gocardless.remove_customer",
+        "gocardless.retry_payment",
+        "gocardless.retry_payout",
+        "gocardless.test_webhook",
+        "gocardless.update_bank_account",
+        "gocardless.update_customer",
+        "gocardless.update_mandate",
+        "gocardless.update_payment",
+        "gocardless.update_payout",
+        "gocardless.update_refund",
+        "zoho.edit_contact",
+        "zoho.refund_payment",
+        "zoho.unmatch_payment",
+        "zoho.unmatch_transaction",
+    }
+)
+
+
 def known_acts(known: Iterable[Known] = KNOWN) -> frozenset[str]:
     """Names of acts and traits that are drawn only with `--with-known`."""
-    return frozenset(name for one in known for name in one.acts)
+    return NOT_LOOKED_THROUGH | {name for one in known for name in one.acts}
 
 
 def is_known(breach: Breach, known: Iterable[Known] = KNOWN) -> Known | None:
