@@ -1,7 +1,9 @@
 """Protections of the program that can be taken out, one at a time: each as small as the mistake that would undo it."""
 
 import asyncio
+import dataclasses
 import email.utils
+import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,17 +14,17 @@ from aiohttp import web
 
 from adapters import budgets, headers
 from adapters.deliveries import DeliveryMeta
+from adapters.gocardless import perform as gocardless
 from adapters.gocardless import webhook as gocardless_webhook
 from adapters.zoho import webhook as zoho_webhook
 from domain import codec, draft, ids, onboarding
 from domain.times import add_seconds
 from projections.queries import Queries
-from projections.state.batch import Batch
 from projections.store.tables import command_queue
 from projections.work.queue import Queue
 from streams import failpoints
 from streams.log.records import delivery_record
-from streams.stages import core, executor, poller
+from streams.stages import executor, poller
 from streams.stages.gateway import Gateway
 from streams.stages.relay import Relay
 
@@ -61,6 +63,19 @@ def intents(patch: pytest.MonkeyPatch) -> None:
             return connection.execute(changed).rowcount
 
     patch.setattr(Queue, "abandoned", abandoned)
+
+
+def key(patch: pytest.MonkeyPatch) -> None:
+    """Each try of a debit has a key of its own."""
+    send_call, number = gocardless.send_call, itertools.count()
+
+    def with_new_key(command: Any) -> Any:
+        call = send_call(command)
+        if "Idempotency-Key" not in call.headers:
+            return call
+        return dataclasses.replace(call, headers={"Idempotency-Key": f"{command.key}-{next(number)}"})
+
+    patch.setattr(gocardless, "send_call", with_new_key)
 
 
 # --- who may call, and how often ---
@@ -160,24 +175,6 @@ def bounds(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(draft, "range", lambda _: range(_NO_BOUND), raising=False)
 
 
-def compare_and_set(patch: pytest.MonkeyPatch) -> None:
-    """A batch is committed whoever owns the partition meanwhile."""
-
-    def advance(self: Batch, connection: Any, next_offset: int) -> None:
-        own = self._own
-        connection.exec_driver_sql(
-            "UPDATE positions SET next_offset = ? WHERE stage = ? AND topic = ? AND partition = ?",
-            (next_offset, own.stage, own.topic, own.partition),
-        )
-
-    patch.setattr(Batch, "_compare_and_set", advance)
-
-
-def setback(patch: pytest.MonkeyPatch) -> None:
-    """A store that is older than the log is taken for one that is not."""
-    patch.setattr(core, "went_back", lambda *given: False)
-
-
 def append_before_mark(patch: pytest.MonkeyPatch) -> None:
     """A decision is marked as published before it is."""
 
@@ -188,8 +185,3 @@ def append_before_mark(patch: pytest.MonkeyPatch) -> None:
         await self._context.append(records)
 
     patch.setattr(Relay, "_append", append)
-
-
-def known_events(patch: pytest.MonkeyPatch) -> None:
-    """An event that was decided is decided again."""
-    patch.setattr(Batch, "known", lambda self, event: False)

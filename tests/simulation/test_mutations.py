@@ -82,6 +82,8 @@ CASES = [
     Case(protections.bounds, "program_ended outbox_left", 168, invoices=60, heal_days=6, fields={"bounds": TIGHT}),
     Case(protections.objection, "debit_uncollectable", 4, invoices=12, heal_days=6, moments=held_up(62_700.0), acts=("zoho.void_invoice",)),
     Case(protections.settle_time, "transfer_twice", 365, invoices=12, heal_days=12, rates={"late_request": 0.15}),
+    Case(protections.budget, "calls_over_budget", 224, invoices=60, heal_days=6, fields={"bounds": SMALL, "zoho_day_calls": 60}),
+    Case(protections.key, "debit_twice", 365, invoices=12, heal_days=12, rates={"late_request": 0.15}),
     Case(protections.look_up, "transfer_twice", 88, rates={"lost_answer": 0.2}),
     Case(protections.second_try, "poll_late", 365, heal_days=6, moments=REFUSED),
     Case(protections.one_owner, "debit_without_command", 365, fields=TWO_OF_ONE),
