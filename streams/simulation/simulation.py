@@ -279,9 +279,11 @@ class Simulation:
         return found
 
     def _judged(self) -> list[tuple[str, _Side]]:
-        """The connections that oracles are asked of: each company once."""
+        """The connections that oracles are asked of: of one company the one that a person has let collect."""
         found = list(self._sides.items())
-        return found[:1] if self.plan.one_company else found
+        if not self.plan.one_company:
+            return found
+        return [one for one in found if one[0] in self.person.open_gates] or found[:1]
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))

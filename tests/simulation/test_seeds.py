@@ -42,8 +42,8 @@ def broken(spec):
 
 
 def short(seed):
-    """Ten days of a small company, and two weeks to come to rest."""
-    return PlanSpec(seed=seed, days=10, invoices=5, heal_days=14)
+    """A week of a small company, and twelve days to come to rest."""
+    return PlanSpec(seed=seed, days=7, invoices=5, heal_days=12)
 
 
 @pytest.mark.parametrize("first", range(0, 200, _AT_ONCE))
