@@ -128,6 +128,17 @@ KNOWN: Final[tuple[Known, ...]] = (
         only=("zoho.edit_invoice",),
     ),
     Known(
+        finding="B7",
+        words="the tax of a payout's fees differs by pennies from what its items hold",
+        oracle="expense_tax",
+        acts=("odd_fees",),
+        seed=170,
+        days=31,
+        invoices=16,
+        heal_days=12,
+        faults=(),
+    ),
+    Known(
         finding="F3",
         words="when what lets us in is revoked, nothing is read until a person connects again",
         oracle="poll_late",
