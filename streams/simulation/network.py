@@ -51,7 +51,7 @@ _TAKEN: Final = (200, 204)
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
-#: Headers that an API or what stands before it may send, and that must do no harm (findings F2).
+#: Headers that an API or what stands before it may send, and that must do no harm.
 _ODD_HEADERS: Final = (
     {"date": "Tue, 31 Nov 2026 10:00:00 GMT"},
     {"date": "Mon, 01 Jan 99999 00:00:00 GMT"},
