@@ -447,9 +447,12 @@ class Simulation:
 
     async def _visits(self) -> None:
         # A second connection to one company cannot be approved: nobody hurries to.
-        rng, to_open = self._rng("visits"), len(self._judged())
+        rng, to_open, hurried = self._rng("visits"), len(self._judged()), 0
         while True:
-            await asyncio.sleep(600 if len(self.person.open_gates) < to_open else rng.random() * _VISIT_S)
+            # Whom the check refuses again and again looks more rarely: it has calls of its own.
+            hurry_s = min(600 * 2 ** max(0, hurried - 3), 21_600)
+            hurried += 1
+            await asyncio.sleep(hurry_s if len(self.person.open_gates) < to_open else rng.random() * _VISIT_S)
             await self.person.visit(thorough=asyncio.get_running_loop().time() > self.plan.faults_end_s)
 
 
