@@ -162,7 +162,9 @@ class Person:
             if row is None:
                 return ""
             same = [one.id for one in state.payers.values() if one.email and one.email == row.email]
-            return next((one for one in (row.payer_link, row.claimed_by, *same) if one in state.payers), "")
+            found = [state.payers[one] for one in (row.payer_link, row.claimed_by, *same) if one in state.payers]
+            # Whose the payer is already, a person would not give it to another.
+            return next((one.id for one in found if one.contact in ("", contact)), "")
 
     async def _replay(self, operator: acts.Operator, name: str, item: str, row: DiscrepancyRow) -> None:
         command = operator.queries.row("commands", name, item)

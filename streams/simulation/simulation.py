@@ -66,7 +66,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     breaches: tuple[Breach, ...]
     ends: dict[str, int]
     faults: dict[str, int]
-    events: int
     calls: int
     digest: str
     acts: tuple[Act, ...] = ()
@@ -478,7 +477,6 @@ def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.in
                 breaches=tuple(await simulation.judge()),
                 ends=simulation.ends,
                 faults=dict(sorted(simulation.network.counts.items())),
-                events=0,
                 calls=sum(simulation.network.calls.values()),
                 digest=simulation.trace.digest,
                 acts=tuple(act for acts in simulation.acts.values() for act in acts),

@@ -84,7 +84,7 @@ CASES = [
     Case(protections.settle_time, "transfer_twice", 365, invoices=12, heal_days=12, rates={"late_request": 0.15}),
     Case(protections.budget, "calls_over_budget", 224, invoices=60, heal_days=6, fields={"bounds": SMALL, "zoho_day_calls": 60}),
     Case(protections.key, "debit_twice", 365, invoices=12, heal_days=12, rates={"late_request": 0.15}),
-    Case(protections.look_up, "transfer_twice", 88, rates={"lost_answer": 0.2}),
+    Case(protections.look_up, "transfer_twice", 416, rates={"lost_answer": 0.3}),
     Case(protections.second_try, "poll_late", 365, heal_days=6, moments=REFUSED),
     Case(protections.one_owner, "debit_without_command", 365, fields=TWO_OF_ONE),
     Case(protections.append_before_answer, "webhook_taken", 365, heal_days=6, moments=each("failpoint", 0.5, what="gateway.before_append")),

@@ -14,7 +14,7 @@ BREACH = Breach("debit_twice", "c1", "commands:cm-1", "found 2")
 
 
 def report(*breaches):
-    return Report(seed=1, breaches=breaches, ends={}, faults={}, events=0, calls=0, digest="")
+    return Report(seed=1, breaches=breaches, ends={}, faults={}, calls=0, digest="")
 
 
 def busy():
@@ -136,17 +136,24 @@ def test_a_real_run_shrinks_to_the_act_that_somebody_did(monkeypatch):
         return [
             Breach("debit_left", evidence.connection, f"acts:{act.name}", "somebody did it")
             for act in evidence.acts
-            if act.name == "zoho.edit_invoice"
+            if act.name == "zoho.create_invoice"
         ]
 
     monkeypatch.setattr(oracles, "breaches", somebody_did)
-    spec = PlanSpec(seed=4, days=2, invoices=2, heal_days=1, faults=("act", "reset_after", "error_before"))
+    spec = PlanSpec(
+        seed=4,
+        days=2,
+        invoices=2,
+        heal_days=1,
+        faults=("act", "reset_after", "error_before"),
+        acts=("zoho.create_invoice", "zoho.create_contact"),
+    )
     with silent():
         first = simulate(spec.plan())
         shrunk = shrink(spec, first, first.breaches[0], most_runs=25)
         again = simulate(shrunk.spec.plan())
-    assert len(first.acts) == 6
-    done: list[Act] = [act for act in again.acts if act.name == "zoho.edit_invoice"]
+    assert len(first.acts) > 1
+    done: list[Act] = [act for act in again.acts if act.name == "zoho.create_invoice"]
     assert len(again.acts) == len(done) == 1
     assert again.faults == {"act": 1}
     assert again.digest == shrunk.report.digest
