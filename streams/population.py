@@ -2,10 +2,14 @@
 which accounts its books have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
+
+from adapters.zoho.oauth import TokenState
+from domain.vocabulary import APIS
+from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials
 
 FIRST_NAMES: Final = (
     "Ada",
@@ -55,6 +59,8 @@ FAILURES: Final = (("insufficient_funds", "ARUDD-0"), ("refer_to_payer", "ARUDD-
 VAT: Final = "VAT 20%"
 FEES: Final = "GoCardless Fees"
 VENDOR: Final = "GoCardless"
+#: The token that the simulator of GoCardless takes.
+TOKEN: Final = "sandbox-token"  # noqa: S105 - of a simulator, which says it to everybody
 UNIQUE_FIELD: Final = "cf_gocardless_key"
 LINK_FIELD: Final = "cf_gocardless_customer"
 
@@ -77,6 +83,26 @@ class Customer(msgspec.Struct, frozen=True):
     currency: str
     link: Link
     reference: str
+
+
+def enter_credentials(
+    credentials: Credentials,
+    connection: str,
+    oauth: Mapping[str, str],
+    zoho_url: str,
+    webhook_secrets: Mapping[str, str],
+) -> None:
+    """What `connect` does, for a connection to the simulators. `oauth`: what the simulator of Zoho Books gave when it
+    was filled; `webhook_secrets`: by label, of both APIs.
+    """
+    client = {"client_id": oauth["client_id"], "client_secret": oauth["client_secret"]}
+    token = TokenState(oauth["refresh_token"], zoho_url)
+    credentials.put(connection, GOCARDLESS_TOKEN, TOKEN.encode())
+    credentials.put(connection, ZOHO_CLIENT, msgspec.json.encode(client))
+    credentials.put(connection, ZOHO_TOKEN, msgspec.json.encode(token))
+    for api in APIS:
+        for label, secret in webhook_secrets.items():
+            credentials.put(connection, f"{api}.webhook.{label}", secret.encode())
 
 
 def account_name(purpose: Literal["clearing", "suspense", "bank"], currency: str) -> str:

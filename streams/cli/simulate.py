@@ -63,11 +63,16 @@ class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(parts)
 
 
+def _names(value: str) -> list[str]:
+    """The names between commas."""
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
 def _faults(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
     """Read the names of kinds of faults."""
     if value in ("all", "none"):
         return FAULTS if value == "all" else ()
-    names = [name.strip() for name in value.split(",") if name.strip()]
+    names = _names(value)
     unknown = [name for name in names if name not in FAULTS]
     if unknown:
         raise click.BadParameter(f"no fault {unknown[0][:40]!r}; there are all, none, {', '.join(FAULTS)}")
@@ -76,7 +81,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 def _acts(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
     """Read the names of acts."""
-    names = [name.strip() for name in value.split(",") if name.strip()]
+    names = _names(value)
     unknown = [name for name in names if name not in SPECS]
     if unknown:
         raise click.BadParameter(f"nobody does {unknown[0][:40]!r}; there are {', '.join(SPECS)}")
@@ -122,7 +127,7 @@ def simulate_(
     and nothing is kept. What breaks is made smaller, and told as a story with the command that plays it again. Ends
     with 1 when something broke that is not known.
     """
-    names = tuple(name.strip() for given in without for name in given.split(",") if name.strip())
+    names = tuple(name for given in without for name in _names(given))
     specs = [
         PlanSpec(
             seed=number,

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import aiohttp
-import msgspec
 
 from adapters.vault import new_key
-from adapters.zoho.oauth import TokenState
 from domain import times
 from domain.onboarding import Checked
 from projections.store.store import open_store
-from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials, open_vault
+from streams import population
+from streams.credentials import Credentials, open_vault
 from streams.demo import month
 from streams.demo.folder import SETTINGS, DemoError, make_ready, note_settings
 from streams.demo.month import Month
@@ -269,12 +268,7 @@ def enter_credentials(settings: Settings, world: Simulators, oauth: dict[str, st
     """What `connect` does, for the simulators' credentials."""
     with open_store(settings.store) as store:
         credentials = Credentials(store, open_vault(settings.keys))
-        credentials.put(CONNECTION, GOCARDLESS_TOKEN, b"sandbox-token")
-        client = {"client_id": oauth["client_id"], "client_secret": oauth["client_secret"]}
-        credentials.put(CONNECTION, ZOHO_CLIENT, msgspec.json.encode(client))
-        credentials.put(CONNECTION, ZOHO_TOKEN, msgspec.json.encode(TokenState(oauth["refresh_token"], world.zoho)))
-        for api in ("gocardless", "zoho"):
-            credentials.put(CONNECTION, f"{api}.webhook.demo", WEBHOOK_SECRET.encode())
+        population.enter_credentials(credentials, CONNECTION, oauth, world.zoho, {"demo": WEBHOOK_SECRET})
 
 
 async def prepare(plan: Month, world: Simulators, folder: Path, addresses: Addresses | None = None) -> Settings:
@@ -300,11 +294,7 @@ async def open_gate(settings: Settings, world: Simulators) -> Checked:
         checked = await check.check(settings, CONNECTION, store, credentials, lambda: at)
     if checked.stops:
         raise DemoError("the first-run check found: " + "; ".join(one.text for one in checked.stops))
-    accepted = [one.code for one in checked.decisions]
-    events = [
-        check.checked_event(CONNECTION, checked, at),
-        *check.approval_events(CONNECTION, checked, "demo", accepted, at),
-    ]
+    events = check.accepted_events(CONNECTION, checked, "demo", at)
     topics = Topics(settings.topic_prefix, settings.partitions)
     async with opened_log(settings) as log:
         await log.append([event_record(topics, event) for event in events])

@@ -98,6 +98,12 @@ def checked_event(name: str, checked: Checked, now: str) -> Event:
     )
 
 
+def accepted_events(name: str, checked: Checked, by: str, now: str) -> list[Event]:
+    """What the check leaves, and a person who accepts each decision that it asks for."""
+    accepted = [one.code for one in checked.decisions]
+    return [checked_event(name, checked, now), *approval_events(name, checked, by, accepted, now)]
+
+
 def approval_events(name: str, checked: Checked, by: str, accepted: list[str], now: str, note: str = "") -> list[Event]:
     """The events by which a person puts the policy into force and opens the gate."""
     found = []

@@ -5,7 +5,7 @@ think of. The names are what a story and `--faults` say.
 """
 
 import random
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -38,6 +38,8 @@ CALL_FAULTS: Final[tuple[CallFault, ...]] = get_args(CallFault)
 WebhookFault = Literal["lost", "doubled", "late", "forged", "replayed"]
 WEBHOOK_FAULTS: Final[tuple[WebhookFault, ...]] = get_args(WebhookFault)
 
+Kind = TypeVar("Kind", CallFault, WebhookFault)
+
 #: Chance that a kind happens in a run at all. Lower: mixtures are rare. Higher: every run is the same mixture.
 _HAPPENS: Final = 0.3
 
@@ -54,37 +56,30 @@ class Rates(msgspec.Struct, frozen=True):
 
     def of_call(self, rng: random.Random) -> CallFault | None:
         """What happens to a call; mostly nothing."""
-        drawn = rng.random()
-        for kind, rate in self.calls:
-            if drawn < rate:
-                return kind
-            drawn -= rate
-        return None
+        return _struck(rng.random(), self.calls)
 
     def of_webhook(self, rng: random.Random) -> WebhookFault | None:
         """What happens to a webhook; mostly nothing."""
-        drawn = rng.random()
-        for kind, rate in self.webhooks:
-            if drawn < rate:
-                return kind
-            drawn -= rate
-        return None
+        return _struck(rng.random(), self.webhooks)
+
+
+def _struck(drawn: float, rates: tuple[tuple[Kind, float], ...]) -> Kind | None:
+    for kind, rate in rates:
+        if drawn < rate:
+            return kind
+        drawn -= rate
+    return None
 
 
 def draw_rates(rng: random.Random, allowed: frozenset[str]) -> Rates:
     """The rates of one run; only of the kinds that are allowed."""
-    calls: list[tuple[CallFault, float]] = []
-    webhooks: list[tuple[WebhookFault, float]] = []
+    return Rates(calls=_happening(rng, CALL_FAULTS, allowed), webhooks=_happening(rng, WEBHOOK_FAULTS, allowed))
+
+
+def _happening(rng: random.Random, kinds: tuple[Kind, ...], allowed: frozenset[str]) -> tuple[tuple[Kind, float], ...]:
     # Each kind draws twice whether it is allowed or not: what is left out changes nothing else of the run.
-    for call in CALL_FAULTS:
-        happens, rate = rng.random() < _HAPPENS, rng.choice(_RATES)
-        if happens and call in allowed:
-            calls.append((call, rate))
-    for webhook in WEBHOOK_FAULTS:
-        happens, rate = rng.random() < _HAPPENS, rng.choice(_RATES)
-        if happens and webhook in allowed:
-            webhooks.append((webhook, rate))
-    return Rates(tuple(calls), tuple(webhooks))
+    drawn = [(kind, rng.random() < _HAPPENS, rng.choice(_RATES)) for kind in kinds]
+    return tuple((kind, rate) for kind, happens, rate in drawn if happens and kind in allowed)
 
 
 class Outage(msgspec.Struct, frozen=True):

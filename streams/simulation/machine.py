@@ -122,7 +122,6 @@ class SimulatedHost(Host):
         self.has_address = True
         """Whether webhooks reach it. Two programs on one machine cannot have one address."""
         self.machine = Machine(_loop_s, _loop_s, rng.random, lambda size: rng.randbytes(size).hex())
-        self.gateway: Gateway | None = None
         self._disk = disk
         self._network = network
         self._clock = clock

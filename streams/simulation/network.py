@@ -64,6 +64,16 @@ _ODD_HEADERS: Final = (
 )
 
 
+def host_of(api: str, connection: str) -> str:
+    """Where an API of a connection is reached."""
+    return f"{api}.{connection}.example"
+
+
+def url_of(api: str, connection: str) -> str:
+    """The same as the settings have it."""
+    return f"http://{host_of(api, connection)}"
+
+
 class Side:
     """One API of one connection: its simulator, where it is reached, and how its network behaves."""
 
@@ -81,11 +91,6 @@ class Side:
         if self.api == "zoho":
             return zoho_of(self.world).books.today().isoformat()
         return self.world.now.date().isoformat()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://{self.api}.{self.connection}.example"
 
 
 class Network:

@@ -5,18 +5,15 @@ done. All of it by the same acts as the command line, beside the running program
 import contextlib
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
-import msgspec
-
-from adapters.zoho.oauth import TokenState
 from domain import events, refs
 from domain.state import CommandRow, DiscrepancyRow
-from domain.times import add_seconds
 from projections.queries import Queries
 from projections.store.errors import StoreError
-from streams.credentials import GOCARDLESS_TOKEN, ZOHO_CLIENT, ZOHO_TOKEN, Credentials
+from streams import population
+from streams.credentials import Credentials
 from streams.log.interface import LogError
 from streams.operate import acts, check
 from streams.settings import Settings
@@ -36,15 +33,6 @@ _ONLY_TOLD: Final = frozenset({"already_booked", "excess", "facts_left_out", "un
 
 #: A command that a remedy prints.
 _COMMAND: Final = re.compile(r"`zoho-gocardless ([^`]+)`")
-
-
-class Secrets(msgspec.Struct, frozen=True):
-    """What lets a connection in: GoCardless's token, Zoho's client and tokens, and the secrets of the webhooks."""
-
-    gocardless: bytes
-    zoho_client: dict[str, str]
-    zoho_token: TokenState
-    webhook: bytes
 
 
 class Person:
@@ -67,17 +55,14 @@ class Person:
             with host.store(self._settings, clock.now()) as store:
                 yield acts.Operator(self._settings, log, store, clock, host.machine), host
 
-    def enter(self, secrets: dict[str, Secrets]) -> None:
-        """What `connect` does."""
+    def enter(self, oauth: Mapping[str, Mapping[str, str]], webhook_secret: str) -> None:
+        """What `connect` does. `oauth`: by connection, what Zoho gave us."""
         host = self._new_host()
         with host.store(self._settings, host.clock().now()) as store:
             credentials = Credentials(store, host.vault(self._settings), host.machine.monotonic_s)
-            for name, held in secrets.items():
-                credentials.put(name, GOCARDLESS_TOKEN, held.gocardless)
-                credentials.put(name, ZOHO_CLIENT, msgspec.json.encode(held.zoho_client))
-                credentials.put(name, ZOHO_TOKEN, msgspec.json.encode(held.zoho_token))
-                for api in ("gocardless", "zoho"):
-                    credentials.put(name, f"{api}.webhook.main", held.webhook)
+            for name, given in oauth.items():
+                zoho_url = self._settings.connections[name].zoho.url
+                population.enter_credentials(credentials, name, given, zoho_url, {"main": webhook_secret})
 
     async def visit(self, *, thorough: bool = False) -> None:
         """Look at everything once. `thorough`: nothing is left for another day. What cannot be done now (the log is
@@ -94,14 +79,6 @@ class Person:
         except (LogError, StoreError) as error:
             self._trace.note("operator", "not-now", type(error).__name__)
 
-    async def accept_time(self, connection: str) -> None:
-        """Vouch for the clock for the next day."""
-        async with self._at_work() as (operator, _):
-            until = add_seconds(operator.clock.now(), 86_400)
-            data = events.TimeAccepted(BY, until)
-            await operator.act(operator.event(connection, "operator.time_accepted", data))
-        self._trace.note("operator", "time", connection)
-
     async def _open_gate(self, operator: acts.Operator, host: SimulatedHost, name: str) -> None:
         at = operator.clock.now()
         credentials = Credentials(operator.store, host.vault(self._settings), host.machine.monotonic_s)
@@ -112,18 +89,13 @@ class Person:
         if checked.stops:
             self._trace.note("operator", "check", name, *sorted(one.code for one in checked.stops))
             return
-        accepted = [one.code for one in checked.decisions]
-        found = [
-            check.checked_event(name, checked, at),
-            *check.approval_events(name, checked, BY, accepted, at),
-        ]
-        await operator.tell(found)
+        await operator.tell(check.accepted_events(name, checked, BY, at))
         self.open_gates.add(name)
         self._trace.note("operator", "gate", name)
 
     async def _deal_with(self, operator: acts.Operator, name: str, row: DiscrepancyRow) -> None:
-        """Follow one of the commands that the remedy prints; where it prints none, something is done outside, and the
-        discrepancy closed.
+        """Follow one of the commands that the remedy prints; where it prints none and asks for a look alone, close
+        the discrepancy. Everything else is to be done at an API, and waits.
         """
         printed = [one.split() for one in _COMMAND.findall(row.remedy)]
         chosen = self._rng.choice(printed) if printed else []

@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 
 from adapters.vault import Keyring
-from adapters.zoho.oauth import TokenState
 from domain.times import instant
 from domain.vocabulary import APIS
 from projections.store.errors import StoreError
@@ -34,8 +33,8 @@ from streams.simulation.acts import Act
 from streams.simulation.company import Company, draw
 from streams.simulation.log_disk import LogDisk
 from streams.simulation.machine import Disk, SimulatedHost, keyring, store_template
-from streams.simulation.network import Network, Side
-from streams.simulation.operator import Person, Secrets
+from streams.simulation.network import Network, Side, host_of, url_of
+from streams.simulation.operator import Person
 from streams.simulation.oracles import Breach
 from streams.simulation.oracles.webhooks import webhook_breaches
 from streams.simulation.people import ActRates, draw_act, perform
@@ -75,12 +74,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Side(msgspec.Struct, frozen=True):
-    """One connection: its company, its world, and what lets us in."""
+    """One connection: its company, its world, and the client and token that Zoho gave us."""
 
     company: Company
     world: World
     settings: Connection
-    secrets: Secrets
+    oauth: dict[str, str]
 
 
 class Simulation:
@@ -128,8 +127,7 @@ class Simulation:
             world = World(seed=company.seed, start=company.start, post=self.network.post)
             apps = {"gocardless": gocardless_app(world), "zoho": zoho_app(world)}
             for api in APIS:
-                side = Side(name, api, world, InProcess(apps[api]))
-                sides[f"{api}.{name}.example"] = side
+                sides[host_of(api, name)] = Side(name, api, world, InProcess(apps[api]))
             self._sides[name] = self._populated(name, company, world)
             if plan.zoho_day_calls:
                 world.apis["zoho"].configure({"switches": {"daily_limit": plan.zoho_day_calls}})
@@ -140,31 +138,17 @@ class Simulation:
     def _again(self, name: str, sides: dict[str, Side]) -> _Side:
         """A second connection to the first one's company."""
         first = self._sides["c1"]
-        urls = {api: f"http://{api}.{name}.example" for api in APIS}
         for api in APIS:
-            twin = sides[f"{api}.c1.example"]
-            sides[f"{api}.{name}.example"] = Side(name, api, first.world, twin.app)
-        organization = first.settings.zoho.organization_id
-        settings = company_documents.connection(
-            first.company, organization, gocardless_url=urls["gocardless"], zoho_url=urls["zoho"]
-        )
-        token = msgspec.structs.replace(first.secrets.zoho_token, accounts_url=urls["zoho"])
-        return msgspec.structs.replace(
-            first, settings=settings, secrets=msgspec.structs.replace(first.secrets, zoho_token=token)
-        )
+            sides[host_of(api, name)] = Side(name, api, first.world, sides[host_of(api, "c1")].app)
+        settings = _connection(name, first.company, first.settings.zoho.organization_id)
+        return msgspec.structs.replace(first, settings=settings)
 
     def _populated(self, name: str, company: Company, world: World) -> _Side:
         def endpoint(api: str) -> dict[str, str]:
             return {"url": f"http://gateway.example/webhooks/{api}/{name}", "secret": WEBHOOK_SECRET}
 
-        made = company_documents.populate(world, company, {api: endpoint(api) for api in ("gocardless", "zoho")})
-        zoho_url = f"http://zoho.{name}.example"
-        settings = company_documents.connection(
-            company, made.organization, gocardless_url=f"http://gocardless.{name}.example", zoho_url=zoho_url
-        )
-        client = {"client_id": made.oauth["client_id"], "client_secret": made.oauth["client_secret"]}
-        token = TokenState(made.oauth["refresh_token"], zoho_url)
-        return _Side(company, world, settings, Secrets(b"sandbox-token", client, token, WEBHOOK_SECRET.encode()))
+        made = company_documents.populate(world, company, {api: endpoint(api) for api in APIS})
+        return _Side(company, world, _connection(name, company, made.organization), made.oauth)
 
     def _settings(self) -> Settings:
         first = next(iter(self._sides.values())).company
@@ -194,7 +178,7 @@ class Simulation:
         weights = {name: one for name, one in drawn.weights.items() if name in self.plan.acts}
         self._act_rates = ActRates(1.0, weights or dict.fromkeys(self.plan.acts, 1))
         self.person = Person(self.settings, self._new_host, self._rng("operator"), self.trace)
-        self.person.enter({name: side.secrets for name, side in self._sides.items()})
+        self.person.enter({name: side.oauth for name, side in self._sides.items()}, WEBHOOK_SECRET)
         async with contextlib.AsyncExitStack() as stack:
             worlds = {side.company.seed: side.world for side in self._sides.values()}  # of one company there is one
             for world in worlds.values():
@@ -210,6 +194,7 @@ class Simulation:
                     task.cancel()
                 await asyncio.gather(*others, *self._seconds, return_exceptions=True)
                 self._over = True
+                failpoints.arm("")  # one that nothing met would be the next run's
                 await self._cut()
                 self._crashed.set()
                 await supervisor
@@ -339,7 +324,6 @@ class Simulation:
         self.trace.note("program", "ended", words)
         if not isinstance(cause, LogError | StoreError):
             self.unhandled.append(Breach("program_ended", "", "", f"it ended by itself: {words}"))
-        self.last_end = cause
 
     async def _cut(self) -> None:
         """The power goes: nothing that runs reaches anything any more."""
@@ -384,7 +368,7 @@ class Simulation:
                 loop.call_later(float(moment.what), self._set_clock_right)
             case "date_skew":
                 connection, api, lasts_s = moment.what.split("/")
-                side = self._network_sides[f"{api}.{connection}.example"]
+                side = self._network_sides[host_of(api, connection)]
                 side.date_skew_s = moment.value
                 loop.call_later(float(lasts_s), setattr, side, "date_skew_s", 0.0)
             case "full_disk":
@@ -400,9 +384,8 @@ class Simulation:
                 image = self.disk.keep_image(moment.name)
                 loop.call_later(moment.value, self._restore, image)
             case "token_refused":
-                self._network_sides[f"gocardless.{moment.what}.example"].token_refused_until_s = (
-                    loop.time() + moment.value
-                )
+                side = self._network_sides[host_of("gocardless", moment.what)]
+                side.token_refused_until_s = loop.time() + moment.value
             case "act":
                 self._act(moment)
             case "outage":
@@ -455,7 +438,14 @@ class Simulation:
             await self.person.visit(thorough=asyncio.get_running_loop().time() > self.plan.faults_end_s)
 
 
-def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.inf) -> Report:
+def _connection(name: str, company: Company, organization: str) -> Connection:
+    """The settings of a connection, at addresses of its own."""
+    return company_documents.connection(
+        company, organization, gocardless_url=url_of("gocardless", name), zoho_url=url_of("zoho", name)
+    )
+
+
+def simulate(plan: Plan, *, limit_s: float = math.inf) -> Report:
     """Live a plan, and ask the oracles. The same plan and version give the same report.
 
     Raises:
@@ -463,7 +453,7 @@ def simulate(plan: Plan, folder: Path | None = None, *, limit_s: float = math.in
         OverrunError: it took more than `limit_s` real seconds.
 
     """
-    where = Path("/dev/shm") if folder is None and Path("/dev/shm").is_dir() else folder  # noqa: S108 - a folder of its own is made in it
+    where = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made in it
     with tempfile.TemporaryDirectory(dir=where, prefix="simulation-") as made:
         own = Path(made) / "run"
         own.mkdir()

@@ -104,7 +104,6 @@ TWICE = {
     "Refusal": "a broker's, an API's of our credentials, and the simulators'",
     "Reply": "what a command prints, what an application of the sandbox answers, and a stand-in",
     "Row": "base of the state's rows, and of the rows of an API's wire",
-    "Secrets": "sealed in the store, and what a simulated operator enters",
     "Seen": "how many there are, what `events` shows, and what a test has seen",
     "Server": "in tests, a server of an API, and one of PostgreSQL",
     "Settings": "ours, and the simulators'",

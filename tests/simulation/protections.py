@@ -13,17 +13,15 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from adapters import budgets, headers
-from adapters.deliveries import DeliveryMeta
 from adapters.gocardless import perform as gocardless
 from adapters.gocardless import webhook as gocardless_webhook
 from adapters.zoho import webhook as zoho_webhook
-from domain import codec, draft, ids, onboarding
+from domain import codec, draft, onboarding
 from domain.times import add_seconds
 from projections.queries import Queries
 from projections.store.tables import command_queue
 from projections.work.queue import Queue
 from streams import failpoints
-from streams.log.records import delivery_record
 from streams.stages import executor, poller
 from streams.stages.gateway import Gateway
 from streams.stages.relay import Relay
@@ -119,25 +117,12 @@ def header_bounds(patch: pytest.MonkeyPatch) -> None:
 def append_before_answer(patch: pytest.MonkeyPatch) -> None:
     """A webhook is acknowledged, and is durable with the next flush."""
 
-    async def keep(self: Gateway, api: Any, webhook: Any, kept: dict[str, str], secret: str) -> web.Response:
-        now = self._context.clock.now()
-        self._count += 1
-        meta = DeliveryMeta(
-            id=f"wh-{ids.digest(webhook.connection, now, self._run, str(self._count))}",
-            connection=webhook.connection,
-            api=api,
-            kind="webhook",
-            received_at=now,
-            headers=kept,
-            content_type=webhook.content_type,
-            secret=secret,
-            module=webhook.module,
-        )
+    durable = Gateway._keep
 
+    async def keep(self: Gateway, api: Any, *given: Any) -> web.Response:
         async def flush() -> None:
             await asyncio.sleep(1)
-            failpoints.hit("gateway.before_append")
-            await self._context.append([delivery_record(self._context.topics, meta, webhook.body)])
+            await durable(self, api, *given)
 
         flushing = asyncio.get_running_loop().create_task(flush())
         flushing.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -1,11 +1,7 @@
 """The company that a seed gives: the same each time, all of it possible at the simulators, and nothing left undrawn."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,9 +21,9 @@ from streams.simulation import company_accounts
 from streams.simulation.apis import gocardless_of, zoho_of
 from streams.simulation.company import Company
 from streams.simulation.company_documents import connection, hand_payments
+from tests.support.hash_seeds import said_by
 from tests.support.made_worlds import MadeWorld, drawn
 
-ROOT = Path(__file__).parents[2]
 SEEDS = range(250)
 
 #: Field of the rules → why a company never has another value.
@@ -49,14 +45,7 @@ for seed in (3, 4):
     state = {name: api.state() for name, api in made.world.apis.items()}
     print(hashlib.sha256(msgspec.json.encode([made.company, made.made, state])).hexdigest())
 """
-    said = []
-    for seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", program], check=False, env=environment, capture_output=True, text=True, cwd=ROOT
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout.split())
+    said = [said_by(program, hash_seed=seed) for seed in ("0", "1")]
     assert said[0] == said[1]
     assert said[0][0] != said[0][1]
 

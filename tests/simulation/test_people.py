@@ -2,12 +2,8 @@
 
 import asyncio
 import hashlib
-import os
 import random
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import msgspec
 import orjson
@@ -20,10 +16,10 @@ from sandbox.zoho.human import Person
 from streams.simulation import acts_banks, acts_books, acts_dashboard
 from streams.simulation.company_documents import hand_payments
 from streams.simulation.people import SPECS, ActRates, draw_act, draw_rates, next_act_s, perform
+from streams.simulation.virtual_time import run
+from tests.support.hash_seeds import said_by
 from tests.support.made_worlds import ENDPOINTS, MadeWorld, drawn
-from tests.support.virtual_loop import in_virtual_time
 
-ROOT = Path(__file__).parents[2]
 CANCEL = "POST /mandates/{id}/actions/cancel"
 
 
@@ -187,7 +183,9 @@ def test_what_customers_pay_past_us_is_a_share_of_what_is_open_then():
 def test_an_act_happens_at_the_present_of_the_loop_and_is_told_by_webhook():
     posts = []
 
-    async def work(loop):
+    async def work():
+        loop = asyncio.get_running_loop()
+
         async def post(url, _headers, body):
             posts.append((loop.time(), url, body))
             return 200, {}, b""
@@ -203,7 +201,7 @@ def test_an_act_happens_at_the_present_of_the_loop_and_is_told_by_webhook():
             assert act.at == made.company.start + timedelta(seconds=12.5)
             await asyncio.sleep(60)
 
-    in_virtual_time(work)
+    run(work())
     at_s, url, body = posts[0]
     assert url == ENDPOINTS["gocardless"]["url"]
     assert 18.5 <= at_s <= 22.5
@@ -251,14 +249,7 @@ def test_the_same_seed_gives_the_same_acts():
 from tests.simulation.test_people import digest
 print(digest(3), digest(4))
 """
-    said = []
-    for seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", program], check=False, env=environment, capture_output=True, text=True, cwd=ROOT
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout.split())
+    said = [said_by(program, hash_seed=seed) for seed in ("0", "1")]
     assert said[0] == said[1]
     assert len(set(said[0])) == 2
 

@@ -12,7 +12,6 @@ import aiohttp
 import msgspec
 
 from adapters.vault import Keyring, Vault
-from adapters.zoho.oauth import TokenState
 from domain import routing
 from domain.envelope import Event
 from domain.state import KINDS, ConnectionRow, State
@@ -20,7 +19,8 @@ from projections.queries import Queries
 from projections.state.batch import take
 from projections.store.store import open_store
 from projections.work.polls import Poll, Polls
-from streams import credentials as keys
+from streams import population
+from streams.credentials import Credentials
 from streams.operate import check as checks
 from streams.process.program import Program
 from streams.settings import Settings, decode
@@ -28,7 +28,6 @@ from streams.stages import poller
 
 NAME = "acme"
 START = "2026-03-02T05:00:00.000Z"
-TOKEN = "sandbox-token"
 SECRET = "hook-secret-1234"
 
 RULES: dict[str, Any] = {
@@ -105,7 +104,7 @@ class CheckedConnection:
         self.organization = ""
         self.payers: dict[str, Any] = {}
         self.store = open_store(f"sqlite:///{folder}/store.db", now=START)
-        self.credentials = keys.Credentials(self.store, Vault(Keyring.from_file(folder / "keys.txt")))
+        self.credentials = Credentials(self.store, Vault(Keyring.from_file(folder / "keys.txt")))
         self._events = 0
 
     # --- both sides ---
@@ -128,18 +127,12 @@ class CheckedConnection:
         found = await self.post("/_sandbox/zoho/populate", {**BOOKS, **(books or {})}, zoho=True)
         self.payers = await self.post("/_sandbox/gocardless/populate", {**PAYERS, **(payers or {})})
         self.organization = found["organization_id"]
-        oauth = found["oauth"]
-        client = {"client_id": oauth["client_id"], "client_secret": oauth["client_secret"]}
-        self.credentials.put(NAME, keys.GOCARDLESS_TOKEN, TOKEN.encode())
-        self.credentials.put(NAME, keys.ZOHO_CLIENT, msgspec.json.encode(client))
-        self.credentials.put(NAME, keys.ZOHO_TOKEN, msgspec.json.encode(TokenState(oauth["refresh_token"], self.zoho)))
-        for api in ("gocardless", "zoho"):
-            self.credentials.put(NAME, f"{api}.webhook.main", SECRET.encode())
+        population.enter_credentials(self.credentials, NAME, found["oauth"], self.zoho, {"main": SECRET})
         self.credentials.reload()
 
     async def api(self, path: str, document: Any) -> Any:
         """One call to GoCardless, by somebody else."""
-        headers = {"Authorization": f"Bearer {TOKEN}", "GoCardless-Version": "2015-07-06"}
+        headers = {"Authorization": f"Bearer {population.TOKEN}", "GoCardless-Version": "2015-07-06"}
         return await self.post(path, document, headers=headers)
 
     async def pay(self, **metadata: str) -> None:
@@ -244,10 +237,7 @@ class Running:
         )
         assert checked.stops == []
         now = self.program.clock.now()
-        accepted = [one.code for one in checked.decisions]
-        await self.program.context.tell(
-            checks.checked_event(NAME, checked, now), *checks.approval_events(NAME, checked, "finance", accepted, now)
-        )
+        await self.program.context.tell(*checks.accepted_events(NAME, checked, "finance", now))
 
     async def calls(self, endpoint: str, api: str = "gocardless") -> int:
         """How often an endpoint was called."""

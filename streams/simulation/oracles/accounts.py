@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from domain import ledger
+from domain import ledger, refs
 from domain.refs import Ref
 from domain.state import Booking, Payout
 from streams.simulation.oracles import truth
@@ -136,7 +136,7 @@ def _of_booking(
     held = amount if not row.reversal_at else 0
     received, given = _sum(payments), _sum(refunds)
     put_aside = _sum(moved)
-    allowed = _allowed(evidence, row, [*payments, *refunds, *moved], str(Ref("bookings", row.id)), row.payment)
+    allowed = _allowed(evidence, row, [*payments, *refunds, *moved], Ref("bookings", row.id), row.payment)
     currency = row.currency or next((one["currency_code"] for one in [*payments, *refunds, *moved]), "")
     clearing, suspense = accounts.clearing.get(currency, ""), accounts.suspense.get(currency, "")
     on_clearing = sum(one["amount_minor"] for one in payments if one["account_id"] == clearing)
@@ -156,7 +156,7 @@ def _of_payout(
     amount, fee = (row.amount_minor, row.fee_minor) if row.posted else (0, 0)
     currency = row.currency or next((one["currency_code"] for one in documents), "")
     clearing, suspense = accounts.clearing.get(currency, ""), accounts.suspense.get(currency, "")
-    allowed = _allowed(evidence, row, documents, str(Ref("payouts", row.id)), row.id)
+    allowed = _allowed(evidence, row, documents, Ref("payouts", row.id), row.id)
     sent, kept = _sum(transfers), sum(one["total_minor"] for one in expenses)
     on_clearing = -amount - fee + row.foreign_minor
     yield _Effect((clearing, currency), on_clearing, -sent - kept + _moved(foreign, clearing), allowed)
@@ -172,14 +172,14 @@ def _moved(documents: list[Document], account: str) -> int:
     return int(into - sum(one["amount_minor"] for one in documents if one["from_account_id"] == account))
 
 
-def _allowed(evidence: Evidence, row: Booking | Payout, documents: list[Document], about: str, payment: str) -> str:
+def _allowed(evidence: Evidence, row: Booking | Payout, documents: list[Document], about: Ref, payment: str) -> str:
     """Why Zoho and our ledger may differ about one record."""
     if isinstance(row, Payout) and row.posted:
         if row.fee_minor > 0 and not evidence.state.policy.fee_expense:
             return "finance books the fees"
-        if row.fee_minor < 0 and f"fee_refund:{about}" in evidence.state.discrepancies:
+        if row.fee_minor < 0 and refs.discrepancy("fee_refund", about) in evidence.state.discrepancies:
             return "a person books the fees that came back"
-    if any(one.about == about and one.status == "open" for one in evidence.state.commands.values()):
+    if any(one.about == str(about) and one.status == "open" for one in evidence.state.commands.values()):
         return "under way"
     ids = [
         document[name]

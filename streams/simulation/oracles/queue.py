@@ -87,10 +87,10 @@ def parked_untold(evidence: Evidence) -> Iterator[Breach]:
         return
     for _, event in evidence.events():
         if event.type == "delivery.parked":
-            key = event.data.delivery
-            if f"delivery_parked:deliveries:{key}" not in evidence.state.discrepancies:
+            about = Ref("deliveries", event.data.delivery)
+            if refs.discrepancy("delivery_parked", about) not in evidence.state.discrepancies:
                 words = "it is parked, and no discrepancy was ever opened about it"
-                yield Breach("parked_untold", evidence.connection, str(Ref("deliveries", key)), words)
+                yield Breach("parked_untold", evidence.connection, str(about), words)
 
 
 def outbox_left(evidence: Evidence) -> Iterator[Breach]:

@@ -4,8 +4,8 @@ import pytest
 
 from streams.simulation.log_disk import LogDisk
 from streams.simulation.memory_log import MemoryLog
+from streams.simulation.virtual_time import VirtualLoop
 from tests.simulation.log.disks import made_disk, started
-from tests.support.virtual_loop import VirtualLoop
 
 
 def pytest_asyncio_loop_factories():

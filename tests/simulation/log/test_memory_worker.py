@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import subprocess
-import sys
 
 import pytest
 
@@ -12,6 +10,7 @@ from streams.log.interface import LogCorrupt, LogFull, LogLocked
 from streams.simulation.memory_worker import MemoryWorker
 from streams.simulation.power import PowerCut
 from tests.simulation.log.disks import OTHER, TP, records, started
+from tests.support.hash_seeds import said_by
 
 
 class Handler:
@@ -176,12 +175,13 @@ import asyncio, hashlib, random, sys
 from streams.log.batch_worker import HandlerSpec
 from streams.simulation.memory_worker import MemoryWorker
 from streams.simulation.power import PowerCut
+from streams.simulation.virtual_time import run
 from tests.simulation.log.disks import OTHER, TP, made_disk, records, started
-from tests.support.virtual_loop import in_virtual_time
 
 trace, rng, disk = [], random.Random(int(sys.argv[1])), made_disk(atomic=False)
 
-async def life(loop, number):
+async def life():
+    loop = asyncio.get_running_loop()
     def latency(seam):
         trace.append((loop.time(), seam))
         return rng.choice([0, rng.uniform(0, 0.1)])
@@ -209,25 +209,16 @@ async def life(loop, number):
     assert all(isinstance(each, PowerCut | asyncio.CancelledError) for each in ends)
     trace.append((worker.position(TP), disk.end_of_power(rng), disk.bytes_used))
 
-for number in range(3):
-    in_virtual_time(lambda loop: life(loop, number))
+for _ in range(3):
+    run(life())
 trace.append(disk.flip(rng))
 print(len(trace), hashlib.sha256(repr(trace).encode()).hexdigest(), "faust" in sys.modules)
 """
 
 
-def run_of(seed, hash_seed) -> list[str]:
-    return subprocess.run(
-        [sys.executable, "-c", RUN, seed],
-        env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-
-
 def test_the_same_seed_gives_the_same_three_lives_in_every_process_and_without_faust():
-    first, again, other = run_of("11", "0"), run_of("11", "1"), run_of("12", "0")
+    first, again = (said_by(RUN, "11", hash_seed=seed) for seed in ("0", "1"))
+    other = said_by(RUN, "12", hash_seed="0")
     assert first == again != other
     assert int(first[0]) > 300
     assert first[2] == "False"
