@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -212,21 +213,30 @@ def test_interrupted_it_ends_with_the_code_for_that():
     assert "seeds:" not in out
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Tests of a process share its logging: whatever one of them has set is set again afterwards."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+    if before is not None:
+        structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("logging_as_before")
 def test_the_programs_own_lines_are_not_written_and_logging_is_as_before_afterwards(capsys):
     journal = structlog.get_logger("zoho_gocardless")
-    before, configured = structlog.get_config(), structlog.is_configured()
     with silence.silent():
         journal.error("gateway.log_unavailable")
     assert capsys.readouterr() == ("", "")
-    assert structlog.get_config() == before
-    assert structlog.is_configured() is configured
+    assert not structlog.is_configured()
     journal.error("gateway.log_unavailable")
     assert "gateway.log_unavailable" in "".join(capsys.readouterr())
     structlog.configure(processors=[structlog.processors.JSONRenderer()])
-    try:
-        with silence.silent():
-            journal.error("gateway.log_unavailable")
-        journal.error("afterwards")
-        assert capsys.readouterr().out == '{"event": "afterwards"}\n'
-    finally:
-        structlog.reset_defaults()
+    configured = structlog.get_config()
+    with silence.silent():
+        journal.error("gateway.log_unavailable")
+    assert structlog.get_config() == configured
+    journal.error("afterwards")
+    assert capsys.readouterr().out == '{"event": "afterwards"}\n'
