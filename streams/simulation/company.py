@@ -180,7 +180,7 @@ def draw(
         zoho_webhook=company_accounts.zoho_webhook(streams["webhooks"]),
         webhooks={api: streams["webhooks"].random() < 0.8 for api in APIS},
         rules=_rules(streams["rules"], currencies, paid_in, country, first_day),
-        polling=_polling(streams["polling"]),
+        polling=_polling(streams["polling"], days),
         calls=calls,
     )
 
@@ -350,8 +350,8 @@ def _day(rng: random.Random, first_day: date, offsets: tuple[int | None, ...]) -
     return "" if offset is None else (first_day + timedelta(days=offset)).isoformat()
 
 
-#: List → seconds between two walks of it. All within a day but for what hardly changes: a longer pause leaves nothing
-#: to see in a month, a shorter one spends the smallest plan's calls on looking.
+#: List → seconds between two walks of it, in a run of days. All within a day but for what hardly changes: a longer
+#: pause leaves nothing to see, a shorter one spends the smallest plan's calls on looking.
 _WALKS_S: Final[Mapping[str, tuple[int, ...]]] = {
     "gocardless_events_s": (900, 3_600, 10_800, 21_600),
     "gocardless_customers_s": (10_800, 43_200, 86_400),
@@ -361,9 +361,24 @@ _WALKS_S: Final[Mapping[str, tuple[int, ...]]] = {
     "zoho_currencies_s": (43_200, 86_400, 259_200),
 }
 
+#: The same in a run of weeks: around the pauses of an installation that changes none. Shorter pauses are nine calls of
+#: ten, in which nothing has happened, and a night of runs then sees a quarter of the months.
+_WALKS_OF_WEEKS_S: Final[Mapping[str, tuple[int, ...]]] = {
+    "gocardless_events_s": (3_600, 10_800, 21_600, 43_200),
+    "gocardless_customers_s": (43_200, 86_400, 172_800),
+    "gocardless_mandates_s": (43_200, 86_400, 172_800),
+    "zoho_invoices_s": (10_800, 21_600, 43_200),
+    "zoho_contacts_s": (21_600, 43_200, 86_400),
+    "zoho_currencies_s": (86_400, 259_200),
+}
 
-def _polling(rng: random.Random) -> Polling:
-    return Polling(**{name: rng.choice(pauses) for name, pauses in _WALKS_S.items()})
+#: From how many days on a run is one of weeks. Lower: runs of a week look so rarely that they see little.
+_WEEKS_DAYS: Final = 14
+
+
+def _polling(rng: random.Random, days: int) -> Polling:
+    walks = _WALKS_OF_WEEKS_S if days >= _WEEKS_DAYS else _WALKS_S
+    return Polling(**{name: rng.choice(pauses) for name, pauses in walks.items()})
 
 
 def _tariff(rng: random.Random, country: str, traits: Collection[str]) -> dict[str, Any]:
