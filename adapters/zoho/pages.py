@@ -111,6 +111,7 @@ def rows(kind: str, body: bytes) -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     for raw in wire.body(body).rows(member):
         try:
+            wire.members(raw)  # the translator asks for them as well: what it cannot read was not delivered
             row = wire.read(raw, _SHAPES[kind])
             found.append((str(getattr(row, key)), _encode(row)))
         except wire.WireError:

@@ -297,6 +297,20 @@ async def test_a_row_that_cannot_be_read_spoils_no_other(company, walk):
     assert sorted(await types(company)) == ["delivery.parked", "gocardless.payer_read"]
 
 
+@pytest.mark.parametrize("where", ["contact_name", "Rosehip", "anything"])
+async def test_a_row_of_which_any_part_was_damaged_comes_out_when_it_is_whole_again(company, walk, where):
+    """Also where the damage lies in what we do not read of it: what the translator parks was not delivered."""
+    currencies = zoho_page("currencies", {"currency_code": "GBP", "is_base_currency": True, "exchange_rate": 0})
+    whole = zoho_page("contacts", {**contact(1), "anything": "else"})
+    damaged = orjson.dumps(whole).replace(where.encode(), where[:-1].encode() + b"\xff")
+    walks = walk("zoho", currencies, answer(200, damaged), zoho_page("invoices"))
+    await walks.turn()
+    again = walk("zoho", currencies, whole, zoho_page("invoices"))
+    again.hurry()
+    await again.turn()
+    assert "zoho.contact_seen" in await types(company)
+
+
 async def test_zohos_pages_are_walked_and_changes_come_out(company, walk):
     currencies = zoho_page("currencies", {"currency_code": "GBP", "is_base_currency": True, "exchange_rate": 0})
     walks = walk(
