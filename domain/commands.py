@@ -209,6 +209,11 @@ PRIORITY_READ: Final = 2
 PRIORITY_SWEEP: Final = 3
 
 
+def writes(type_: str) -> bool:
+    """Whether a command of this type changes something outside."""
+    return not type_.split(".", 1)[1].startswith(("read_", "list_"))
+
+
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instruction. `about` is the row it serves ("invoices:460…"); `purpose` groups its attempts; `key` is
     GoCardless's idempotency key or Zoho's unique value ("" for reads). `not_after` "" or the instant after which it
@@ -239,4 +244,4 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def writes(self) -> bool:
         """Whether it changes something outside; a repeat needs a look-up first."""
-        return not self.type.split(".", 1)[1].startswith(("read_", "list_"))
+        return writes(self.type)

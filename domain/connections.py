@@ -180,14 +180,12 @@ def _post_opening(draft: Draft, own: ConnectionRow) -> None:
 
 def ask_sweep(draft: Draft) -> None:
     """Ask for a read of all open invoices, unless one is under way."""
-    key = draft.state.connection
+    key, purpose = draft.state.connection, refs.purpose("sweep")
     asked_at = draft.state.own.sweep_asked_at
-    if asked_at > draft.state.own.open_listed_at or asked_at == draft.at:
+    if asked_at > draft.state.own.open_listed_at or asked_at == draft.at or draft.is_under_way(purpose):
         return
     draft.mark("connections", key, sweep_asked_at=draft.at)
-    draft.command(
-        Ref("connections", key), refs.purpose("sweep"), commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT
-    )
+    draft.command(Ref("connections", key), purpose, commands.ListOpenInvoices(), priority=commands.PRIORITY_DEBIT)
 
 
 def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:

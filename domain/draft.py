@@ -12,13 +12,13 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from domain import ceilings, codec, ids, ledger, lists, refs
+from domain import ceilings, codec, ids, ledger, lists, purposes, refs
 from domain.commands import PRIORITY_READ, AnyCommandData, Command, CreatePayment
 from domain.decisions import RULES_VERSION, Decision, Entry, Line, ListChange, Mark, Opened, Publication, Timer
 from domain.discrepancies import describe
 from domain.envelope import Event
 from domain.refs import ListName, PurposeName, Ref, TimerName
-from domain.state import CLOSED, KINDS, CommandRow, DiscrepancyRow, Purpose, State, TimerRow
+from domain.state import CLOSED, KINDS, CommandRow, DiscrepancyRow, State, TimerRow
 from domain.vocabulary import Code, RowKind, RuleKind
 
 #: Rows one event may lead to. Lower than a full page of invoices (200) times what each touches: a sweep would be cut
@@ -155,6 +155,10 @@ class Draft:
         elif self.attempts(purpose):
             return
         self.command(about, purpose, data, priority=priority)
+
+    def is_under_way(self, purpose: PurposeName) -> bool:
+        """Whether the last command of a purpose has not ended: what it says will be as good as what a new one would."""
+        return purposes.is_under_way(self.state, purpose)
 
     def attempts(self, purpose: PurposeName) -> int:
         """How many commands have been recorded for a purpose."""
@@ -363,8 +367,7 @@ def _change(mapping: MutableMapping[str, Any], row: Any, kind: str, key: str, ch
 
 
 def _apply_command(state: State, command: Command, event_id: str, at: str) -> None:
-    held = state.purposes.get(command.purpose)
-    state.purposes[command.purpose] = Purpose(command.purpose, held.count + 1 if held is not None else 1)
+    purposes.record(state, command)
     if isinstance(command.data, CreatePayment):
         ceilings.count(state, command.data, at, 1)
     state.commands[command.id] = CommandRow(

@@ -341,9 +341,9 @@ def _view(draft: Draft, invoice: Invoice) -> None:
     overdue = isinstance(draft.event.data, events.DueReached) and draft.event.data.timer == retry
     if overdue:
         purpose, data = refs.purpose("read_invoice", invoice.id), commands.ReadInvoice(invoice.id)
-        draft.command(Ref("invoices", invoice.id), purpose, data, priority=commands.PRIORITY_DEBIT)
-        draft.mark("mandates", mandate.id, payments_asked_at="")
-        mandate = draft.state.mandates[mandate.id]
+        if not draft.is_under_way(purpose):
+            draft.command(Ref("invoices", invoice.id), purpose, data, priority=commands.PRIORITY_DEBIT)
+        mandate = mandates.ask_again(draft, mandate)
     elif invoice.as_of < invoice.due_at:
         connections.ask_sweep(draft)
     if mandate.payments_read_at < invoice.due_at:

@@ -137,6 +137,15 @@ def ask_payments(draft: Draft, mandate: Mandate, invoice: str, since: str) -> No
     )
 
 
+def ask_again(draft: Draft, mandate: Mandate) -> Mandate:
+    """The view of the mandate's payments was waited for too long: whoever needs one asks, unless it is still under
+    way.
+    """
+    if not draft.is_under_way(refs.purpose("view_mandate", mandate.id)):
+        draft.mark("mandates", mandate.id, payments_asked_at="")
+    return draft.state.mandates[mandate.id]
+
+
 def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:
     """A read of a mandate, or of its payments, ended."""
     key = about.key

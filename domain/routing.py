@@ -23,8 +23,10 @@ from domain import (
     payments,
     payouts,
     publications,
+    purposes,
     refs,
 )
+from domain.commands import writes
 from domain.decisions import Decision
 from domain.draft import Draft, apply
 from domain.envelope import Event, Touched, UnknownData
@@ -66,9 +68,11 @@ def _evolve_outcome(state: State, event: Event) -> Touched:
         return (("conflicts", data.command),) if differs else ()
     if held.status != "open" and data.end != "succeeded":
         return ()
+    given_up = data.end == "parked" and not writes(held.type)
+    superseded = given_up and not purposes.is_last(state, held.purpose, held.id)
     state.commands[held.id] = replace(
         held,
-        status=data.end,
+        status="superseded" if superseded else data.end,
         resource_id=data.resource_id,
         reason=data.reason,
         message=data.message,

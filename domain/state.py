@@ -339,8 +339,8 @@ class TimerRow(Row, frozen=True):
 
 
 class CommandRow(Row, frozen=True):
-    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked". `mandate`: the one a
-    debit is for.
+    """A command and how it ended: `status` "open", "succeeded", "refused", "withheld", "parked", "superseded".
+    `mandate`: the one a debit is for.
     """
 
     type: str = ""
@@ -360,9 +360,10 @@ class CommandRow(Row, frozen=True):
 
 
 class Purpose(Row, frozen=True):
-    """How many commands were recorded for a purpose; the next one is attempt `count` + 1."""
+    """How many commands were recorded for a purpose, the next one is attempt `count` + 1; and the id of the last."""
 
     count: int = 0
+    command: str = ""
 
 
 class DebitCount(Row, frozen=True):

@@ -35,8 +35,9 @@ PayoutStage = Literal["seen", "posting", "reconciled", "held"]
 #: publishes each; "" is the end.
 Walk = Literal["counting", "awaiting", "posting", "recording", "publishing", ""]
 
-#: How a command ended; "unknown" is an end that this version does not know.
-CommandStatus = Literal["open", "succeeded", "refused", "withheld", "parked", "unknown"]
+#: How a command ended; "superseded": a read that was given up and asked for again since; "unknown": an end that this
+#: version does not know.
+CommandStatus = Literal["open", "succeeded", "refused", "withheld", "parked", "superseded", "unknown"]
 
 #: Codes of the catalogue of discrepancies (`domain.discrepancies`).
 Code = Literal[

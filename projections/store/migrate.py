@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: The newest version this program knows; a test holds it to the folder `migrations/versions`.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 #: The version of a database without a schema; it sorts before all others.
 EMPTY: Final = ""

@@ -1,4 +1,4 @@
-"""What a store of version 0001 holds becomes what a rebuild from its log would make, on both databases."""
+"""What a store of an earlier version holds becomes what a rebuild from its log would make, on both databases."""
 
 import json
 from pathlib import Path
@@ -155,6 +155,37 @@ def test_lists_that_lay_in_rows_are_lists_in_the_same_order_and_debits_are_count
         }
         payout = state.payouts["PO1"]
         assert (payout.walk, payout.cursor, payout.fees, payout.uneven) == ("counting", 0, {}, False)
+
+
+def test_a_purpose_knows_its_last_command_and_reads_given_up_before_it_wait_for_nobody(old_store, url: str) -> None:
+    def read(key: str, minute: int, status: str, purpose: str, type_: str = "zoho.read_invoice") -> dict[str, Any]:
+        at = f"2026-03-02T06:{minute:02}:00.000Z"
+        return {"id": key, "type": type_, "purpose": purpose, "asked_at": at, "status": status, "attempt": 1}
+
+    old_store(
+        "commands",
+        read("cm-1", 1, "parked", "read_invoice:1"),
+        read("cm-2", 2, "succeeded", "read_invoice:1"),
+        read("cm-3", 3, "parked", "read_invoice:2"),
+        read("cm-4", 4, "parked", "sweep", "zoho.list_open_invoices"),
+        read("cm-5", 5, "open", "sweep", "zoho.list_open_invoices"),
+        read("cm-6", 6, "parked", "debit:1", "gocardless.create_payment"),
+        read("cm-7", 7, "open", "debit:1", "gocardless.create_payment"),
+    )
+    old_store("command_queue", debit("cm-6", "1", "MD1", 100), debit("cm-7", "1", "MD1", 100))
+    old_store(
+        "purposes", *({"id": key, "count": 1} for key in ("read_invoice:1", "read_invoice:2", "sweep", "debit:1"))
+    )
+    upgrade_store(url)
+    with open_store(url) as store, read_state(store, CONNECTION) as state:
+        assert {key: one.command for key, one in state.purposes.items()} == {
+            "read_invoice:1": "cm-2",
+            "read_invoice:2": "cm-3",
+            "sweep": "cm-5",
+            "debit:1": "cm-7",
+        }
+        found = {key: one.status for key, one in state.commands.items()}
+        assert [found[f"cm-{number}"] for number in (1, 3, 4, 6)] == ["superseded", "parked", "superseded", "parked"]
 
 
 def test_an_empty_store_of_version_0001_becomes_one_of_this(old_store, url: str) -> None:
