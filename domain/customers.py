@@ -11,11 +11,12 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from domain import commands, events, ids, lists, refs
+from domain.chargeable import LOST, successor, usable_mandate
 from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
 from domain.envelope import Event, Touched
 from domain.refs import Handle, Ref
-from domain.state import BillingRequest, CommandRow, Contact, Invoice, Mandate, Payer, State
+from domain.state import BillingRequest, CommandRow, Contact, Invoice, Payer, State
 from domain.vocabulary import Code
 
 #: Lists that must have been read to their end before anybody is unique.
@@ -26,19 +27,8 @@ HEADS: Final = ("gocardless.customers", "gocardless.mandates", "zoho.contacts")
 #: something.
 SHARING: Final = 20
 
-#: Mandates of one payer that are looked at, newest first. Lower: a payer with many lost ones seems to have none.
-#: Higher: each look at one of its invoices reads that many rows.
-MANDATES: Final = 100
-
 #: Contacts that look again when a list has been read to its head, or a policy comes into force.
 UNMATCHED: Final = refs.list_of("unmatched")
-
-#: A payment may be made on a mandate in these states (GoCardless API reference, payments; reference traps 8: some
-#: schemes activate a mandate only with its first payment, so waiting for "active" would wait for ever).
-CHARGEABLE = ("active", "submitted", "pending_submission")
-
-#: Of a mandate in these states nothing comes any more (the same page). A blocked one may be let go again.
-LOST = ("cancelled", "failed", "expired", "consumed")
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------
@@ -183,23 +173,6 @@ def evolve_match(state: State, event: Event) -> Touched:
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
-
-
-def usable_mandate(state: State, contact: Contact, currency: str) -> Mandate | None:
-    """The mandate to debit: of this contact's payer, in this currency, chargeable; an active one first, then the
-    newest.
-    """
-    if not contact.payer:
-        return None
-    found = None
-    for key in lists.newest(state, refs.list_of("mandates", contact.payer), MANDATES):
-        mandate = state.mandates.get(key)
-        if mandate is None or mandate.currency != currency or mandate.status not in CHARGEABLE:
-            continue
-        if mandate.status == "active":
-            return mandate
-        found = found or mandate
-    return found
 
 
 def judged(state: State) -> bool:
@@ -438,8 +411,8 @@ def _is_under_way(draft: Draft, contact: Contact, currency: str) -> bool:
     if request is None:  # there was none, or it is being made
         return draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
     if request.status == "fulfilled":
-        mandate = draft.state.mandates.get(request.mandate)
-        return mandate is None or mandate.status not in LOST or bool(mandate.new_mandate)
+        mandate = successor(draft.state, request.mandate)
+        return mandate is None or mandate.status not in LOST
     return request.status not in {"cancelled", "failed"} and not "" < request.expires_at <= draft.at
 
 

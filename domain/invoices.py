@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from domain import attempts, ceilings, commands, connections, customers, events, ids, mandates, money, refs, times
-from domain.customers import CHARGEABLE, usable_mandate
+from domain.chargeable import CHARGEABLE, usable_mandate
 from domain.draft import Draft
 from domain.envelope import Event, Touch, Touched
 from domain.policy import Policy

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain import commands, customers, events, lists, payments, refs, times
+from domain import chargeable, commands, customers, events, lists, payments, refs, times
 from domain.currencies import SCHEME_CURRENCY
 from domain.draft import Draft
 from domain.envelope import Event, Touched
@@ -118,7 +118,7 @@ def decide(draft: Draft, key: str) -> None:
         if not payer.email and not payer.name:
             customers.read_payer(draft, payer.id)
         draft.touch("contacts", payer.contact)
-    if isinstance(draft.event.data, events.MandatePaymentsRead) or mandate.status not in customers.CHARGEABLE:
+    if isinstance(draft.event.data, events.MandatePaymentsRead) or mandate.status not in chargeable.CHARGEABLE:
         draft.wake(refs.list_of("viewing", key))
 
 

@@ -1,6 +1,6 @@
 """Why something is as it is: its state in words, since when, until when, and what a person can do. Read only.
 
-It asks the same guards as the rules do (`invoices.obstacle`, `customers.usable_mandate`, `bookings.before_books`), and
+It asks the same guards as the rules do (`invoices.obstacle`, `chargeable.usable_mandate`, `bookings.before_books`), and
 takes what to do from the discrepancies that the rules opened, so that explanation and behaviour cannot drift. No
 personal data: names are ids or numbers.
 """
@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from domain import bookings, ceilings, customers, invoices, lists, payout_items, refs, times
+from domain import bookings, ceilings, chargeable, invoices, lists, payout_items, refs, times
 from domain.money import format_minor
 from domain.payments import alternating_facts
 from domain.refs import Ref
@@ -173,7 +173,7 @@ def _invoice_words(state: State, row: Invoice) -> tuple[str, str]:
 def _stale(state: State, row: Invoice) -> str:
     """What of the view of an invoice is older than its due time."""
     contact = state.contacts.get(row.contact)
-    mandate = customers.usable_mandate(state, contact, row.currency) if contact is not None else None
+    mandate = chargeable.usable_mandate(state, contact, row.currency) if contact is not None else None
     waits = ["Zoho's open invoices"] if row.as_of < row.due_at else []
     if mandate is None or mandate.payments_read_at < row.due_at:
         waits.append("the mandate's payments at GoCardless")
@@ -347,7 +347,7 @@ def _contact_words(state: State, row: Contact) -> str:
         words.append(f"Its invitation {request.id} is {_plain(request.status) or 'made'}.")
     known = [
         state.mandates.get(one)
-        for one in reversed(lists.newest(state, refs.list_of("mandates", row.payer), customers.MANDATES))
+        for one in reversed(lists.newest(state, refs.list_of("mandates", row.payer), chargeable.MANDATES))
     ]
     listed = ", ".join(
         f"{one.id} {_plain(one.status)} in {one.currency or 'an unknown currency'}" for one in known if one is not None

@@ -269,6 +269,31 @@ def test_an_invitation_whose_mandate_is_lost_is_told_and_a_person_invites_again(
     assert company.open_codes() == set()
 
 
+def test_an_invitation_whose_mandate_was_replaced_twice_is_over_when_the_last_one_is_lost(company):
+    """A payer who changed banks: what took the mandate's place is as good as it, and no longer than it lives."""
+    company.open_gate()
+    company.contact(email="")
+    company.invoice("1")
+    keep_payer(company, "CU5")
+    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
+    company.answer_all()
+    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
+    company.gc("billing_requests", "fulfilled", links=links)
+    company.answer_all()
+    for before, after in (("MD5", "MD6"), ("MD6", "MD7")):
+        read = events.MandateRead(after, "active", "bacs", "CU5", company.now)
+        company.world[f"gocardless.read_mandate:{after}"] = [read]
+        company.gc("mandates", "replaced", links={"mandate": before, "new_mandate": after})
+        company.answer_all()
+    assert company.open_codes() == set()
+    company.gc("mandates", "cancelled", links={"mandate": "MD7"})
+    company.invoice("2")
+    company.answer_all()
+    assert company.open_codes() == {"needs_mandate"}
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    assert len(company.asked("gocardless.create_billing_request")) == 2
+
+
 def test_a_refused_invitation_is_shown_and_closed_when_it_succeeds_after_all(company):
     company.open_gate()
     company.customer(linked=False)

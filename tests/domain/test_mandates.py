@@ -3,7 +3,8 @@ from itertools import permutations
 import pytest
 
 from domain import events, lists
-from domain.customers import usable_mandate
+from domain.chargeable import successor, usable_mandate
+from domain.state import Mandate, State
 from tests.support.company import Company
 
 AT = {
@@ -59,6 +60,14 @@ def test_a_replaced_mandate_hands_over_to_the_new_one(company):
     company.reach("2026-03-03T12:00:00.000Z")
     (debit,) = company.asked("gocardless.create_payment")
     assert debit.data.mandate == "MD9"
+
+
+def test_two_mandates_that_name_each_other_as_replacements_are_walked_to_an_end():
+    state = State("acme")
+    for key, other in (("MD1", "MD2"), ("MD2", "MD1")):
+        state.mandates[key] = Mandate(key, status="cancelled", new_mandate=other)
+    assert successor(state, "MD1").status == "cancelled"
+    assert successor(state, "MD9") is None
 
 
 def test_an_active_mandate_stands_before_a_newer_one_that_is_not(company):

@@ -32,6 +32,17 @@ def tell(code, pick, **facts):
     return change
 
 
+def closed(change):
+    """The same, after a person has dealt with it."""
+
+    def then(month):
+        month = change(month)
+        row = list(month.state.discrepancies.values())[-1]
+        return of.with_rows(month, "discrepancies", msgspec.structs.replace(row, closed_at=month.now))
+
+    return then
+
+
 def duplicate(kind, pick, got):
     return tell("duplicate_found", lambda month: f"{kind}:{pick(month)}", command="x", got=got)
 
@@ -69,6 +80,7 @@ EXEMPTIONS = [
     ("a posting that a person deleted", "unknown_resource account_differs posting_missing", of.posting_gone, [DELETED, TOLD_OF_POSTING]),
     ("a customer that a person changed", "posting_differs", of.posting_is(customer_id="4711"), [act("zoho.edit_invoice", lambda month: of.payment(month)["metadata"]["zoho_invoice_id"]), TOLD_OF_POSTING]),
     ("an invoice that a person lowered", "overcollected", of.the_invoice_is_smaller, [act("zoho.edit_invoice", lambda month: of.payment(month)["metadata"]["zoho_invoice_id"]), tell("excess", lambda month: f"payments:{payment_id(month)}", payment=payment_id, number="INV")]),
+    ("money that came back, which a person has settled", "overcollected", of.the_invoice_is_smaller, [act("gocardless.cancel_chargeback", payment_id), closed(tell("excess", lambda month: f"payments:{payment_id(month)}", payment=payment_id, number="INV"))]),
     ("a debit that was retried by hand", "debit_beside_live", in_two_currencies, [tell("two_resources", lambda month: "commands:cm-x", command="x", got="PMBESIDE", wanted=payment_id)]),
     ("a debit from before a restore", "debit_without_command", of.its_command_is_unknown, [act("installation.restore", lambda month: "", "2026-04-01T00:00:00.000Z")]),
     ("a mandate that went to another payer since", "debit_mandate", of.the_payer_is_claimed_by_another, [act("gocardless.transfer_mandate", lambda month: of.payment(month)["links"]["mandate"], "2026-04-01T00:00:00.000Z")]),

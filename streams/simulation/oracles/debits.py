@@ -8,7 +8,7 @@ from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Document, Evidence
-from streams.simulation.oracles.exempt import ELSEWHERE, excused, told
+from streams.simulation.oracles.exempt import ELSEWHERE, SETTLED, excused, told
 
 #: What a person can do in Zoho after which nothing of an invoice is owing.
 _ENDS_OWING = frozenset({"zoho.void_invoice", "zoho.delete_invoice", "zoho.write_off_invoice"})
@@ -107,7 +107,7 @@ def overcollected(evidence: Evidence) -> Iterator[Breach]:
         if invoice is None or amount_minor <= invoice["total_minor"]:
             continue
         ids = [one["id"] for one in live]
-        if not excused(evidence, key, *ids, *(_postings(evidence, ids))):
+        if not excused(evidence, key, *ids, *(_postings(evidence, ids)), settled=SETTLED):
             words = (
                 f"{invoice['invoice_number']} is over {invoice['total_minor']} {invoice['currency_code']}; live debits "
                 f"take {amount_minor}: {', '.join(ids)}"

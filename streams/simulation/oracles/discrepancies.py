@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from domain import refs
-from domain.customers import usable_mandate
+from domain.chargeable import usable_mandate
 from domain.state import DiscrepancyRow, State
 from streams.simulation.oracles.breach import Breach
 from streams.simulation.oracles.evidence import Evidence

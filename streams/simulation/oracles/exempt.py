@@ -31,13 +31,19 @@ ELSEWHERE: Final = frozenset(
 )
 
 
-def told(evidence: Evidence, *ids: str, besides: frozenset[str] = frozenset()) -> bool:
+#: Codes of money that a person has seen and settled by hand at an API: only a person closes these while it is so.
+SETTLED: Final = frozenset({"excess"})
+
+
+def told(
+    evidence: Evidence, *ids: str, besides: frozenset[str] = frozenset(), settled: frozenset[str] = frozenset()
+) -> bool:
     """Whether an open discrepancy names one of these ids: it is about it, or has it in its text. `besides`: codes that
-    do not count.
+    do not count; `settled`: codes that count when they are closed, too.
     """
     wanted = [one for one in ids if one]
     for row in evidence.state.discrepancies.values():
-        if row.closed_at or row.code in besides:
+        if (row.closed_at and row.code not in settled) or row.code in besides:
             continue
         words = [refs.split(row.about)[1], *(word.strip(":-") for word in _WORDS.findall(f"{row.text} {row.remedy}"))]
         if any(one in words for one in wanted):
@@ -50,8 +56,8 @@ def changed_beside_us(evidence: Evidence, *ids: str, since: str = "") -> bool:
     return any(one in act.touched for act in evidence.acts if act.at >= since for one in ids if one)
 
 
-def excused(evidence: Evidence, *ids: str, through: str = "") -> bool:
+def excused(evidence: Evidence, *ids: str, through: str = "", settled: frozenset[str] = frozenset()) -> bool:
     """Whether a figure of a record may be unlike ours: somebody changed it, and an open discrepancy names it. `ids` are
-    its names; `through`: a resource by which it is changed as well.
+    its names; `through`: a resource by which it is changed as well; `settled`: as in `told`.
     """
-    return changed_beside_us(evidence, *ids, through) and told(evidence, *ids)
+    return changed_beside_us(evidence, *ids, through) and told(evidence, *ids, settled=settled)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from domain import times
-from domain.customers import CHARGEABLE
+from domain.chargeable import CHARGEABLE
 from domain.refs import Ref
 from streams.simulation.oracles import truth
 from streams.simulation.oracles.breach import Breach
