@@ -9,14 +9,23 @@ much as it may.
 from collections.abc import Callable
 from typing import Final, Literal
 
-from domain import refs
+from domain import commands, events, refs, times
 from domain.draft import Draft
+from domain.refs import Ref
 from domain.state import Payout, PayoutItemRow, State
 from domain.vocabulary import Walk
 
 #: Items that one decision walks over. Lower: more events for a large payout. Higher: a decision with as many ledger
 #: lines, or as many public records, grows by up to half a kilobyte for each.
 ITEMS_AT_ONCE: Final = 500
+
+#: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many
+#: events of the clock. Higher: what it waited for is posted later by that much.
+_LOOK_AGAIN_S: Final = 3600
+
+#: How often that wait is doubled while the items cannot be read. Lower: an item that no version can read is asked for,
+#: and parked, each hour. Higher: one that could be read again is posted days later.
+_MOST_DOUBLINGS: Final = 5
 
 
 def item(state: State, payout: Payout, position: int) -> PayoutItemRow | None:
@@ -51,3 +60,18 @@ def begin(draft: Draft, payout: Payout, walk_for: Walk) -> Payout:
     draft.mark("payouts", payout.id, walk=walk_for, cursor=0)
     row: Payout = draft.state.payouts[payout.id]
     return row
+
+
+def ask(draft: Draft, payout: Payout) -> None:
+    """Ask for the items; once more when it is time to look again and they are not all here."""
+    about, purpose = Ref("payouts", payout.id), refs.purpose("read_payout_items", payout.id)
+    if not isinstance(draft.event.data, events.DueReached):
+        draft.ask_once(about, purpose, commands.ReadPayoutItems(payout.id))
+    elif not draft.is_under_way(purpose):
+        draft.command(about, purpose, commands.ReadPayoutItems(payout.id), priority=commands.PRIORITY_READ)
+
+
+def look_again(draft: Draft, key: str, times_waited: int = 0) -> None:
+    """Look at a payout again after a while, which grows with how often that was waited for."""
+    at = times.add_seconds(draft.at, _LOOK_AGAIN_S * 2 ** min(times_waited, _MOST_DOUBLINGS))
+    draft.timer(refs.timer("payout", key), at, Ref("payouts", key))

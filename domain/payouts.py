@@ -25,10 +25,6 @@ from domain.refs import Ref
 from domain.state import CommandRow, Payment, PaymentFact, Payout, PayoutItemRow, State
 from domain.vocabulary import Code
 
-#: How long a payout waits before it is looked at again. Lower than an hour: a payout that waits for days makes many
-#: events of the clock. Higher: what it waited for is posted later by that much.
-_LOOK_AGAIN_S: Final = 3600
-
 _NOT_OURS: Final = "not ours"
 
 #: The name of a payout's own open item in clearing, while not all of its payments have been taken out.
@@ -149,7 +145,7 @@ def _go_on(draft: Draft, payout: Payout) -> None:
         if walked == "goes_on":
             return
         if walked == "waits" or not payout.items_complete:  # the last page may come before another
-            _ask_items(draft, payout)
+            payout_items.ask(draft, payout)
             return
         if not _foots(draft, payout):
             return
@@ -159,25 +155,16 @@ def _go_on(draft: Draft, payout: Payout) -> None:
         if walked == "waits" and refs.timer("payout", payout.id) not in draft.state.timers:
             # Most waits end with a payment that names this payout; an item of an older payment names another, so look
             # again.
-            _look_again(draft, payout.id)
+            payout_items.look_again(draft, payout.id)
         if walked != "done":
             return
         payout = payout_items.begin(draft, payout, "posting")
     _post(draft, payout)
 
 
-def _look_again(draft: Draft, key: str) -> None:
-    draft.timer(refs.timer("payout", key), times.add_seconds(draft.at, _LOOK_AGAIN_S), Ref("payouts", key))
-
-
 def _ask_read(draft: Draft, payout: Payout) -> None:
     purpose = refs.purpose("read_payout", payout.id)
     draft.ask_once(Ref("payouts", payout.id), purpose, commands.ReadPayout(payout.id), until_cleared=True)
-
-
-def _ask_items(draft: Draft, payout: Payout) -> None:
-    purpose = refs.purpose("read_payout_items", payout.id)
-    draft.ask_once(Ref("payouts", payout.id), purpose, commands.ReadPayoutItems(payout.id))
 
 
 def _count(draft: Draft, payout: Payout) -> payout_items.Walked:
@@ -481,7 +468,7 @@ def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcom
             draft.mark("payouts", key, **{field: outcome.resource_id})
         elif draft.state.payouts[key].status != "paid":
             draft.mark("payouts", key, read_asked=False)
-            _look_again(draft, key)
+            payout_items.look_again(draft, key)
             return
         draft.touch("payouts", key)
     elif field:
@@ -491,3 +478,5 @@ def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcom
         )
     else:
         draft.open("read_refused", about, what=f"payout {key}", reason=outcome.reason, id=row.id)
+        if row.type == "gocardless.read_payout_items":
+            payout_items.look_again(draft, key, row.attempt - 1)

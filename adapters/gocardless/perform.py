@@ -273,7 +273,7 @@ def _searched(command: Command, call: Call, answer: Answer) -> Verdict:
 
 
 def _walked(command: Command, call: Call, answer: Answer, asked: str) -> Verdict:
-    """A page: the next one, or the end. A list is complete only at its last cursor."""
+    """A page: the next one, or the end. A list is complete only at its last cursor, with every row readable."""
     try:
         wire.members(answer.body)
     except wire.WireError:
@@ -282,11 +282,14 @@ def _walked(command: Command, call: Call, answer: Answer, asked: str) -> Verdict
         page = wire.page(answer.body, NAMES[type(command.data)])
     except wire.WireError:
         return Done("refused", reason="unreadable", message="GoCardless's page does not have the documented shape")
-    following = pages.next_call(call, page, damaged=not readable(command.data, page))
+    damaged = not readable(command.data, page)
+    following = pages.next_call(call, page, damaged=damaged)
     if following is not None:
         return Follow(following)
     if page.after:
         return Done("refused", reason="endless", message="the list did not come to an end")
+    if damaged or pages.query_note(call, pages.DAMAGED, 0):
+        return Done("refused", reason="unreadable", message="a row of the list could not be read")
     return Done("succeeded", asked)
 
 

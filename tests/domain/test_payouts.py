@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from domain import events
+from domain import events, times
 from domain.fees import fee_lines
 from domain.state import Payout
 from tests.support.company import POLICY
@@ -37,6 +37,10 @@ def several(company, *amounts, policy=None):
     company.answer_all()
     company.now = PAID
     return made
+
+
+def reads(company):
+    return [command.type for command in company.pending]
 
 
 def transfer(company):
@@ -390,6 +394,35 @@ def test_a_read_of_a_payout_that_is_refused_is_shown(company):
     company.gc("payouts", "paid", links={"payout": "PO1"})
     company.answer_all()
     assert company.open_codes() == {"read_refused"}
+
+
+def test_items_that_could_not_all_be_read_are_shown_and_read_again_until_they_are(company):
+    (one,) = several(company, 10_000)
+    company.gc("payouts", "paid", links={"payout": "PO1"})
+    company.answer(company.take("gocardless.read_payout"))
+    facts = {"status": "paid", "currency": "GBP", "arrival_date": company.now[:10], "creditor_bank_account": "BA1"}
+    read = events.PayoutRead("PO1", amount_minor=9_880, created_at=company.now, reference="R", **facts)
+    company.tell("gocardless.payout_read", read)
+    half = events.PayoutItemsRead("PO1", 0, [into(100_000, one)], complete=False)
+    waited_h = []
+    for attempt in range(1, 9):
+        asked_at = company.now
+        command = company.take("gocardless.read_payout_items")
+        assert command.attempt == attempt
+        company.tell("gocardless.payout_items_read", half)
+        company.outcome(command, "refused", reason="unreadable")
+        assert company.open_codes() == {"read_refused"}
+        company.tell("gocardless.payout_read", read)
+        assert "gocardless.read_payout_items" not in reads(company), "it waits for its time"
+        company.reach(company.state.timers["payout:PO1"].at, answer=False)
+        waited_h.append((times.parse(company.now) - times.parse(asked_at)).total_seconds() / 3600)
+    assert [round(hours) for hours in waited_h] == [1, 2, 4, 8, 16, 32, 32, 32]
+    company.tell("gocardless.payout_items_read", events.PayoutItemsRead("PO1", 1, [fee(-1_200, one)], complete=True))
+    company.outcome(company.take("gocardless.read_payout_items"), resource="PO1")
+    company.answer_all()
+    assert company.state.payouts["PO1"].stage == "reconciled"
+    assert company.open_codes() == set()
+    company.check_replay()
 
 
 def test_fee_lines_are_grouped_by_type_and_rate_and_sum_to_the_fee():

@@ -229,6 +229,17 @@ def test_a_walk_that_does_not_end_is_refused() -> None:
         assert (verdict.kind, verdict.reason) == ("refused", "endless")
 
 
+@pytest.mark.parametrize("query", [{}, {"_damaged": "1"}])
+def test_a_walk_with_a_row_that_could_not_be_read_did_not_succeed(query) -> None:
+    rows = [gc.PAYMENT] if query else [gc.PAYMENT, {"id": "PM2"}]
+    call = Call("GET", "/payments", {"mandate": "MD1", **query})
+    verdict = perform.verdict(
+        gc.command("read_mandate_payments"), "follow", call, said(200, gc.body(gc.listing("payments", rows)))
+    )
+    assert isinstance(verdict, Done)
+    assert (verdict.kind, verdict.reason) == ("refused", "unreadable")
+
+
 def test_damage_on_a_page_is_told_to_the_next() -> None:
     verdict = judge(
         gc.command("read_mandate_payments"),
