@@ -15,6 +15,7 @@ from adapters.vault import Keyring
 from domain.times import instant
 from domain.vocabulary import APIS
 from projections.store.errors import StoreError
+from projections.store.store import Store, open_store
 from sandbox.gocardless.app import gocardless_app
 from sandbox.inprocess import InProcess
 from sandbox.loop_time import LoopTime
@@ -23,7 +24,7 @@ from sandbox.zoho.app import zoho_app
 from streams import failpoints
 from streams.gc_pause import without_collector
 from streams.log.batch_worker import WorkerFailed
-from streams.log.interface import LogError
+from streams.log.interface import Log, LogError
 from streams.log.topics import Topics
 from streams.operate.replay import mend_outbox
 from streams.process.program import Program
@@ -91,6 +92,7 @@ class Simulation:
         self.ends: dict[str, int] = {}
         self.acts: dict[str, list[Act]] = {}
         self.unhandled: list[Breach] = []
+        self.meanwhile: dict[Breach, None] = {}
         self._seconds: list[asyncio.Task[None]] = []
         self._folder = folder
         self._sides: dict[str, _Side] = {}
@@ -229,7 +231,7 @@ class Simulation:
     async def judge(self) -> list[Breach]:
         """What the oracles find at the end."""
         try:
-            return self.unhandled + await self._asked()
+            return list(dict.fromkeys((*self.unhandled, *self.meanwhile, *await self._asked())))
         except (LogError, StoreError) as error:
             words = f"it cannot start again: {type(error).__name__}: {error.what}"
             return [*self.unhandled, Breach("program_ended", "", "", words)]
@@ -240,27 +242,38 @@ class Simulation:
         async with host.log(self.settings) as log:
             with host.store(self.settings, self.clock.now()) as store:
                 for name, side in self._judged():
-                    calls = {(api, day): count for (own, api, day), count in self.network.calls.items() if own == name}
-                    evidence = oracles.gather(
-                        store,
-                        log,
-                        connection=name,
-                        settings=self.settings,
-                        gocardless=side.world.apis["gocardless"].state(),
-                        zoho=side.world.apis["zoho"].state(),
-                        now=self.clock.now(),
-                        acts=[
-                            oracles.Act(instant(one.at), one.name, one.touched)
-                            for one in self.acts.get(name, [])
-                            if not one.refused
-                        ],
-                        calls_a_day=calls,
-                    )
-                    found += oracles.breaches(evidence)
+                    found += oracles.breaches(self._evidence(name, side, store, log))
                 topics = Topics(self.settings.topic_prefix, self.settings.partitions)
                 found += webhook_breaches(log, topics, self.network.taken, self.network.forged)
                 found += oracles.rebuild_breaches(log, topics, store, self.clock.now(), self._folder)
         return found
+
+    def _ask_meanwhile(self) -> None:
+        """While the program is off, ask what must hold at every moment: what is put right later has been wrong."""
+        draws = self._rng("meanwhile")
+        with open_store(
+            self.settings.store, now=self.clock.now(), token_hex=lambda size: draws.randbytes(size).hex()
+        ) as store:
+            for name, side in self._judged():
+                evidence = self._evidence(name, side, store, None)
+                self.meanwhile |= dict.fromkeys(oracles.breaches(evidence, oracles.ORACLES_ALWAYS))
+
+    def _evidence(self, name: str, side: _Side, store: Store, log: Log | None) -> oracles.Evidence:
+        return oracles.gather(
+            store,
+            log,
+            connection=name,
+            settings=self.settings,
+            gocardless=side.world.apis["gocardless"].state(),
+            zoho=side.world.apis["zoho"].state(),
+            now=self.clock.now(),
+            acts=[
+                oracles.Act(instant(one.at), one.name, one.touched)
+                for one in self.acts.get(name, [])
+                if not one.refused
+            ],
+            calls_a_day={(api, day): count for (own, api, day), count in self.network.calls.items() if own == name},
+        )
 
     def _judged(self) -> list[tuple[str, _Side]]:
         """The connections that oracles are asked of: of one company the one that a person has let collect."""
@@ -306,6 +319,7 @@ class Simulation:
             await self._cut()
             if not running.cancelled():
                 running.exception()  # a program without power ends by whatever it meets
+            self._ask_meanwhile()
             if self._put_back is not None:
                 self.disk.restore_image(self._put_back)
                 self._put_back = None
