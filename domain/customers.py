@@ -406,13 +406,19 @@ def _need_mandate(draft: Draft, contact: Contact, currency: str) -> None:
 
 
 def _is_under_way(draft: Draft, contact: Contact, currency: str) -> bool:
-    """Whether something may still come of the contact's last invitation: a second one would be a second mandate."""
-    request = draft.state.billing_requests.get(contact.billing_request)
+    """Whether something may still come of the contact's last invitation in a currency: a second one would be a second
+    mandate.
+    """
+    invited = draft.state.purposes.get(refs.purpose("invite", contact.id, currency))
+    command = draft.state.commands.get(invited.command) if invited is not None else None
+    made = command.resource_id if command is not None else contact.billing_request
+    request = draft.state.billing_requests.get(made)
     if request is None:  # there was none, or it is being made
-        return draft.attempts(refs.purpose("invite", contact.id, currency)) > 0
+        return invited is not None
     if request.status == "fulfilled":
         mandate = successor(draft.state, request.mandate)
-        return mandate is None or mandate.status not in LOST
+        # The payer may have chosen another currency than was asked for.
+        return mandate is None or (mandate.status not in LOST and mandate.currency in ("", currency))
     return request.status not in {"cancelled", "failed"} and not "" < request.expires_at <= draft.at
 
 
@@ -446,9 +452,8 @@ def decide_billing_request(draft: Draft, key: str) -> None:
     if request.mandate and request.mandate not in draft.state.mandates:
         draft.mark("mandates", request.mandate, payer=request.payer)
         draft.touch("mandates", request.mandate)
-    contact = draft.state.contacts.get(request.contact)
-    if contact is not None and contact.billing_request == key:
-        draft.touch("contacts", contact.id)
+    if request.contact in draft.state.contacts:
+        draft.touch("contacts", request.contact)
 
 
 def on_outcome(draft: Draft, about: Ref, row: CommandRow, outcome: events.Outcome) -> None:

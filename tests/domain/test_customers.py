@@ -294,6 +294,58 @@ def test_an_invitation_whose_mandate_was_replaced_twice_is_over_when_the_last_on
     assert len(company.asked("gocardless.create_billing_request")) == 2
 
 
+def test_an_invitation_that_ended_in_another_currency_is_told_and_a_person_invites_again(company):
+    """On the page of a flow that allows it, a payer chooses the currency."""
+    company.open_gate()
+    company.contact(email="")
+    company.invoice("1")
+    keep_payer(company, "CU5")
+    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "sepa_core", "CU5", company.now)]
+    company.answer_all()
+    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
+    company.gc("billing_requests", "fulfilled", links=links)
+    company.answer_all()
+    assert company.state.mandates["MD5"].currency == "EUR"
+    assert company.open_codes() == {"needs_mandate"}
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    assert [one.data.currency for one in company.asked("gocardless.create_billing_request")] == ["GBP", "GBP"]
+    assert company.open_codes() == set()
+
+
+def test_a_second_currency_waits_for_the_first_invitation_and_is_asked_of_the_payer_that_it_gave(company):
+    company.open_gate()
+    company.contact(email="")
+    company.invoice("1")
+    keep_payer(company, "CU5")
+    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
+    company.answer_all()
+    company.invoice("2", currency="EUR")
+    assert not company.pending
+    assert company.open_codes() == set()
+    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
+    company.gc("billing_requests", "fulfilled", links=links)
+    company.answer_all()
+    asked = company.asked("gocardless.create_billing_request")
+    assert [(one.data.currency, one.data.payer) for one in asked] == [("GBP", ""), ("EUR", "CU5")]
+    assert company.open_codes() == set()
+
+
+def test_of_two_invitations_the_one_that_is_over_is_told_and_made_again_alone(company):
+    company.open_gate()
+    company.invoice("1")
+    company.invoice("2", currency="EUR")
+    company.contact(email="")
+    for resource in ("BRQ1", "BRQ2"):
+        company.outcome(company.take("gocardless.create_billing_request"), resource=resource)
+    assert company.open_codes() == set()
+    company.gc("billing_requests", "cancelled", links={"billing_request": "BRQ1"}, metadata={"zoho_contact_id": "c-1"})
+    assert company.open_codes() == {"needs_mandate"}
+    company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
+    currencies = [one.data.currency for one in company.asked("gocardless.create_billing_request")]
+    assert len(currencies) == 3
+    assert currencies[2] == currencies[0] != currencies[1]
+
+
 def test_a_refused_invitation_is_shown_and_closed_when_it_succeeds_after_all(company):
     company.open_gate()
     company.customer(linked=False)
