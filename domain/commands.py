@@ -218,7 +218,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instruction. `about` is the row it serves ("invoices:460…"); `purpose` groups its attempts; `key` is
     GoCardless's idempotency key or Zoho's unique value ("" for reads). `not_after` "" or the instant after which it
     must not be sent. `look_up_first`: search for an earlier effect before the first send as well; set where the API has
-    no upsert, since a log restored from a backup does not remember what it sent.
+    no upsert, since a log restored from a backup does not remember what it sent. `supersedes`: the read of the same
+    purpose that was given up, "" for none.
     """
 
     id: str
@@ -230,6 +231,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     not_after: str = ""
     look_up_first: bool = False
+    supersedes: str = ""
 
     @property
     def type(self) -> str:

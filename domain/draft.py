@@ -128,7 +128,18 @@ class Draft:
             if asked.id == command_id:
                 return asked
         number = self.attempts(purpose) + 1 if attempt is None else attempt
-        command = Command(command_id, str(about), purpose, data, priority, number, key, not_after, look_up_first)
+        command = Command(
+            command_id,
+            str(about),
+            purpose,
+            data,
+            priority,
+            number,
+            key,
+            not_after,
+            look_up_first,
+            purposes.given_up(self.state, purpose),
+        )
         _apply_command(self.state, command, self.event.id, self.at)
         self._commands.append(command)
         return command

@@ -9,15 +9,23 @@ from domain.refs import PurposeName
 from domain.state import Purpose, State
 
 
+def given_up(state: State, purpose: PurposeName) -> str:
+    """The last command of a purpose, if it is a read that was given up: one that is asked for now stands for it; else
+    "".
+    """
+    held = state.purposes.get(purpose)
+    row = state.commands.get(held.command) if held is not None and held.command else None
+    return row.id if row is not None and row.status == "parked" and not writes(row.type) else ""
+
+
 def record(state: State, command: Command) -> None:
-    """Count a command that is recorded; its row comes right after. A read of the same purpose that was given up waits
-    for nobody any more: the question has been asked anew.
+    """Count a command that is recorded; its row comes right after. The read that it stands for waits for nobody any
+    more.
     """
     held = state.purposes.get(command.purpose)
     state.purposes[command.purpose] = Purpose(command.purpose, held.count + 1 if held is not None else 1, command.id)
-    before = state.commands.get(held.command) if held is not None and held.command else None
-    if before is not None and before.status == "parked" and not writes(before.type):
-        state.commands[before.id] = replace(before, status="superseded")
+    if command.supersedes:
+        state.commands[command.supersedes] = replace(state.commands[command.supersedes], status="superseded")
 
 
 def is_under_way(state: State, purpose: PurposeName) -> bool:

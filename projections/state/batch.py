@@ -117,6 +117,8 @@ class Facts:
             self.journal(offset, decision)
         for command in decision.commands:
             self.commands.append(queue.row(command, connection, decision.at, place, recorded=recorded))
+            if command.supersedes:
+                self.endings.append(queue.superseding(connection, command))
         for command_id in decision.resends:
             self.resends.append(queue.resending(command_id, connection, decision.at, place, recorded=recorded))
 

@@ -341,6 +341,11 @@ def ending(connection: str, outcome: Outcome) -> tuple[Any, ...]:
     return ("parked" if outcome.end == "parked" else "done", connection, outcome.command)
 
 
+def superseding(connection: str, command: Command) -> tuple[Any, ...]:
+    """A command that stands for one that was given up, as `write` wants it."""
+    return "done", connection, command.supersedes
+
+
 def write(store: Store, connection: SqlConnection, commands: list[Any], resends: list[Any], endings: list[Any]) -> None:
     """Write new commands, then endings (an outcome may end what an earlier event of the same batch asked for), then
     what is to be sent again: each list of tuples as made by `row`, `ending` and `resending`.

@@ -152,18 +152,6 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         finding="F4",
-        words="what is given up while an API is away is told of once, and the rest of it of nobody",
-        oracle="parked_untold",
-        found="is parked [(]gave up after",
-        acts=("few_tries", "long_outage"),
-        seed=10,
-        days=3,
-        invoices=1,
-        heal_days=5,
-        faults=("unavailable",),
-    ),
-    Known(
-        finding="F4",
         words="reads pile up while an API is away",
         oracle="heap",
         found="one open command per purpose",

@@ -300,7 +300,9 @@ def test_an_invitation_that_ended_in_another_currency_is_told_and_a_person_invit
     company.contact(email="")
     company.invoice("1")
     keep_payer(company, "CU5")
-    company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "sepa_core", "CU5", company.now)]
+    company.world["gocardless.read_mandate:MD5"] = [
+        events.MandateRead("MD5", "active", "sepa_core", "CU5", company.now)
+    ]
     company.answer_all()
     links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
     company.gc("billing_requests", "fulfilled", links=links)

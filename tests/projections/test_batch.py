@@ -3,6 +3,7 @@ nothing.
 """
 
 import pytest
+from msgspec.structs import replace
 
 from domain.decisions import Decision
 from domain.state import KINDS, Balance, Payment
@@ -213,6 +214,23 @@ def test_a_recorded_decision_is_not_published_again_and_its_commands_are_unknown
     queued = Queue(store).get("acme", "cm-1")
     assert queued is not None
     assert (queued.state, queued.due_at) == ("unknown", make.NOW)
+
+
+def test_a_command_that_stands_for_one_that_was_given_up_ends_it(store: Store) -> None:
+    own = take(store, "core", "events", 0)
+    with own.batch(0) as batch:
+        asked, again = make.event(0), make.event(2)
+        batch.record(0, asked, make.decision(asked, commands=(make.command("cm-1"), make.command("cm-2"))))
+        batch.record(1, make.outcome(1, "cm-1", "parked"))
+        later = replace(make.command("cm-3"), supersedes="cm-1")
+        batch.record(2, again, make.decision(again, commands=(later,)))
+        batch.commit(3)
+    found = {name: Queue(store).get("acme", name) for name in ("cm-1", "cm-2", "cm-3")}
+    assert {name: one.state for name, one in found.items() if one is not None} == {
+        "cm-1": "done",
+        "cm-2": "waiting_publication",
+        "cm-3": "waiting_publication",
+    }
 
 
 def test_outcomes_end_commands_and_a_resend_waits_for_publication(store: Store) -> None:
