@@ -257,12 +257,9 @@ class Queries:
 
     def discrepancies(self, connection: str, *, closed: bool = False, limit: int = LIMIT) -> list[DiscrepancyRow]:
         """Open discrepancies, oldest first; with `closed`, all of them."""
-        table = STATE["discrepancies"]
-        query = sa.select(table).where(table.c.connection == connection)
-        if not closed:
-            query = query.where(table.c.closed_at == sa.literal_column("''"))
-        with self._store.read() as reader:
-            return _rows(reader, "discrepancies", query.order_by(table.c.opened_at, table.c.id).limit(limit))
+        decode = CODECS["discrepancies"].from_values
+        sql = selects.discrepancies(self._store, closed=closed, limit=limit)
+        return [decode(values) for values in self._store.rows(sql, (connection,))]  # type: ignore[misc] # by its kind
 
     def parked(self, connection: str, limit: int = LIMIT) -> list[CommandRow]:
         """Commands that a person must look at before they go on, oldest first."""

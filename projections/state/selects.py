@@ -66,6 +66,21 @@ def among_parameters(store: Store, keys: list[str]) -> list[Any]:
     return [keys] if store.dialect == "postgresql" and len(keys) > 1 else keys
 
 
+def discrepancies(store: Store, *, closed: bool, limit: int) -> str:
+    """The fields of a connection's open discrepancies, with `closed` of all of them, oldest first: (connection,)."""
+    name = f"discrepancies {closed} {limit}"
+    return store.sql(name, partial(_discrepancies, closed=closed, limit=limit), ("connection",))
+
+
+def _discrepancies(*, closed: bool, limit: int) -> sa.ClauseElement:
+    table = STATE["discrepancies"]
+    most, first = literals(limit, 0)
+    query = sa.select(*list(table.columns)[1:]).where(table.c.connection == sa.bindparam("connection"))
+    if not closed:
+        query = query.where(table.c.closed_at == sa.literal_column("''"))
+    return query.order_by(table.c.opened_at, table.c.id).limit(most).offset(first)
+
+
 def next_timer(store: Store) -> str:
     """The earliest instant of a timer after one: (after,)."""
     return store.sql("next timer", _next_timer, ("after",))

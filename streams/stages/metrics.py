@@ -5,6 +5,7 @@ connections.
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from time import monotonic
 from typing import Final
@@ -49,7 +50,7 @@ class Metrics:
         self.clock_refused = gauge("clock_refused", "1 while the clock stage refuses to go on")
 
         self.info = gauge("info", "1; the labels say what runs here", "role", "version")
-        self.info.labels(role, version("zoho-gocardless")).set(1)
+        self.info.labels(role, _version()).set(1)
 
         self.append_failures = counter("append_failures", "Appends that the log did not take", "reason")
         self.producer_replacements = counter(
@@ -119,3 +120,9 @@ class Metrics:
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+@cache
+def _version() -> str:
+    """Of this program. It is read from the files of its package, which takes longer than all metrics together."""
+    return version("zoho-gocardless")
