@@ -245,7 +245,8 @@ class Simulation:
                     found += oracles.breaches(self._evidence(name, side, store, log))
                 topics = Topics(self.settings.topic_prefix, self.settings.partitions)
                 found += webhook_breaches(log, topics, self.network.taken, self.network.forged)
-                found += oracles.rebuild_breaches(log, topics, store, self.clock.now(), self._folder)
+                now = self.clock.now()
+                found += oracles.rebuild_breaches(log, topics, store, now, self._folder, store_template())
         return found
 
     def _ask_meanwhile(self) -> None:

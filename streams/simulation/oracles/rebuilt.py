@@ -12,15 +12,17 @@ from streams.simulation.oracles.breach import Breach
 _SHOWN = 20
 
 
-def rebuild_breaches(log: Log, topics: Topics, store: Store, now: str, folder: Path) -> list[Breach]:
+def rebuild_breaches(
+    log: Log, topics: Topics, store: Store, now: str, folder: Path, empty: bytes = b""
+) -> list[Breach]:
     """Rebuild beside the live store, in `folder`, up to where it is, and compare row by row; every table of
-    projections, the ledger among them. Nobody writes to the store meanwhile.
+    projections, the ledger among them. Nobody writes to the store meanwhile. `empty`: as `verify` takes it.
 
     Raises:
         LogError, StoreError: the log or the store cannot be read, which is no breach of this promise.
 
     """
-    found = replay.verify(log, topics, store, now, folder, limit=_SHOWN)
+    found = replay.verify(log, topics, store, now, folder, limit=_SHOWN, empty=empty)
     breaches = []
     for one in found.differences:
         left, right = one.left or {}, one.right or {}
