@@ -38,15 +38,14 @@ Outcome = Literal["kept", "torn", "lost"]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(eq=False, slots=True)
-class DiskAppend:
+class DiskAppend(msgspec.Struct, eq=False):
     """One append. `records`: each with its partition and its size in bytes. `fault`: why not all of it was written."""
 
     power: Power
     records: list[tuple[TopicPartition, NewRecord, int]]
     positions: dict[tuple[str, TopicPartition], int]
     fault: LogError | None = None
-    size: int = field(init=False)
+    size: int = 0
     """Bytes of keys, values and headers."""
 
     def __post_init__(self) -> None:

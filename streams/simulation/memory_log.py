@@ -17,9 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -47,6 +45,8 @@ Seam = Literal["append", "commit", "sync", "acknowledge", "read", "look", "wake"
 #: Seconds to wait at a seam; 0: none.
 Latency = Callable[[Seam], float]
 
+_Given = TypeVarTuple("_Given")
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _log = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ def no_latency(seam: Seam) -> float:  # noqa: ARG001 - the shape of a latency
     return 0.0
 
 
-@dataclass(eq=False, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     """A call on its way: `may_write` after its first seam, `written`, `has_synced` after its second."""
 
     append: DiskAppend
@@ -160,17 +159,17 @@ class MemoryLog(Log):
             await asyncio.sleep(delay_s)
         return self._disk()
 
-    def _after(self, seam: Seam, then: Callable[[], None]) -> None:
+    def _after(self, seam: Seam, then: Callable[[*_Given], None], *given: *_Given) -> None:
         """Run `then` once the seam is passed, at once where it does not wait; not at all without power."""
         delay_s = self._latency(seam)
         if delay_s > 0:
-            asyncio.get_running_loop().call_later(delay_s, self._with_power, then)
+            asyncio.get_running_loop().call_later(delay_s, self._with_power, then, *given)
         else:
-            self._with_power(then)
+            self._with_power(then, *given)
 
-    def _with_power(self, then: Callable[[], None]) -> None:
+    def _with_power(self, then: Callable[[*_Given], None], *given: *_Given) -> None:
         if self.power.on:
-            then()
+            then(*given)
 
     # Topics
 
@@ -240,7 +239,7 @@ class MemoryLog(Log):
         self._queue.append(waiting)
         self._unanswered.append(waiting.done)
         self._pending_bytes += append.size
-        loop.call_soon(self._after, seam, partial(self._write, waiting))
+        loop.call_soon(self._after, seam, self._write, waiting)
         return await waiting.done
 
     def _write(self, waiting: _Waiting) -> None:
@@ -258,7 +257,7 @@ class MemoryLog(Log):
             size = each.append.size
             self.disk.write(each.append, self._now_ms())
             self._pending_bytes -= size
-            self._after("sync", partial(self._settle, each))
+            self._after("sync", self._settle, each)
 
     def _forget(self, waiting: _Waiting) -> None:
         self._queue.remove(waiting)
@@ -271,7 +270,7 @@ class MemoryLog(Log):
         while self._queue and self._queue[0].has_synced:
             first = self._queue.popleft()
             places = self.disk.settle(first.append)
-            self._after("acknowledge", partial(self._acknowledge, first, places))
+            self._after("acknowledge", self._acknowledge, first, places)
 
     def _acknowledge(self, waiting: _Waiting, places: list[Position]) -> None:
         self._unanswered.remove(waiting.done)
@@ -325,12 +324,18 @@ class MemoryLog(Log):
         disk = await self._seam("look")
         return {tp: disk.end(tp) for tp in tps}
 
-    def next_beyond(self, tps: Sequence[TopicPartition], place: int, positions: Mapping[TopicPartition, int]) -> int:
+    def next_beyond(
+        self, tps: Sequence[TopicPartition], place: int, position: Callable[[TopicPartition], int | None]
+    ) -> int:
         """The place of the first of these partitions, from `place` on, that has records beyond its position; how many
         there are where none has. Without a seam.
         """
         end = self._disk().end
-        while place < len(tps) and end(tps[place]) <= positions[tps[place]]:
+        for tp in tps[place:]:
+            at = position(tp)
+            assert at is not None
+            if end(tp) > at:
+                break
             place += 1
         return place
 

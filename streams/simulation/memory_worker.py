@@ -84,7 +84,7 @@ class MemoryWorker(BaseWorker):
         guard = delivery.guard
         tps = list(guard.positions())
         place = 0
-        while (place := self._memory.next_beyond(tps, place, guard.positions())) < len(tps):
+        while (place := self._memory.next_beyond(tps, place, guard.position)) < len(tps):
             if delivery.halted:
                 break
             tp, place = tps[place], place + 1

@@ -23,8 +23,7 @@ class Trace:
     def note(self, kind: str, *parts: str) -> None:
         """Something happened just now."""
         line = f"{asyncio.get_running_loop().time():.6f} {kind} {' '.join(parts)}"
-        self._digest.update(line.encode())
-        self._digest.update(b"\n")
+        self._digest.update(f"{line}\n".encode())
         self.lines.append(line)
 
     def bytes_seen(self, value: bytes) -> None:

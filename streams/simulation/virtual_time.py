@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -24,6 +24,8 @@ Ts = TypeVarTuple("Ts")
 #: Microseconds are the finest that an instant can tell, so time goes by whole ones. Lower: two instants would be equal
 #: that the loop holds for different. Higher: what is due at an instant would be late.
 _TICKS: Final = 1_000_000
+_TICK: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Seconds by which what is due may be ahead of the time: asyncio's resolution of the clock. Lower: an instant that was
 #: computed in two ways is two. Higher: something is called early.
@@ -70,7 +72,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now_s = 0.0
-        self._elapsed = 0
+        self.ticks = 0
+        """Microseconds since the run began."""
         self._give_up_at_s = math.inf
         self._soon: deque[_Handle] = deque()
         self._later: list[tuple[float, int, _Handle]] = []
@@ -83,11 +86,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Seconds since the run began."""
         return self._now_s
-
-    @property
-    def ticks(self) -> int:
-        """Microseconds since the run began."""
-        return self._elapsed
 
     # --- what is called, and when ---
 
@@ -143,7 +141,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 if not later:
                     raise DeadlockError("nothing is left that could happen")
                 self._pass(later[0][0])
-            while later and later[0][0] < self._now_s + _RESOLUTION_S:
+            due_s = self._now_s + _RESOLUTION_S
+            while later and later[0][0] < due_s:
                 soon.append(pop(later)[2])
             for _ in range(len(soon)):
                 callback, args, context, _ = soon.popleft()
@@ -159,8 +158,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Let time pass until an instant: by whole ticks, and by one at the least."""
         left_s = when - self._now_s
         if left_s > 0:
-            self._elapsed += max(1, math.ceil(left_s * _TICKS - 1e-3))
-            self._now_s = self._elapsed / _TICKS
+            self.ticks += max(1, math.ceil(left_s * _TICKS - 1e-3))
+            self._now_s = self.ticks / _TICKS
 
     def give_up_after(self, real_s: float) -> None:
         """Raise `OverrunError` out of the run once it has taken so many real seconds."""
@@ -223,31 +222,30 @@ class VirtualClock:
     simulated = False
 
     def __init__(self, start: datetime) -> None:
-        self._start = start
-        self._start_ticks = round(start.timestamp() * _TICKS)
+        self._start_ticks = (start - _EPOCH) // _TICK
         self.skew_s = 0.0
-        self._last = (-1, 0.0, "")
+        self._second = (-1, "")
 
     def now(self) -> str:
         """The instant it is, as this machine has it."""
-        loop: Any = asyncio.get_running_loop()
-        ticks, skew_s, text = self._last
-        if ticks != loop.ticks or skew_s != self.skew_s:
-            ticks, skew_s = loop.ticks, self.skew_s
-            text = times.instant(self._start + timedelta(seconds=ticks / _TICKS + skew_s))
-            self._last = (ticks, skew_s, text)
-        return text
+        seconds, ms = divmod(self.now_ms(), 1_000)
+        held, text = self._second
+        if seconds != held:
+            text = times.instant(_EPOCH + timedelta(seconds=seconds))[: -len("000Z")]
+            self._second = (seconds, text)
+        return f"{text}{ms:03}Z"
 
     def now_ms(self) -> int:
         """The same in milliseconds since 1970, cut as it is there."""
         loop: Any = asyncio.get_running_loop()
-        return (self._start_ticks + int(loop.ticks) + round(self.skew_s * _TICKS)) // 1_000
+        skew = round(self.skew_s * _TICKS) if self.skew_s else 0
+        return (self._start_ticks + int(loop.ticks) + skew) // 1_000
 
     async def sleep_until(self, at: str) -> None:
         """Return at the instant `at`, also when the clock is set meanwhile."""
-        target = times.parse(at)
-        while (left_s := (target - times.parse(self.now())).total_seconds()) > 0:  # noqa: ASYNC110 - as the system's clock
-            await asyncio.sleep(min(left_s, _LONGEST_SLEEP_S))
+        target = (times.parse(at) - _EPOCH) // _TICK
+        while (left := target - 1_000 * self.now_ms()) > 0:  # noqa: ASYNC110 - as the system's clock
+            await asyncio.sleep(min(left / _TICKS, _LONGEST_SLEEP_S))
         await asyncio.sleep(0)
 
     async def sleep(self, seconds: float) -> None:

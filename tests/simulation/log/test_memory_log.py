@@ -209,7 +209,7 @@ METHODS = {
     "start_offset": lambda log: log.start_offset(TP),
     "end_offset": lambda log: log.end_offset(TP),
     "end_offsets": lambda log: log.end_offsets([TP]),
-    "next_beyond": lambda log: log.next_beyond([TP], 0, {TP: 0}),
+    "next_beyond": lambda log: log.next_beyond([TP], 0, {TP: 0}.get),
     "offset_at_time": lambda log: log.offset_at_time(TP, 0),
     "committed": lambda log: log.committed("g", TP),
     "wait": lambda log: log.wait({TP: 5}, LONG_S),
