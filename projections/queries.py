@@ -28,7 +28,7 @@ from domain.state import (
 from projections.state import selects
 from projections.store.rows import CODECS
 from projections.store.store import Store
-from projections.store.tables import STATE, command_queue, ledger_entries, ledger_lines, outbox
+from projections.store.tables import STATE, ledger_entries, ledger_lines
 
 #: Rows of one kind in one answer. Lower: a long history is cut. Higher: a page that nobody reads to its end costs
 #: memory.
@@ -119,6 +119,9 @@ class MonthSummary(msgspec.Struct, frozen=True):
     clearing_end_minor: int = 0
 
 
+#: As `selects.counts` takes it.
+_OPEN_BY_CODE: Final = ("discrepancies", "code", "closed_at")
+
 #: Which column of a month an account's lines add to, and with which sign.
 _MONTH_COLUMN: Final = {
     "receivables": ("collected_minor", -1),
@@ -186,26 +189,18 @@ class Queries:
 
     def status(self, connection: str) -> Status:
         """How a connection stands; an unknown one has an empty row and no counts."""
-        queue = command_queue.c
-        with self._store.read() as reader:
-            own = _some(reader, "connections", connection, [connection])
-            by_queue = sa.select(queue.api, queue.state, sa.func.count()).where(queue.connection == connection)
-            queued = {
-                (api, state): int(count)
-                for api, state, count in reader.execute(by_queue.group_by(queue.api, queue.state))
-            }
-            waiting = reader.execute(
-                sa.select(sa.func.count()).select_from(outbox).where(outbox.c.connection == connection)
-            ).scalar()
-            return Status(
-                own[0] if own else ConnectionRow(connection),
-                _counts(reader, "invoices", "stage", connection),
-                _counts(reader, "payments", "status", connection),
-                _counts(reader, "payouts", "stage", connection),
-                _counts(reader, "discrepancies", "code", connection, STATE["discrepancies"].c.closed_at == ""),
-                queued,
-                int(waiting or 0),
+        store, key = self._store, (connection,)
+        with store.direct_read() as reader:
+            own = reader.exec_driver_sql(selects.one_row(store, "connections"), (connection, connection)).all()
+            invoices, payments, payouts, opened = (
+                {value: int(count) for value, count in reader.exec_driver_sql(selects.counts(store, *one), key)}
+                for one in (("invoices", "stage"), ("payments", "status"), ("payouts", "stage"), _OPEN_BY_CODE)
             )
+            queued = reader.exec_driver_sql(selects.queued(store), key).all()
+            waiting = reader.exec_driver_sql(selects.unpublished(store), key).scalar()
+        found: Any = CODECS["connections"].from_values(own[0]) if own else ConnectionRow(connection)
+        commands = {(api, state): int(count) for api, state, count in queued}
+        return Status(found, invoices, payments, payouts, opened, commands, int(waiting))
 
     # --- single rows and their history ---
 
@@ -423,18 +418,6 @@ def _below(reader: sa.Connection, kind: str, connection: str, key: str) -> list[
     table = STATE[kind]
     query = sa.select(table).where(table.c.connection == connection, table.c.id > f"{key}:", table.c.id < f"{key};")
     return _rows(reader, kind, query.order_by(table.c.id).limit(LIMIT))
-
-
-def _counts(
-    reader: sa.Connection, kind: str, column: str, connection: str, *conditions: sa.ColumnElement[bool]
-) -> dict[str, int]:
-    table = STATE[kind]
-    query = (
-        sa.select(table.c[column], sa.func.count())
-        .where(table.c.connection == connection, *conditions)
-        .group_by(table.c[column])
-    )
-    return {value: int(count) for value, count in reader.execute(query)}
 
 
 def _history(

@@ -444,9 +444,9 @@ def take(store: Store, stage: str, topic: str, partition: int, *, start: int = 0
         connection.exec_driver_sql(
             store.sql("take", partial(_take, store), [column.name for column in positions.columns]), place
         )
-        here = sa.and_(positions.c.stage == stage, positions.c.topic == topic, positions.c.partition == partition)
-        row = connection.execute(sa.select(positions.c.owner_epoch, positions.c.next_offset).where(here)).one()
-        own = OwnedPartition(store, stage, topic, partition, epoch=int(row.owner_epoch), position=int(row.next_offset))
+        taken = store.sql("taken", _taken, ("stage", "topic", "partition"))
+        epoch, position = connection.exec_driver_sql(taken, (stage, topic, partition)).one()
+        own = OwnedPartition(store, stage, topic, partition, epoch=int(epoch), position=int(position))
         frozen = sa.select(quarantine.c.connection, quarantine.c.since_offset).where(
             quarantine.c.partition == partition
         )
@@ -465,24 +465,22 @@ def _take(store: Store) -> sa.ClauseElement:
     return made
 
 
+def _here() -> list[sa.ColumnElement[bool]]:
+    return [positions.c[name] == sa.bindparam(name) for name in ("stage", "topic", "partition")]
+
+
+def _taken() -> sa.ClauseElement:
+    return sa.select(positions.c.owner_epoch, positions.c.next_offset).where(*_here())
+
+
 def _known(store: Store, size: int) -> sa.ClauseElement:
     return sa.select(event_ids.c.digest).where(among(store, event_ids.c.digest, size))
 
 
 def _advance() -> sa.ClauseElement:
-    c = positions.c
-    return (
-        sa.update(positions)
-        .values(next_offset=sa.bindparam("next"))
-        .where(
-            c.stage == sa.bindparam("stage"),
-            c.topic == sa.bindparam("topic"),
-            c.partition == sa.bindparam("partition"),
-            c.owner_epoch == sa.bindparam("epoch"),
-            c.generation == sa.bindparam("generation"),
-            c.next_offset == sa.bindparam("begin"),
-        )
-    )
+    held = {"owner_epoch": "epoch", "generation": "generation", "next_offset": "begin"}
+    unchanged = [positions.c[name] == sa.bindparam(parameter) for name, parameter in held.items()]
+    return sa.update(positions).values(next_offset=sa.bindparam("next")).where(*_here(), *unchanged)
 
 
 def _delete(kind: str) -> sa.ClauseElement:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from projections.store.select_in import among, literals
 from projections.store.store import Store
-from projections.store.tables import STATE
+from projections.store.tables import STATE, command_queue, outbox
 
 
 def one_row(store: Store, kind: str) -> str:
@@ -64,6 +64,40 @@ def _due_timers(store: Store, connections: int, limit: int) -> sa.ClauseElement:
 def among_parameters(store: Store, keys: list[str]) -> list[Any]:
     """What `among` takes for these keys: each, or one array of them on PostgreSQL."""
     return [keys] if store.dialect == "postgresql" and len(keys) > 1 else keys
+
+
+def counts(store: Store, kind: str, column: str, empty: str = "") -> str:
+    """(value, rows of a connection that have it) for the values of a column: (connection,). `empty`: a column that has
+    to be "", where one is named.
+    """
+    return store.sql(f"counts {kind} {column} {empty}", partial(_counts, kind, column, empty), ("connection",))
+
+
+def _counts(kind: str, column: str, empty: str) -> sa.ClauseElement:
+    c = STATE[kind].c
+    query = sa.select(c[column], sa.func.count()).where(c.connection == sa.bindparam("connection")).group_by(c[column])
+    return query.where(c[empty] == sa.literal_column("''")) if empty else query
+
+
+def queued(store: Store) -> str:
+    """(API, state, commands of a connection in it): (connection,)."""
+    return store.sql("queued", _queued, ("connection",))
+
+
+def _queued() -> sa.ClauseElement:
+    c = command_queue.c
+    own = c.connection == sa.bindparam("connection")
+    return sa.select(c.api, c.state, sa.func.count()).where(own).group_by(c.api, c.state)
+
+
+def unpublished(store: Store) -> str:
+    """How many decisions of a connection wait to be published: (connection,)."""
+    return store.sql("unpublished of", _unpublished, ("connection",))
+
+
+def _unpublished() -> sa.ClauseElement:
+    own = outbox.c.connection == sa.bindparam("connection")
+    return sa.select(sa.func.count()).select_from(outbox).where(own)
 
 
 def discrepancies(store: Store, *, closed: bool, limit: int) -> str:

@@ -16,8 +16,9 @@ the API's protects a write, two.
 """
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -75,23 +76,24 @@ class Leases:
         """
         assert owner, "a lease without an owner is free"
         assert ttl_s >= 0, "a lease that has lapsed before it is taken protects nothing"
-        c = leases.c
-        here = sa.and_(c.connection == connection, c.api == api)
+        here, sql = (connection, api), self._store.sql("lease of", _of, ("connection_", "api_"))
         with self._store.write() as writer:
-            held = writer.execute(sa.select(leases).where(here).with_for_update()).first()
+            held = writer.exec_driver_sql(sql, here).first()
             if held is None:
                 until = add_seconds(_now(writer, self._clock, now), ttl_s)
                 first = {"connection": connection, "api": api, "owner": owner, "until": until}
                 if writer.execute(_FIRST, first).rowcount:
-                    return _stands(writer, Lease(connection, api, owner, 1, until, self._clock))
-                held = writer.execute(sa.select(leases).where(here).with_for_update()).one()
+                    return _stands(self._store, writer, Lease(connection, api, owner, 1, until, self._clock))
+                held = writer.exec_driver_sql(sql, here).one()
+            holder, epoch, until = held
             at = _now(writer, self._clock, now)
-            if held.owner not in ("", owner) and held.until > at:
-                left_s = (times.parse(held.until) - times.parse(at)).total_seconds()
-                return Held(held.owner, held.until, math.ceil(left_s))
-            lease = Lease(connection, api, owner, int(held.epoch) + 1, add_seconds(at, ttl_s), self._clock)
-            writer.execute(sa.update(leases).where(here).values(owner=owner, epoch=lease.epoch, until=lease.until))
-            return _stands(writer, lease)
+            if holder not in ("", owner) and until > at:
+                left_s = (times.parse(until) - times.parse(at)).total_seconds()
+                return Held(holder, until, math.ceil(left_s))
+            lease = Lease(connection, api, owner, int(epoch) + 1, add_seconds(at, ttl_s), self._clock)
+            taken = self._store.sql("lease take", _take, ("owner_", "epoch_", "until_", "connection_", "api_"))
+            writer.exec_driver_sql(taken, (owner, lease.epoch, lease.until, *here))
+            return _stands(self._store, writer, lease)
 
     def renew(self, lease: Lease, now: str, ttl_s: int) -> Lease:
         """Hold it for `ttl_s` seconds from now. One that lapsed may be renewed while nobody has taken it.
@@ -109,14 +111,14 @@ class Leases:
 
     def release(self, lease: Lease, now: str) -> None:
         """Give it back; all calls under it must have ended. Nothing happens when it is another's already."""
-        with self._store.write() as writer:
-            until = _now(writer, lease.clock, now)
-            writer.execute(sa.update(leases).where(*_same(lease)).values(owner="", until=until))
+        sql = self._store.sql("lease release", _release, ("until_", *_LEASE))
+        with self._store.direct_write() as writer:
+            writer.exec_driver_sql(sql, (_now(writer, lease.clock, now), *_key(lease)))
 
 
-def _stands(connection: sa.Connection, lease: Lease) -> Lease:
+def _stands(store: Store, connection: SqlConnection, lease: Lease) -> Lease:
     """The lease, once the database has been seen to say the same."""
-    until = connection.execute(sa.select(leases.c.until).where(*_same(lease))).scalar()
+    until = connection.exec_driver_sql(store.sql("lease held", _held, _LEASE), _key(lease)).scalar()
     assert until == lease.until, "two would call for one connection"
     return lease
 
@@ -145,11 +147,6 @@ def _now(connection: SqlConnection, clock: Clock, now: str) -> str:
     return times.instant(moment)
 
 
-def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
-    c = leases.c
-    return c.connection == lease.connection, c.api == lease.api, c.owner == lease.owner, c.epoch == lease.epoch
-
-
 #: The parameters of `_bound`, as `_key` gives them.
 _LEASE: Final = ("connection_", "api_", "owner_", "epoch_")
 
@@ -158,8 +155,23 @@ def _key(lease: Lease) -> tuple[str, str, str, int]:
     return lease.connection, lease.api, lease.owner, lease.epoch
 
 
-def _bound() -> sa.ColumnElement[bool]:
-    return sa.and_(*(leases.c[name.removesuffix("_")] == sa.bindparam(name) for name in _LEASE))
+def _bound(names: Sequence[str] = _LEASE) -> sa.ColumnElement[bool]:
+    return sa.and_(*(leases.c[name.removesuffix("_")] == sa.bindparam(name) for name in names))
+
+
+def _of() -> sa.ClauseElement:
+    c = leases.c
+    return sa.select(c.owner, c.epoch, c.until).where(_bound(_LEASE[:2])).with_for_update()
+
+
+def _take() -> sa.ClauseElement:
+    given: dict[str, Any] = {name: sa.bindparam(f"{name}_") for name in ("owner", "epoch", "until")}
+    return sa.update(leases).where(_bound(_LEASE[:2])).values(given)
+
+
+def _release() -> sa.ClauseElement:
+    free: sa.ColumnElement[str] = sa.literal_column("''")
+    return sa.update(leases).where(_bound()).values(owner=free, until=sa.bindparam("until_"))
 
 
 def _renew() -> sa.ClauseElement:

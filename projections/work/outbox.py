@@ -79,9 +79,7 @@ class Outbox:
         """Whether a decision waits that is too large for the log: version 0.1.0 could commit one, and its relay then
         stood for good.
         """
-        query = sa.select(sa.literal(1)).where(sa.func.length(outbox.c.decision) > limit_bytes).limit(1)
-        with self._store.read() as reader:
-            return reader.execute(query).scalar() is not None
+        return bool(self._store.rows(self._store.sql("oversize", _oversize, ("limit",)), (limit_bytes,)))
 
     def last_published(self, partition: int) -> int | None:
         """The highest event offset whose decision was published; None before the first."""
@@ -91,6 +89,12 @@ class Outbox:
     def backlog(self) -> dict[int, int]:
         """How many decisions wait, by partition."""
         return {partition: int(count) for partition, count in self._store.rows(self._store.sql("backlog", _backlog))}
+
+
+def _oversize() -> sa.ClauseElement:
+    most, first = literals(1, 0)
+    too_large = sa.func.length(outbox.c.decision) > sa.bindparam("limit")
+    return sa.select(sa.literal_column("1")).where(too_large).limit(most).offset(first)
 
 
 def _unpublished(limit: int) -> sa.ClauseElement:

@@ -162,17 +162,16 @@ class Queue:
             LeaseLost: the lease is another's now, or has lapsed.
 
         """
-        c = command_queue.c
         assert due_at, "a look-up that is due at no instant never comes"
-        begun = sa.and_(c.connection == lease.connection, c.api == lease.api, c.state == sa.literal_column("'sent'"))
+        here = (lease.connection, lease.api)
+        begun = self._store.sql("queue begun by", _begun_by, ("connection_", "api_"))
         with self._store.write() as connection:
             self._store.require_generation(connection)
             leases.require(self._store, connection, lease, now)
-            rows = connection.execute(sa.select(c.connection, c.id).where(begun)).all()
+            rows = connection.exec_driver_sql(begun, here).all()
             hold(self._store, connection, [(name, command) for name, command in rows])
-            count = connection.execute(
-                sa.update(command_queue).where(begun).values(state="unknown", due_at=due_at)
-            ).rowcount
+            unknown = self._store.sql("queue abandoned", _abandoned, ("due_at_", "connection_", "api_"))
+            count = connection.exec_driver_sql(unknown, (due_at, *here)).rowcount
         assert count == len(rows), "a call that was begun would be forgotten"
         return count
 
@@ -275,6 +274,21 @@ def _intent() -> sa.ClauseElement:
         )
         .where(*_bound(), unchanged, c.due_at <= sa.bindparam("now_"))
     )
+
+
+def _is_begun() -> sa.ColumnElement[bool]:
+    c = command_queue.c
+    own = sa.and_(c.connection == sa.bindparam("connection_"), c.api == sa.bindparam("api_"))
+    return sa.and_(own, c.state == sa.literal_column("'sent'"))
+
+
+def _begun_by() -> sa.ClauseElement:
+    return sa.select(command_queue.c.connection, command_queue.c.id).where(_is_begun())
+
+
+def _abandoned() -> sa.ClauseElement:
+    unknown: sa.ColumnElement[str] = sa.literal_column("'unknown'")
+    return sa.update(command_queue).values(state=unknown, due_at=sa.bindparam("due_at_")).where(_is_begun())
 
 
 _AFTER_CALL_ORDER: Final = ("state_", "due_at_", "counted_", "error_", "connection_", "id_", "call_")

@@ -252,7 +252,15 @@ def change_after_update(patch, table, statement):
 
 def lease_that_the_database_has_for_another(store, patch):
     held_lease(store)
-    change_after_update(patch, "leases", "UPDATE leases SET owner = 'other'")
+    real = sa.Connection.exec_driver_sql
+
+    def changed_after(self, asked, *rest):
+        done = real(self, asked, *rest)
+        if asked.startswith("UPDATE leases"):
+            real(self, "UPDATE leases SET owner = 'other'")
+        return done
+
+    patch.setattr(sa.Connection, "exec_driver_sql", changed_after)
     held_lease(store)
 
 
