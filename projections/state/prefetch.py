@@ -21,8 +21,10 @@ def prefetch(events: Sequence[Event], rows_of: Rows) -> None:
         for kind, key in rows_named(event):
             kinds[kind][key] = None
     for connection, kinds in wanted.items():
+        rows = rows_of(connection)
         for name, keys in kinds.items():
-            rows_of(connection).preload(name, keys)
+            if keys:
+                rows.preload(name, keys)
     for _ in range(ROUNDS):
         if not _read_behind(events, rows_of):
             break

@@ -223,37 +223,43 @@ def compare(left: Store, right: Store, limit: int = 100, tables: Iterable[sa.Tab
     found: list[Difference] = []
     with left.read() as left_reader, right.read() as right_reader:
         for table in tables:
-            keys = [column.name for column in table.primary_key.columns]
             with closing(_rows(left_reader, table)) as ours, closing(_rows(right_reader, table)) as theirs:
-                found.extend(islice(_differences(table, keys, ours, theirs), limit - len(found)))
+                found.extend(islice(_differences(table, ours, theirs), limit - len(found)))
     return found
 
 
-def _rows(reader: sa.Connection, table: sa.Table) -> Generator[dict[str, Any], None, None]:
+def _rows(reader: sa.Connection, table: sa.Table) -> Generator[tuple[Any, ...], None, None]:
     query = sa.select(table).order_by(*table.primary_key.columns)
     with reader.execution_options(yield_per=_READ_ROWS).execute(query) as result:
-        for row in result.mappings():
-            yield dict(row)
+        for row in result:
+            yield tuple(row)
 
 
 def _differences(
-    table: sa.Table, keys: list[str], left: Iterator[dict[str, Any]], right: Iterator[dict[str, Any]]
+    table: sa.Table, left: Iterator[tuple[Any, ...]], right: Iterator[tuple[Any, ...]]
 ) -> Iterator[Difference]:
     """Walk both in the order of their keys."""
+    names = [column.name for column in table.columns]
+    places = [names.index(column.name) for column in table.primary_key.columns]
 
-    def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in keys)
+    def key_of(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple([row[place] for place in places])
+
+    def of(key: tuple[Any, ...], one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> Difference:
+        shown = [None if row is None else dict(zip(names, row, strict=True)) for row in (one, other)]
+        return Difference(table.name, key, *shown)
 
     one, other = next(left, None), next(right, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and key_of(one) < key_of(other)):
+        if one is not None and one == other:
+            one, other = next(left, None), next(right, None)
+        elif other is None or (one is not None and key_of(one) < key_of(other)):
             assert one is not None
-            yield Difference(table.name, key_of(one), one, None)
+            yield of(key_of(one), one, None)
             one = next(left, None)
         elif one is None or key_of(other) < key_of(one):
-            yield Difference(table.name, key_of(other), None, other)
+            yield of(key_of(other), None, other)
             other = next(right, None)
         else:
-            if one != other:
-                yield Difference(table.name, key_of(one), one, other)
+            yield of(key_of(one), one, other)
             one, other = next(left, None), next(right, None)
