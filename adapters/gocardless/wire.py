@@ -8,6 +8,7 @@ accept the resource under `data`, or bare. Source: GoCardless API reference, "Ma
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -306,6 +307,7 @@ def rows(body: bytes, name: str) -> list[msgspec.Raw]:
         raise WireError(f"{name}: {why(error)}") from None
 
 
+@lru_cache(maxsize=1)  # of a page it is asked whether it is one, what follows, and for its rows
 def page(body: bytes, name: str) -> Page:
     """A page of the list `name`. Raises `WireError`; also without cursors, because a list must not be taken as complete
     by mistake.

@@ -8,6 +8,7 @@ v3, the page of each resource, corrected by what was seen on the wire.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -286,6 +287,7 @@ class Body(msgspec.Struct, frozen=True):
         return context.has_more_page == "true"
 
 
+@lru_cache(maxsize=1)  # of a page it is asked whether it is one, what follows, and for its rows
 def body(raw: bytes) -> Body:
     """An answer's body. Raises `WireError` when it is not a JSON object (HTML, truncated, empty)."""
     fields = members(raw)
