@@ -41,6 +41,11 @@ from streams.stages.gateway import Gateway
 _SEAM_S: Final = 0.02
 
 
+#: Pages of the store's WAL before SQLite copies them back; in memory there is no disk to wait for. Lower: the same
+#: pages are copied more often. Higher: each read looks through more of the WAL, which takes new memory all the time.
+_CHECKPOINT_PAGES: Final = 1_000
+
+
 class Disk:
     """What a power cut leaves: the log's disk and the store's file, in a folder of their own."""
 
@@ -147,6 +152,8 @@ class SimulatedHost(Host):
 
     def store(self, settings: Settings, now: str) -> Store:
         store = open_store(settings.store, now=now, token_hex=self.machine.token_hex)
+        with store.connection() as own:
+            own.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         store.on_use = self.power.check
         return store
 
