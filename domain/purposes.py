@@ -20,12 +20,13 @@ def given_up(state: State, purpose: PurposeName) -> str:
 
 def record(state: State, command: Command) -> None:
     """Count a command that is recorded; its row comes right after. The read that it stands for waits for nobody any
-    more.
+    more, be it that an earlier version recorded the command, which did not say so.
     """
+    before = given_up(state, PurposeName(command.purpose))
     held = state.purposes.get(command.purpose)
     state.purposes[command.purpose] = Purpose(command.purpose, held.count + 1 if held is not None else 1, command.id)
-    if command.supersedes:
-        state.commands[command.supersedes] = replace(state.commands[command.supersedes], status="superseded")
+    if before:
+        state.commands[before] = replace(state.commands[before], status="superseded")
 
 
 def is_under_way(state: State, purpose: PurposeName) -> bool:

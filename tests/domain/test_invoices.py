@@ -2,6 +2,10 @@ import pytest
 from msgspec.structs import replace
 
 from domain import events, invoices
+from domain.commands import Command, ReadInvoice
+from domain.decisions import Decision
+from domain.draft import apply
+from domain.state import State
 from tests.support.company import POLICY
 
 
@@ -228,11 +232,23 @@ def test_a_read_that_was_given_up_waits_for_nobody_once_it_is_asked_for_again(co
     assert company.state.commands[first.id].status == "parked"
     company.reach("2026-03-03T07:00:00.000Z", answer=False)
     assert company.state.commands[first.id].status == "superseded"
+    again = company.take("gocardless.read_mandate_payments")
+    assert again.supersedes == first.id
+    company.answer(again)
     company.answer_all()
     assert "read_refused" not in company.open_codes()
     company.tell("operator.replay_requested", events.ReplayRequested("finance", first.id))
     assert company.state.commands[first.id].status == "superseded"
     company.check_replay()
+
+
+def test_a_record_of_an_earlier_version_that_says_nothing_of_it_supersedes_as_well():
+    state = State("acme")
+    for number, status in ((1, "parked"), (2, "open")):
+        command = Command(f"cm-{number}", "invoices:1", "read_invoice:1", ReadInvoice("1"))
+        apply(state, Decision(f"EV{number}", "acme", "2026-03-02T09:00:00.000Z", 1, 1, commands=[command]))
+        state.commands[command.id] = replace(state.commands[command.id], status=status)
+    assert [row.status for row in state.commands.values()] == ["superseded", "open"]
 
 
 def test_a_read_that_is_given_up_after_a_later_one_was_asked_for_waits_for_nobody(company):
