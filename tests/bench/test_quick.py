@@ -25,6 +25,7 @@ RUNS = {
     "log_wakeup.py": ["--records", "20"],
     "replay.py": ["--connections", "2", "--invoices", "10"],
     "simulation.py": ["--quick"],
+    "simulation_coverage.py": ["--quick"],
     "startup.py": ["--quick"],
     "zoho_calls.py": ["--quick"],
 }
