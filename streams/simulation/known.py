@@ -217,8 +217,8 @@ KNOWN: Final[tuple[Known, ...]] = (
 )
 
 
-#: Acts of which the runs that have them alone were not looked through yet: drawn with `--with-known` only, as long as
-#: nobody knows what they lead to.
+#: Acts and traits of which the runs that have them were not looked through yet: drawn with `--with-known` only, as
+#: long as nobody knows what they lead to.
 NOT_LOOKED_THROUGH: Final = frozenset(
     {
         "gocardless.confirm_payer_details",
@@ -240,6 +240,7 @@ NOT_LOOKED_THROUGH: Final = frozenset(
         "gocardless.update_payment",
         "gocardless.update_payout",
         "gocardless.update_refund",
+        "long_outage",
         "zoho.edit_contact",
         "zoho.refund_payment",
         "zoho.unmatch_payment",

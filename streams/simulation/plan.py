@@ -42,12 +42,16 @@ FAULTS: Final[tuple[str, ...]] = (*HOUSE_FAULTS, *CALL_FAULTS, *WEBHOOK_FAULTS)
 #: Faults that a world has only with a trait.
 _NEEDS: Final[dict[str, Trait]] = {
     "token_revoked": "revoked_token",
+    "throttled_day": "long_outage",
     "clock_ahead": "wrong_clock",
 }
 
 #: Longest outage of an API, days. Higher than the 25 days after which an answer may have been forgotten: one named
 #: scenario has that.
 _OUTAGE_DAYS: Final = 3.0
+
+#: Longest outage without the trait of long ones, seconds: shorter than thirty tries take.
+_SHORT_OUTAGE_S: Final = 1_200.0
 
 #: Calls a day that Zoho Books may allow (0: as the company's plan has it). Lower: polls alone use up the day. Higher:
 #: no run comes near its end.
@@ -142,7 +146,9 @@ def draw_plan(
         *_acts(random.Random(f"{seed}/acts"), days, names),
     ]
     chosen = [one for one in moments if one.kind in kinds and one.name not in left_out]
-    outages = _outages(random.Random(f"{seed}/outages"), days, names) if "outage" in kinds else []
+    outages = (
+        _outages(random.Random(f"{seed}/outages"), days, names, long="long_outage" in had) if "outage" in kinds else []
+    )
     return Plan(
         seed=seed,
         days=days,
@@ -247,11 +253,12 @@ def _acts(rng: random.Random, days: int, connections: list[str]) -> list[Moment]
     ]
 
 
-def _outages(rng: random.Random, days: int, connections: list[str]) -> list[Outage]:
+def _outages(rng: random.Random, days: int, connections: list[str], *, long: bool) -> list[Outage]:
     found = []
     for _ in range(rng.choice((0, 0, 1, 2))):
         begins_s = rng.random() * days * DAY_S
         lasts_s = rng.choice((600.0, 14_400.0, _OUTAGE_DAYS * DAY_S * rng.random()))
+        lasts_s = lasts_s if long else min(lasts_s, _SHORT_OUTAGE_S)
         side = f"{rng.choice(connections)}/{rng.choice(APIS)}"
         found.append(Outage(side, begins_s, min(begins_s + lasts_s, days * DAY_S), rng.random() < 0.5))
     return found

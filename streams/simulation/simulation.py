@@ -250,14 +250,19 @@ class Simulation:
         return found
 
     def _ask_meanwhile(self) -> None:
-        """While the program is off, ask what must hold at every moment: what is put right later has been wrong."""
+        """While the program is off, ask what must hold at every moment: what is put right later has been wrong. A store
+        that a crash has left in the middle of a rebuild is asked of the next time.
+        """
         draws = self._rng("meanwhile")
-        with open_store(
-            self.settings.store, now=self.clock.now(), token_hex=lambda size: draws.randbytes(size).hex()
-        ) as store:
+        with (
+            contextlib.suppress(StoreError),
+            open_store(
+                self.settings.store, now=self.clock.now(), token_hex=lambda size: draws.randbytes(size).hex()
+            ) as store,
+        ):
             for name, side in self._judged():
                 evidence = self._evidence(name, side, store, None)
-                self.meanwhile |= dict.fromkeys(oracles.breaches(evidence, oracles.ORACLES_ALWAYS))
+                self.meanwhile |= dict.fromkeys(oracles.breaches_meanwhile(evidence))
 
     def _evidence(self, name: str, side: _Side, store: Store, log: Log | None) -> oracles.Evidence:
         return oracles.gather(

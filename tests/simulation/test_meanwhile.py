@@ -2,8 +2,7 @@
 
 import msgspec
 
-from streams.simulation import oracles
-from streams.simulation.oracles import Breach
+from streams.simulation.oracles import Breach, table
 from streams.simulation.plan import Moment, draw_plan
 from streams.simulation.silence import silent
 from streams.simulation.simulation import simulate
@@ -19,7 +18,7 @@ def test_what_was_wrong_for_a_while_is_told_once(monkeypatch):
         if len(asked) < 3:
             yield Breach("entry_unbalanced", evidence.connection, "entries:1", "for a while")
 
-    monkeypatch.setattr(oracles, "ORACLES_ALWAYS", (question,))
+    monkeypatch.setattr(table, "ORACLES_ALWAYS", (question,))
     with silent():
         report = simulate(msgspec.structs.replace(plan, moments=crashes))
     assert [breach.words for breach in report.breaches] == ["for a while"]

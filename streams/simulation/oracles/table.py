@@ -82,3 +82,8 @@ ORACLES: Final[tuple[Question, ...]] = (
 def breaches(evidence: Evidence, oracles: Iterable[Question] = ORACLES) -> list[Breach]:
     """What these oracles find, each finding once, in order of their names."""
     return sorted({breach: None for oracle in oracles for breach in oracle(evidence)})
+
+
+def breaches_meanwhile(evidence: Evidence) -> list[Breach]:
+    """What the oracles find that may be asked at any moment."""
+    return breaches(evidence, ORACLES_ALWAYS)
