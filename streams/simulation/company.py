@@ -153,7 +153,7 @@ def draw(
         for number in range(invoices)
     )
     first_day = start.astimezone(ZoneInfo(time_zone)).date()
-    calls = _calls(streams["calls"])
+    calls = _calls(streams["calls"], traits)
     return Company(
         seed=seed,
         start=start,
@@ -395,10 +395,10 @@ def _switches(rng: random.Random, first_day: date, calls: Calls) -> dict[str, An
     return {**drawn, "list_staleness_s": min(drawn["list_staleness_s"], calls.lookup_again_s)}
 
 
-def _calls(rng: random.Random) -> Calls:
+def _calls(rng: random.Random, traits: Collection[str]) -> Calls:
     return Calls(
         deadline_s=rng.choice((2.0, 10.0, 30.0, 60.0)),
         settle_s=rng.choice((0, 10, 30, 120)),
-        park_after=rng.choice((3, 10, 30)),
+        park_after=max(rng.choice((3, 10, 30)), 0 if "few_tries" in traits else 30),
         lookup_again_s=rng.choice((10, 60, 300)),
     )

@@ -221,9 +221,21 @@ KNOWN: Final[tuple[Known, ...]] = (
 #: long as nobody knows what they lead to.
 NOT_LOOKED_THROUGH: Final = frozenset(
     {
+        "few_tries",
+        "gocardless.cancel_billing_request",
+        "gocardless.cancel_mandate",
+        "gocardless.cancel_payment",
+        "gocardless.choose_currency",
+        "gocardless.collect_bank_account",
+        "gocardless.collect_customer_details",
         "gocardless.confirm_payer_details",
+        "gocardless.create_bank_account",
+        "gocardless.create_billing_request",
+        "gocardless.create_customer",
         "gocardless.create_flow",
+        "gocardless.create_mandate",
         "gocardless.create_refund",
+        "gocardless.create_subscription",
         "gocardless.disable_bank_account",
         "gocardless.end_mandate",
         "gocardless.end_subscription",

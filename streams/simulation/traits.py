@@ -6,8 +6,9 @@ its traits with it: from then on every run has them.
 
 from typing import Final, Literal, get_args
 
-#: `long_outage`: an API is away for hours or days. `odd_fees`: fees whose tax is no whole number of minor units.
-#: `revoked_token`: what lets us in is revoked, until a person connects again. `wrong_clock`: our clock is wrong by more
-#: than what an API's may differ, and is then set right.
-Trait = Literal["long_outage", "odd_fees", "revoked_token", "wrong_clock"]
+#: `few_tries`: commands are given up after fewer than thirty tries. `long_outage`: an API is away for hours or days.
+#: `odd_fees`: fees whose tax is no whole number of minor units. `revoked_token`: what lets us in is revoked, until a
+#: person connects again. `wrong_clock`: our clock is wrong by more than what an API's may differ, and is then set
+#: right.
+Trait = Literal["few_tries", "long_outage", "odd_fees", "revoked_token", "wrong_clock"]
 TRAITS: Final[tuple[Trait, ...]] = get_args(Trait)
