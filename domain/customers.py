@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from domain import commands, events, ids, lists, refs
+from domain import commands, events, ids, lists, purposes, refs
 from domain.chargeable import LOST, successor, usable_mandate
 from domain.currencies import CURRENCY_SCHEME
 from domain.draft import Draft
@@ -409,9 +409,8 @@ def _is_under_way(draft: Draft, contact: Contact, currency: str) -> bool:
     """Whether something may still come of the contact's last invitation in a currency: a second one would be a second
     mandate.
     """
-    invited = draft.state.purposes.get(refs.purpose("invite", contact.id, currency))
-    command = draft.state.commands.get(invited.command) if invited is not None else None
-    made = command.resource_id if command is not None else contact.billing_request
+    invited = purposes.last(draft.state, refs.purpose("invite", contact.id, currency))
+    made = invited.resource_id if invited is not None else contact.billing_request
     request = draft.state.billing_requests.get(made)
     if request is None:  # there was none, or it is being made
         return invited is not None

@@ -234,7 +234,7 @@ class Simulation:
             return list(dict.fromkeys((*self.unhandled, *self.meanwhile, *await self._asked())))
         except (LogError, StoreError) as error:
             words = f"it cannot start again: {type(error).__name__}: {error.what}"
-            return [*self.unhandled, Breach("program_ended", "", "", words)]
+            return [*self.unhandled, *self.meanwhile, Breach("program_ended", "", "", words)]
 
     async def _asked(self) -> list[Breach]:
         host = self._new_host()

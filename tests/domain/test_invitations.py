@@ -7,6 +7,13 @@ from tests.domain.payers import keep_payer
 from tests.support.company import POLICY
 
 
+def sign(company):
+    """The payer CU5 has gone through the page of the first invitation, and mandate MD5 came of it."""
+    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
+    company.gc("billing_requests", "fulfilled", links=links)
+    company.answer_all()
+
+
 def test_a_contact_is_invited_once_for_all_its_invoices(company):
     company.open_gate()
     company.customer(linked=False)
@@ -79,9 +86,7 @@ def test_an_invitation_whose_mandate_is_lost_is_told_and_a_person_invites_again(
     company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
     keep_payer(company, "CU5")
     company.answer_all()
-    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
-    company.gc("billing_requests", "fulfilled", links=links)
-    company.answer_all()
+    sign(company)
     assert company.open_codes() == set()
     company.gc("mandates", "cancelled", links={"mandate": "MD5"})
     company.invoice("2")
@@ -101,9 +106,7 @@ def test_an_invitation_whose_mandate_was_replaced_twice_is_over_when_the_last_on
     keep_payer(company, "CU5")
     company.world["gocardless.read_mandate:MD5"] = [events.MandateRead("MD5", "active", "bacs", "CU5", company.now)]
     company.answer_all()
-    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
-    company.gc("billing_requests", "fulfilled", links=links)
-    company.answer_all()
+    sign(company)
     for before, after in (("MD5", "MD6"), ("MD6", "MD7")):
         read = events.MandateRead(after, "active", "bacs", "CU5", company.now)
         company.world[f"gocardless.read_mandate:{after}"] = [read]
@@ -128,9 +131,7 @@ def test_an_invitation_that_ended_in_another_currency_is_told_and_a_person_invit
         events.MandateRead("MD5", "active", "sepa_core", "CU5", company.now)
     ]
     company.answer_all()
-    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
-    company.gc("billing_requests", "fulfilled", links=links)
-    company.answer_all()
+    sign(company)
     assert company.state.mandates["MD5"].currency == "EUR"
     assert company.open_codes() == {"needs_mandate"}
     company.tell("operator.match_approved", events.MatchApproved("finance", "c-1", invite=True))
@@ -148,9 +149,7 @@ def test_a_second_currency_waits_for_the_first_invitation_and_is_asked_of_the_pa
     company.invoice("2", currency="EUR")
     assert not company.pending
     assert company.open_codes() == set()
-    links = {"billing_request": "BRQ-c-1", "customer": "CU5", "mandate_request_mandate": "MD5"}
-    company.gc("billing_requests", "fulfilled", links=links)
-    company.answer_all()
+    sign(company)
     asked = company.asked("gocardless.create_billing_request")
     assert [(one.data.currency, one.data.payer) for one in asked] == [("GBP", ""), ("EUR", "CU5")]
     assert company.open_codes() == set()

@@ -10,10 +10,6 @@ def stage(company, key="1"):
     return row.stage, row.reason
 
 
-def reads(company):
-    return [one.type for one in company.pending]
-
-
 # --- observations -----------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +177,7 @@ def test_a_debit_waits_for_both_views_and_carries_its_end(company):
     company.ready()
     company.reach("2026-03-03T06:00:00.000Z", answer=False)
     assert stage(company) == ("viewing", "")
-    assert sorted(reads(company)) == ["gocardless.read_mandate_payments", "zoho.list_open_invoices"]
+    assert sorted(company.pending_types) == ["gocardless.read_mandate_payments", "zoho.list_open_invoices"]
     company.answer(company.take("zoho.list_open_invoices"))
     assert not company.asked("gocardless.create_payment")
     company.answer(company.take("gocardless.read_mandate_payments"))

@@ -39,10 +39,6 @@ def several(company, *amounts, policy=None):
     return made
 
 
-def reads(company):
-    return [command.type for command in company.pending]
-
-
 def transfer(company):
     return company.asked("zoho.create_transfer")[-1].data
 
@@ -413,7 +409,7 @@ def test_items_that_could_not_all_be_read_are_shown_and_read_again_until_they_ar
         company.outcome(command, "refused", reason="unreadable")
         assert company.open_codes() == {"read_refused"}
         company.tell("gocardless.payout_read", read)
-        assert "gocardless.read_payout_items" not in reads(company), "it waits for its time"
+        assert "gocardless.read_payout_items" not in company.pending_types, "it waits for its time"
         company.reach(company.state.timers["payout:PO1"].at, answer=False)
         waited_h.append((times.parse(company.now) - times.parse(asked_at)).total_seconds() / 3600)
     assert [round(hours) for hours in waited_h] == [1, 2, 4, 8, 16, 32, 32, 32]

@@ -9,10 +9,6 @@ from domain.draft import apply
 from domain.state import State
 
 
-def reads(company):
-    return [command.type for command in company.pending]
-
-
 def test_a_view_that_was_given_up_is_asked_for_again_after_an_hour(company):
     company.ready()
     company.reach("2026-03-03T06:00:00.000Z", answer=False)
@@ -20,7 +16,7 @@ def test_a_view_that_was_given_up_is_asked_for_again_after_an_hour(company):
         company.outcome(read, "parked", reason="gave up")
     company.pending.clear()
     company.reach("2026-03-03T07:00:00.000Z", answer=False)
-    assert sorted(reads(company)) == ["gocardless.read_mandate_payments", "zoho.read_invoice"]
+    assert sorted(company.pending_types) == ["gocardless.read_mandate_payments", "zoho.read_invoice"]
     company.answer_all()
     assert company.state.invoices["1"].stage == "collecting"
     company.check_commands()
@@ -32,7 +28,7 @@ def test_a_view_under_way_is_not_asked_for_again_however_long_an_api_is_away(com
     for hour in range(7, 12):
         company.reach(f"2026-03-03T{hour:02}:00:00.000Z", answer=False)
     company.tell("clock.day_began", events.DayBegan("2026-03-04"))
-    assert sorted(reads(company)) == [
+    assert sorted(company.pending_types) == [
         "gocardless.read_mandate_payments",
         "zoho.list_open_invoices",
         "zoho.read_invoice",

@@ -94,6 +94,11 @@ class Company:
         self.pending.remove(found)
         return found
 
+    @property
+    def pending_types(self) -> list[str]:
+        """The types of the commands that wait for their answers, in order."""
+        return [command.type for command in self.pending]
+
     def asked(self, type_: str) -> list[Command]:
         """Every command of a type ever decided, in order."""
         return [command for _, decision in self.log for command in decision.commands if command.type == type_]
